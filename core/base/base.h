@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What every file may use: scoped cleanup, hand-over, containers and sizes. */
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Runs fn(&variable) when the variable leaves its scope. */
+#define SCOPED(fn) __attribute__((cleanup(fn)))
+
+/* Hands a pointer over: its value is the result, the variable becomes NULL. */
+#define TAKE(p)                        \
+    ({                                 \
+        __auto_type take_value_ = (p); \
+        (p) = NULL;                    \
+        take_value_;                   \
+    })
+
+/* Makes `int name(type **p)` for SCOPED from a free function that accepts NULL. */
+#define DEFINE_SCOPED_FREE(type, free_fn)    \
+    static inline void free_fn##p(type *p) { \
+        free_fn(*p);                         \
+    }                                        \
+    struct scoped_free_needs_semicolon_
+
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define ARRAY_COUNT(a)                  (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)                          \
+    ({                                     \
+        __auto_type min_a_ = (a);          \
+        __auto_type min_b_ = (b);          \
+        min_a_ < min_b_ ? min_a_ : min_b_; \
+    })
+#define MAX(a, b)                          \
+    ({                                     \
+        __auto_type max_a_ = (a);          \
+        __auto_type max_b_ = (b);          \
+        max_a_ > max_b_ ? max_a_ : max_b_; \
+    })
+
+#define KIB(n) ((size_t)(n) << 10)
+#define MIB(n) ((size_t)(n) << 20)
+
+#define NODISCARD    __attribute__((warn_unused_result))
+#define PRINTF(f, a) __attribute__((format(printf, f, a)))
