@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The reactor: one thread's event loop, completion-shaped.
+ *
+ * Start an operation, get exactly one callback with its result (multishot operations: several,
+ * the last one marked).  An operation is a struct embedded in its owner, so starting one allocates
+ * nothing, and an owner with operations in flight is not freed: closing is asynchronous and ends
+ * in one `closed` event.  A callback runs from the completion loop, never inside the call that
+ * started the operation.
+ *
+ * One turn:  wait for completions -> read the clock -> callbacks -> due timers -> deferred calls
+ *            -> submit everything that they started, in one system call, and wait again.
+ *
+ * A reactor is a value that belongs to one thread.  Several may exist and share nothing but
+ * messages (reactor_post).  Three backends stand behind it (uring/backend.h): io_uring, epoll, and
+ * in the tests a simulation; whoever uses this header cannot tell them apart.
+ *
+ * Handles: uring/tcp.h (TCP and Unix streams), uring/udp.h.
+ */
+
+#include "core/base/buf.h"
+#include "core/base/heap.h"
+#include "core/base/list.h"
+#include "core/base/log.h"
+#include "core/base/rng.h"
+#include "core/base/time.h"
+
+struct reactor;
+struct reactor_backend;
+struct mem;
+
+enum reactor_io {
+    REACTOR_IO_AUTO,  /* PEERUP_IO from the environment, else io_uring, else epoll with a warning */
+    REACTOR_IO_URING, /* fail where io_uring is refused */
+    REACTOR_IO_EPOLL,
+};
+
+struct reactor_config {
+    struct mem *mem;
+    struct log *log;             /* may be NULL */
+    struct buf_pool_config pool; /* zeros: defaults for a daemon */
+    enum reactor_io io;
+    const struct reactor_backend *backend; /* not NULL: this one instead (the simulation) */
+    void *backend_context;                 /* handed to that backend */
+};
+
+/* What the running kernel lets us do; probed at start, printed by `status`. */
+struct reactor_features {
+    const char *backend; /* "io_uring", "epoll", "sim" */
+    bool multishot_accept;
+    bool multishot_recv;
+    bool buffer_ring;
+    bool buffer_ring_inc;
+    bool recv_bundle;
+    bool send_bundle;
+    bool send_zerocopy;
+    bool udp_gso;
+    bool udp_gro;
+    bool wait_min_timeout;
+};
+
+/* -ENOMEM; -ENOSYS or -EPERM when REACTOR_IO_URING was asked for and is refused. */
+NODISCARD int reactor_new(const struct reactor_config *cfg, struct reactor **ret_reactor);
+
+/* Every handle must be closed (asserted).  Accepts NULL, returns NULL. */
+struct reactor *reactor_free(struct reactor *r);
+
+/* Runs turns until reactor_stop().  0, or the error that broke the backend. */
+NODISCARD int reactor_run(struct reactor *r);
+
+/* Makes reactor_run() return after the current turn. */
+void reactor_stop(struct reactor *r);
+
+/* One turn that waits at most until `deadline` (0: not at all).  For tests and for callers with
+ * a loop of their own. */
+NODISCARD int reactor_turn(struct reactor *r, nsec_t deadline);
+
+/* A descriptor that is readable when a turn has something to do, for callers with a loop of their
+ * own; together with reactor_next_deadline(). */
+int reactor_poll_fd(const struct reactor *r);
+nsec_t reactor_next_deadline(const struct reactor *r);
+
+/* Monotonic time, read once a turn. */
+nsec_t reactor_now(const struct reactor *r);
+walltime_t reactor_walltime(const struct reactor *r);
+void reactor_random(struct reactor *r, void *out, size_t size);
+/* The same source as a value for engines; lives as long as the reactor. */
+struct rng *reactor_rng(struct reactor *r);
+
+struct mem *reactor_mem(const struct reactor *r);
+struct log *reactor_log(const struct reactor *r);
+struct buf_pool *reactor_pool(const struct reactor *r);
+const struct reactor_features *reactor_features(const struct reactor *r);
+
+/* --- Timers: one-shot; starting a running one moves it.  The callback may start it again. --- */
+
+struct timer {
+    struct heap_node node;
+    void (*fire)(struct timer *t);
+    struct reactor *reactor;
+};
+
+void timer_init(struct timer *t, struct reactor *r, void (*fire)(struct timer *t));
+/* Fires at the first turn at or after `at`; NSEC_NEVER stops it.  Cannot fail: room for the heap is
+ * made by timer_init(), which is why a handle's constructor may return -ENOMEM. */
+void timer_start(struct timer *t, nsec_t at);
+void timer_stop(struct timer *t);
+/* Must precede freeing the owner. */
+void timer_done(struct timer *t);
+
+/* --- Deferred calls: run once at the end of this turn, after all completions and timers.  Where
+ *     work that several completions caused is done once (filling packets, flushing). --- */
+
+struct deferred {
+    struct list node;
+    void (*run)(struct deferred *d);
+};
+
+void deferred_init(struct deferred *d, void (*run)(struct deferred *d));
+/* Harmless when it is already queued.  May be called from a deferred call, also for itself: it then
+ * runs in the next turn, which does not wait. */
+void reactor_defer(struct reactor *r, struct deferred *d);
+/* Takes it out of the queue. */
+void deferred_cancel(struct deferred *d);
+
+/* --- Messages from other threads. --- */
+
+struct mailbox_msg {
+    struct mailbox_msg *next;
+    void (*deliver)(struct mailbox_msg *m); /* runs on the receiving reactor */
+};
+
+/* Any thread.  The message belongs to the receiver until deliver() is called.  Order is kept per
+ * sender. */
+void reactor_post(struct reactor *r, struct mailbox_msg *m);
+
+/* --- What blocks: a worker thread, started on first use. --- */
+
+struct offload_job {
+    struct mailbox_msg msg;
+    void (*work)(struct offload_job *j); /* on the worker: no reactor call, no shared state */
+    void (*done)(struct offload_job *j); /* back on the reactor */
+    struct reactor *reactor;
+};
+
+/* -EAGAIN when OFFLOAD_JOBS_MAX are waiting. */
+NODISCARD int reactor_offload(struct reactor *r, struct offload_job *j);
+enum { OFFLOAD_JOBS_MAX = 256 };
+
+/* --- Signals --- */
+
+struct signal_watch {
+    struct list node;
+    void (*raised)(struct signal_watch *w, int signo);
+};
+
+/* Blocks the signal in this thread and delivers it as an event.  A process does this on one
+ * reactor, before it starts threads.  -EINVAL, -ENOMEM, -EMFILE */
+NODISCARD int signal_watch_open(struct reactor *r, struct signal_watch *w, int signo);
+void signal_watch_close(struct reactor *r, struct signal_watch *w);

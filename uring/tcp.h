@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Stream sockets on the reactor: TCP over IPv4 and IPv6, and Unix stream sockets, which differ in
+ * their address only.
+ *
+ *   reading   tcp_read_start() .. data(slice) data(slice) .. eof() | failed(); tcp_read_stop()
+ *             pauses, which is the backpressure: unread bytes stay in the kernel.
+ *   writing   one tcp_write() at a time: takes references to slices, written() when the kernel has
+ *             taken every byte (partial writes are continued inside).
+ *   ending    tcp_shutdown_write() sends FIN after the write in flight; tcp_close() or tcp_reset()
+ *             (RST) cancel what is in flight and end in closed(), after which the memory is the
+ *             owner's again.
+ *
+ * Memory: received bytes arrive in slabs of the reactor's pool, charged to `quota` when they are
+ * delivered; a receive that fills less than a quarter of a slab is moved to a small one.  An idle
+ * connection holds no slab (the kernel picks one from the buffer ring when data is there).
+ * Thread: the reactor's.
+ */
+
+#include "core/base/buf.h"
+#include "core/base/net_addr.h"
+#include "uring/op.h"
+
+struct reactor;
+struct tcp_conn;
+struct tcp_listener;
+
+enum { UNIX_PATH_MAX = 108, TCP_WRITE_SLICES_MAX = 16 };
+
+struct sock_addr {
+    struct net_addr ip;            /* family NET_NONE: a Unix socket */
+    char unix_path[UNIX_PATH_MAX]; /* NUL-terminated */
+};
+
+struct tcp_events {
+    /* The connect ended: 0 or a negative errno (-ETIMEDOUT at the deadline); after a failure only
+     * closed() follows, once tcp_close() was called. */
+    void (*connected)(struct tcp_conn *c, int error);
+    /* Bytes; the callee takes over the slice's reference. */
+    void (*data)(struct tcp_conn *c, struct slice s);
+    /* The peer sent FIN.  Writing may go on. */
+    void (*eof)(struct tcp_conn *c);
+    /* The last tcp_write() is wholly in the kernel; another may start. */
+    void (*written)(struct tcp_conn *c);
+    /* -ECONNRESET, -EPIPE, ...: nothing more is read or written; the owner closes. */
+    void (*failed)(struct tcp_conn *c, int error);
+    /* No operation is in flight any more and the descriptor is closed. */
+    void (*closed)(struct tcp_conn *c);
+};
+
+struct tcp_conn {
+    struct reactor *reactor;
+    const struct tcp_events *events;
+    struct quota *quota; /* may be NULL */
+    int fd;              /* the backend's handle, not necessarily a descriptor */
+    uint32_t ops_in_flight;
+    struct op connect_op;
+    struct op recv_op;
+    struct op send_op;
+    struct op cancel_op;
+    struct op close_op;
+    struct slice write_slices[TCP_WRITE_SLICES_MAX];
+    uint32_t write_count;
+    struct slice held[TCP_WRITE_SLICES_MAX]; /* received after tcp_read_stop() */
+    uint32_t held_count;
+    int held_end; /* 1 for EOF, negative for an error that came after tcp_read_stop() */
+    bool reading;
+    bool writing;
+    bool shutdown_wanted;
+    bool closing;
+    bool dead; /* failed() was given */
+};
+
+void tcp_conn_init(struct tcp_conn *c, struct reactor *r, const struct tcp_events *events,
+                   struct quota *quota);
+
+/* Starts a connect; `from` may be NULL.  Sets TCP_NODELAY.  Ends in connected().  -EMFILE and other
+ * errors of socket(2) at once. */
+NODISCARD int tcp_connect(struct tcp_conn *c, const struct sock_addr *to,
+                          const struct sock_addr *from);
+
+/* Takes over a handle that a listener accepted. */
+void tcp_conn_adopt(struct tcp_conn *c, int fd);
+
+void tcp_read_start(struct tcp_conn *c);
+/* No data(), eof() or read failure is given until reading starts again; what the kernel has already
+ * handed over waits inside. */
+void tcp_read_stop(struct tcp_conn *c);
+
+/* Takes over the references of v[0..count), count <= TCP_WRITE_SLICES_MAX, no write in flight and
+ * not shut down (asserted). */
+void tcp_write(struct tcp_conn *c, const struct slice *v, size_t count);
+
+static inline bool tcp_is_writing(const struct tcp_conn *c) {
+    return c->writing;
+}
+
+/* FIN after the write in flight. */
+void tcp_shutdown_write(struct tcp_conn *c);
+
+/* Ends in closed(), also when it was never connected.  Unsent bytes that the kernel has are still
+ * delivered by it. */
+void tcp_close(struct tcp_conn *c);
+
+/* The same with RST: the peer sees an error, not an end. */
+void tcp_reset(struct tcp_conn *c);
+
+/* -ENOTCONN */
+NODISCARD int tcp_remote_addr(const struct tcp_conn *c, struct sock_addr *ret_addr);
+NODISCARD int tcp_local_addr(const struct tcp_conn *c, struct sock_addr *ret_addr);
+
+/* --- Listening --- */
+
+struct tcp_listener_events {
+    /* A connection.  The callee adopts the handle (tcp_conn_adopt) or refuses it
+     * (tcp_handle_close, with RST when `reset`). */
+    void (*accepted)(struct tcp_listener *l, int fd, const struct sock_addr *remote);
+    void (*closed)(struct tcp_listener *l);
+};
+
+struct tcp_listener {
+    struct reactor *reactor;
+    const struct tcp_listener_events *events;
+    int fd;
+    uint32_t ops_in_flight;
+    struct op accept_op;
+    struct op cancel_op;
+    struct op close_op;
+    bool paused;
+    bool closing;
+};
+
+/* Binds and listens; port 0 picks one (tcp_listener_addr tells).  A Unix path is made with mode
+ * 0600 and must not exist.  IPv6 sockets take IPv6 only.  -EADDRINUSE, -EACCES, ... */
+NODISCARD int tcp_listen(struct tcp_listener *l, struct reactor *r, const struct sock_addr *at,
+                         const struct tcp_listener_events *events);
+/* Connections wait in the kernel's backlog meanwhile.  One that was already on its way may still be
+ * given. */
+void tcp_listener_pause(struct tcp_listener *l);
+void tcp_listener_resume(struct tcp_listener *l);
+void tcp_listener_close(struct tcp_listener *l);
+NODISCARD int tcp_listener_addr(const struct tcp_listener *l, struct sock_addr *ret_addr);
+void tcp_handle_close(struct reactor *r, int fd, bool reset);
