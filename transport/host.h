@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The host: our identity, our connections by peer, and the protocols that we speak.  One place
+ * where dialling, gating, classes and limits are decided.
+ *
+ *   serving   host_handle() registers a protocol with the class of peers that may use it and an
+ *             accept function.
+ *   using     host_open_stream() dials if need be, and calls back with a stream.
+ *
+ * Identify, identify/push, ping and perf are handlers like all others, registered by host_new().
+ * Thread: the reactor's.  Callbacks come from the end of a turn, never from inside a call.
+ */
+
+#include "core/base/time.h"
+#include "core/p2p/identity.h"
+#include "core/p2p/multiaddr.h"
+#include "core/p2p/peer_id.h"
+#include "transport/stream.h"
+
+struct conn;
+struct host;
+struct log;
+struct reactor;
+
+/* Who may use a protocol (decisions.md, 1). */
+enum protocol_class {
+    CLASS_ANY,        /* identify, ping */
+    CLASS_AUTHORIZED, /* checked at each use, expiry too */
+    CLASS_COUNT
+};
+
+/* What the host asks about a peer; kept by the node (authorized_keys). */
+struct gate {
+    /* Whether gating is on and the peer is not in the list, or expired. */
+    bool (*denies)(struct gate *g, const struct peer_id *peer, walltime_t now);
+    /* An inbound connection or a stream was decided; for the audit log and metrics. */
+    void (*decided)(struct gate *g, const struct peer_id *peer, bool inbound, bool allowed);
+};
+
+struct host_config {
+    struct reactor *reactor;
+    const struct identity *identity; /* copied */
+    const char *agent;               /* "peerup/1.2.3"; copied */
+    struct gate *gate;               /* NULL: everybody is authorized */
+    const struct multiaddr *listen;  /* of kind QUIC; others are refused */
+    size_t listen_count;
+    bool serve_perf;
+};
+
+/* -EADDRINUSE and other errors of binding, -ERR_UNSUPPORTED for an address that is not QUIC,
+ * -ENOMEM, -ERR_CRYPTO; `problem` names the address. */
+NODISCARD int host_new(const struct host_config *cfg, struct problem *problem,
+                       struct host **ret_host);
+
+/* Closes all connections with `code` 0x1006 (shutdown) and all sockets; ends in `closed`, after
+ * which host_free() may be called. */
+void host_close(struct host *h, void (*closed)(void *user), void *user);
+/* Accepts NULL, returns NULL. */
+struct host *host_free(struct host *h);
+
+const struct identity *host_identity(const struct host *h);
+
+/* Our addresses as bound (ports known, unspecified IPs as they are).  Returns the count, at most
+ * `max` are written. */
+size_t host_listen_addrs(const struct host *h, struct multiaddr *out, size_t max);
+
+/* --- Serving --- */
+
+struct protocol_handler {
+    const char *protocol; /* must outlive the handler */
+    enum protocol_class protocol_class;
+    /* A new inbound stream; the callee sets events and becomes its owner. */
+    void (*accept)(struct protocol_handler *h, struct stream *s);
+    struct list node;
+};
+
+/* -EEXIST when the protocol is registered already. */
+NODISCARD int host_handle(struct host *h, struct protocol_handler *ph);
+/* Streams that it accepted live on. */
+void host_unhandle(struct host *h, struct protocol_handler *ph);
+
+/* The gate's answers changed: connections of inbound peers, and streams of peers, that lost their
+ * right are closed at once. */
+void host_gate_changed(struct host *h);
+
+/* --- Dialling and streams --- */
+
+/* Addresses where a peer may be found, without or with a trailing /p2p of that peer; kept until
+ * replaced.  At most HOST_ADDRS_PER_PEER_MAX are kept. */
+enum { HOST_ADDRS_PER_PEER_MAX = 16 };
+NODISCARD int host_add_addrs(struct host *h, const struct peer_id *peer,
+                             const struct multiaddr *addrs, size_t count);
+
+/* A request in flight, embedded in its owner.  Exactly one done(), unless cancelled before. */
+struct stream_request {
+    struct list node;
+    struct host *host;
+    struct peer_id peer;
+    const char *protocol;
+    nsec_t deadline;
+    /* 0 with a stream that the callee owns now (it may still turn out that the peer does not speak
+     * the protocol: closed() then says so), or an error:
+     *   -ERR_NO_ADDRESSES, -ETIMEDOUT, -ECONNREFUSED, -ERR_PEER_ID_MISMATCH, -ERR_GATED,
+     *   -ERR_HANDSHAKE, -ERR_RESOURCE_LIMIT (every connection to the peer is at its limit) */
+    void (*done)(struct stream_request *r, struct stream *s, int error);
+    bool pending;
+};
+
+/* Opens a stream on the best connection to the peer, dialling its addresses when there is none. */
+void host_open_stream(struct host *h, struct stream_request *r, const struct peer_id *peer,
+                      const char *protocol, nsec_t deadline,
+                      void (*done)(struct stream_request *r, struct stream *s, int error));
+/* Harmless when it is not pending. */
+void stream_request_cancel(struct stream_request *r);
+
+/* Dials without opening a stream; the same rules.  done() comes when the peer is known to have
+ * accepted us (handshake confirmed). */
+struct connect_request {
+    struct list node;
+    struct host *host;
+    struct peer_id peer;
+    nsec_t deadline;
+    void (*done)(struct connect_request *r, const struct multiaddr *remote, int error);
+    bool pending;
+};
+void host_connect(struct host *h, struct connect_request *r, const struct peer_id *peer,
+                  nsec_t deadline,
+                  void (*done)(struct connect_request *r, const struct multiaddr *remote,
+                               int error));
+void connect_request_cancel(struct connect_request *r);
+
+/* --- Looking at connections --- */
+
+struct conn_info {
+    struct peer_id peer;
+    struct multiaddr remote;
+    const char *agent; /* from identify, "" before; valid during the call */
+    nsec_t opened_at;
+    bool inbound;
+    uint32_t streams;
+};
+void host_each_conn(struct host *h, void (*each)(void *user, const struct conn_info *info),
+                    void *user);

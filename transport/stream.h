@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A stream: what protocols see.  Ordered bytes both ways to a peer whose ID is proved, with a
+ * protocol chosen by multistream-select, over QUIC today and yamux later; users cannot tell.
+ *
+ *   reading   readable() tells that stream_read() has slices, or the end.  Bytes read are charged
+ * to the stream's quota while their slices live; stream_credit() tells how many of them went where
+ * they belong, and only that lets the peer send more: a slow reader pushes back all the way.
+ *   writing   stream_write() takes references to slices as far as there is room; writable() follows
+ *             when it took fewer than offered.  The bytes must not change until the stream is done
+ *             with them (QUIC keeps them until they are acknowledged).
+ *   ending    stream_shutdown_write() is FIN.  stream_stop_reading() asks the peer to stop.
+ *             stream_reset() does both with a code, at once.  After stream_release() the owner
+ * hears nothing more and what is unfinished is reset; FIN that was asked for before is kept.
+ *
+ * Codes: connection-lifecycle.md, "Stream" column (STREAM_CODE_...).
+ * Life:  events come until closed() or until stream_release(); slices that came from stream_read()
+ *        must be dropped before stream_release().  The owner must call it exactly once, also after
+ *        closed().
+ * Thread: the reactor's.  Events come from the end of a turn, never from inside a call.
+ */
+
+#include "core/base/buf.h"
+#include "core/p2p/peer_id.h"
+
+struct conn;
+struct stream;
+
+enum stream_code {
+    STREAM_CODE_NONE = 0,
+    STREAM_CODE_NEGOTIATION_FAILED = 0x1001,
+    STREAM_CODE_RESOURCE_LIMIT = 0x1002,
+    STREAM_CODE_RATE_LIMITED = 0x1003,
+    STREAM_CODE_PROTOCOL_VIOLATION = 0x1004,
+    STREAM_CODE_SHUTDOWN = 0x1007,
+    STREAM_CODE_GATED = 0x1008,
+};
+
+struct stream_events {
+    /* stream_read() has something: slices, or the end. */
+    void (*readable)(struct stream *s);
+    /* Room again after a short stream_write(). */
+    void (*writable)(struct stream *s);
+    /* The peer reads no more (STOP_SENDING): what was not sent is dropped, reading goes on.  With
+     * code 0 it is how go closes a stream: no error. */
+    void (*stopped)(struct stream *s, uint64_t code);
+    /* The peer gave up its writing side: what was not read yet is dropped.  Writing goes on. */
+    void (*reset)(struct stream *s, uint64_t code);
+    /* Nothing follows.  0: both directions ended; -ERR_PROTOCOL_NOT_SUPPORTED: the peer does not
+     * speak the protocol; -ERR_CONN_CLOSED, -ERR_GATED, -ETIMEDOUT: the connection died. */
+    void (*closed)(struct stream *s, int error);
+};
+
+/* Events go to `events` with `user` from stream_user(); may be replaced at any time. */
+void stream_set_events(struct stream *s, const struct stream_events *events, void *user);
+void *stream_user(const struct stream *s);
+
+/* Takes over the references of the first slices of v and returns how many slices those were, 0 to
+ * count.  Fewer than count: writable() follows.
+ *   -EPIPE          the writing side was shut down or stopped
+ *   -ERR_CONN_CLOSED */
+NODISCARD ssize_t stream_write(struct stream *s, const struct slice *v, size_t count);
+
+/* Writes a few bytes by copying them; all or nothing.
+ *   -EAGAIN  no room: writable() follows
+ *   and the errors of stream_write() */
+NODISCARD int stream_write_bytes(struct stream *s, struct bytes b);
+
+/* Hands over up to `max` slices with their references.  Returns their number;
+ *   0        nothing now: readable() follows
+ *   -ENODATA the end: the peer's FIN was reached and all was read
+ *   -ECONNRESET  the peer reset its side */
+NODISCARD ssize_t stream_read(struct stream *s, struct slice *out, size_t max);
+
+/* Bytes that were read before and are now off our hands. */
+void stream_credit(struct stream *s, size_t bytes);
+
+void stream_shutdown_write(struct stream *s);
+void stream_stop_reading(struct stream *s, uint64_t code);
+void stream_reset(struct stream *s, uint64_t code);
+/* Accepts NULL, returns NULL. */
+struct stream *stream_release(struct stream *s);
+
+const struct peer_id *stream_peer(const struct stream *s);
+struct conn *stream_conn(const struct stream *s);
+const char *stream_protocol(const struct stream *s);
+/* Against which slices that will be written should be charged. */
+struct quota *stream_quota(struct stream *s);
+/* Bytes accepted for writing and not yet sent. */
+size_t stream_unsent(const struct stream *s);
