@@ -25,6 +25,7 @@
 #include "core/base/log.h"
 #include "core/base/rng.h"
 #include "core/base/time.h"
+#include "uring/features.h"
 
 struct reactor;
 struct reactor_backend;
@@ -45,31 +46,21 @@ struct reactor_config {
     void *backend_context;                 /* handed to that backend */
 };
 
-/* What the running kernel lets us do; probed at start, printed by `status`. */
-struct reactor_features {
-    const char *backend; /* "io_uring", "epoll", "sim" */
-    bool multishot_accept;
-    bool multishot_recv;
-    bool buffer_ring;
-    bool buffer_ring_inc;
-    bool recv_bundle;
-    bool send_bundle;
-    bool send_zerocopy;
-    bool udp_gso;
-    bool udp_gro;
-    bool wait_min_timeout;
-};
-
-/* -ENOMEM; -ENOSYS or -EPERM when REACTOR_IO_URING was asked for and is refused. */
+/* May be called on another thread than the one that turns it later.
+ *   -ENOMEM
+ *   -ENOSYS, -EPERM   REACTOR_IO_URING (or PEERUP_IO=io_uring) was asked for and is refused
+ *   -EINVAL           PEERUP_IO has a value other than io_uring, epoll or nothing: say so and end */
 NODISCARD int reactor_new(const struct reactor_config *cfg, struct reactor **ret_reactor);
 
-/* Every handle must be closed (asserted).  Accepts NULL, returns NULL. */
+/* On the thread that turned it.  Every handle must be closed and every timer done (asserted).  Waits
+ * for the worker thread, and delivers what it still posts.  Accepts NULL, returns NULL. */
 struct reactor *reactor_free(struct reactor *r);
 
 /* Runs turns until reactor_stop().  0, or the error that broke the backend. */
 NODISCARD int reactor_run(struct reactor *r);
 
-/* Makes reactor_run() return after the current turn. */
+/* Makes reactor_run() return after the current turn.  The reactor's thread only; others post a
+ * message that does it. */
 void reactor_stop(struct reactor *r);
 
 /* One turn that waits at most until `deadline` (0: not at all).  For tests and for callers with
@@ -93,6 +84,10 @@ struct log *reactor_log(const struct reactor *r);
 struct buf_pool *reactor_pool(const struct reactor *r);
 const struct reactor_features *reactor_features(const struct reactor *r);
 
+/* Calls enter() before the first callback of each turn: where the thread-local that libraries
+ * without a context argument read (core/crypto/wolf_env.h) is set.  One a reactor. */
+void reactor_set_turn_hook(struct reactor *r, void (*enter)(void *context), void *context);
+
 /* --- Timers: one-shot; starting a running one moves it.  The callback may start it again. --- */
 
 struct timer {
@@ -101,9 +96,11 @@ struct timer {
     struct reactor *reactor;
 };
 
-void timer_init(struct timer *t, struct reactor *r, void (*fire)(struct timer *t));
-/* Fires at the first turn at or after `at`; NSEC_NEVER stops it.  Cannot fail: room for the heap is
- * made by timer_init(), which is why a handle's constructor may return -ENOMEM. */
+/* Makes room in the heap, so that timer_start() cannot fail: -ENOMEM, which is why a constructor
+ * may return it.  After that failure timer_done() is not called. */
+int timer_init(struct timer *t, struct reactor *r, void (*fire)(struct timer *t));
+/* Fires at the first turn at or after `at`; NSEC_NEVER stops it.  A timer that starts itself again
+ * for a time already past fires in the next turn. */
 void timer_start(struct timer *t, nsec_t at);
 void timer_stop(struct timer *t);
 /* Must precede freeing the owner. */
@@ -144,7 +141,8 @@ struct offload_job {
     struct reactor *reactor;
 };
 
-/* -EAGAIN when OFFLOAD_JOBS_MAX are waiting. */
+/* Jobs are done in order, one at a time.  -EAGAIN when OFFLOAD_JOBS_MAX are waiting, or no thread
+ * could be started. */
 NODISCARD int reactor_offload(struct reactor *r, struct offload_job *j);
 enum { OFFLOAD_JOBS_MAX = 256 };
 
@@ -153,9 +151,11 @@ enum { OFFLOAD_JOBS_MAX = 256 };
 struct signal_watch {
     struct list node;
     void (*raised)(struct signal_watch *w, int signo);
+    int signo;
 };
 
 /* Blocks the signal in this thread and delivers it as an event.  A process does this on one
  * reactor, before it starts threads.  -EINVAL, -ENOMEM, -EMFILE */
 NODISCARD int signal_watch_open(struct reactor *r, struct signal_watch *w, int signo);
+/* At once; the signal is unblocked again.  May be called from raised(). */
 void signal_watch_close(struct reactor *r, struct signal_watch *w);

@@ -19,23 +19,19 @@
  */
 
 #include "core/base/buf.h"
-#include "core/base/net_addr.h"
 #include "uring/op.h"
+#include "uring/reactor.h"
+#include "uring/sock_addr.h"
 
-struct reactor;
 struct tcp_conn;
 struct tcp_listener;
 
-enum { UNIX_PATH_MAX = 108, TCP_WRITE_SLICES_MAX = 16 };
-
-struct sock_addr {
-    struct net_addr ip;            /* family NET_NONE: a Unix socket */
-    char unix_path[UNIX_PATH_MAX]; /* NUL-terminated */
-};
+enum { TCP_WRITE_SLICES_MAX = 16, TCP_RECV_SLICES_MAX = 16 };
 
 struct tcp_events {
-    /* The connect ended: 0 or a negative errno (-ETIMEDOUT at the deadline); after a failure only
-     * closed() follows, once tcp_close() was called. */
+    /* The connect ended: 0 or a negative errno (-ETIMEDOUT is the kernel's, after minutes: owners
+     * have a timer and call tcp_close()); after a failure only closed() follows, once tcp_close()
+     * was called. */
     void (*connected)(struct tcp_conn *c, int error);
     /* Bytes; the callee takes over the slice's reference. */
     void (*data)(struct tcp_conn *c, struct slice s);
@@ -60,16 +56,23 @@ struct tcp_conn {
     struct op send_op;
     struct op cancel_op;
     struct op close_op;
-    struct slice write_slices[TCP_WRITE_SLICES_MAX];
+    struct deferred later; /* what a call could not report from inside itself */
+    union {
+        struct sock_addr connect_to;
+        struct slice write_slices[TCP_WRITE_SLICES_MAX];
+    };
+    uint32_t write_first;
     uint32_t write_count;
-    struct slice held[TCP_WRITE_SLICES_MAX]; /* received after tcp_read_stop() */
+    struct slice held[TCP_RECV_SLICES_MAX]; /* received after tcp_read_stop() */
     uint32_t held_count;
     int held_end; /* 1 for EOF, negative for an error that came after tcp_read_stop() */
     bool reading;
     bool writing;
+    bool connecting;
+    bool read_ended; /* eof() was given, or is held */
     bool shutdown_wanted;
     bool closing;
-    bool dead; /* failed() was given */
+    bool dead; /* failed() was given, or is held */
 };
 
 void tcp_conn_init(struct tcp_conn *c, struct reactor *r, const struct tcp_events *events,
@@ -127,12 +130,16 @@ struct tcp_listener {
     struct op accept_op;
     struct op cancel_op;
     struct op close_op;
+    struct deferred later;
+    struct timer retry; /* after the process ran out of descriptors */
     bool paused;
     bool closing;
 };
 
 /* Binds and listens; port 0 picks one (tcp_listener_addr tells).  A Unix path is made with mode
- * 0600 and must not exist.  IPv6 sockets take IPv6 only.  -EADDRINUSE, -EACCES, ... */
+ * 0600 and must not exist; whoever chose it removes it after closing.  IPv6 sockets take IPv6 only.
+ * After a failure nothing is open and the memory is the caller's.
+ * -EADDRINUSE, -EACCES, -ENOMEM, ... */
 NODISCARD int tcp_listen(struct tcp_listener *l, struct reactor *r, const struct sock_addr *at,
                          const struct tcp_listener_events *events);
 /* Connections wait in the kernel's backlog meanwhile.  One that was already on its way may still be

@@ -8,9 +8,8 @@
  * Thread: the reactor's.
  */
 
-#include <sys/socket.h>
-
 #include "core/base/net_addr.h"
+#include "uring/datagram.h"
 #include "uring/op.h"
 
 struct reactor;
@@ -21,17 +20,6 @@ enum {
     UDP_SEGMENTS_MAX = 64, /* the kernel's UDP_MAX_SEGMENTS on the oldest kernel that we support */
     UDP_RCVBUF_BYTES = 7 << 20,
     UDP_SNDBUF_BYTES = 7 << 20,
-};
-
-/* One or more datagrams from one sender: `data` is cut every `segment_len` bytes, the last one may
- * be shorter.  Borrowed: valid during the callback only. */
-struct udp_batch {
-    uint8_t *data;
-    size_t len;
-    size_t segment_len; /* == len when there is one */
-    struct net_addr remote;
-    struct net_addr local; /* the address that was asked, with our port */
-    uint8_t ecn;           /* the two ECN bits */
 };
 
 struct udp_events {
@@ -49,12 +37,12 @@ struct udp_socket {
     struct reactor *reactor;
     const struct udp_events *events;
     struct net_addr bound;
-    struct udp_rx *rx; /* receive ring, private */
     int fd;
     uint32_t ops_in_flight;
     struct op recv_op;
     struct op cancel_op;
     struct op close_op;
+    uint32_t errors_in_row;
     bool gso;
     bool closing;
 };
@@ -80,11 +68,11 @@ struct udp_send {
     /* 0, or a negative errno: -EMSGSIZE the path takes smaller packets only, others are transient
      * and mean loss. */
     void (*done)(struct udp_send *s, int error);
-    /* Private: what the kernel reads while the send is in flight. */
-    struct msghdr msg;
-    struct iovec iov;
-    struct sockaddr_storage name;
-    uint8_t control[128];
+    /* Private: the part in flight. */
+    struct udp_out out;
+    size_t sent_bytes;
+    int first_error;
+    bool split; /* GSO was refused: one datagram at a time */
 };
 
 /* Starts a send.  Where the kernel or the device refuses GSO, the batch is sent datagram by
