@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* Empty on purpose: all settings are in user_settings.h.  Upstream headers include this one. */
+#pragma once
