@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""One contestant, one round: starts it, loads it, returns flat figures by name."""
+
+import json
+import os
+import resource
+import select
+import subprocess
+import time
+
+from contestants import BUILD, ROOT, SERVICE_PORT
+from lab import CLOCK_TICKS, BenchError, command
+
+LOAD = os.path.join(BUILD, "peerup-bench-load")
+GIB = 2**30
+SETTLE_S = 0.5  # for closing connections and freed memory to come to rest
+READY_S = 30
+HOLD_LINE_S = 60
+KINDS = ["ready", "memory", "latency", "connections", "bulk"]
+
+
+def build_load():
+    """Compiles the load generator where it is missing or older than its sources."""
+    sources = os.path.join(ROOT, "bench", "load")
+    files = [os.path.join(sources, name) for name in sorted(os.listdir(sources))]
+    os.makedirs(BUILD, exist_ok=True)
+    if os.path.exists(LOAD) and all(os.path.getmtime(f) <= os.path.getmtime(LOAD) for f in files):
+        return
+    command("cc", "-std=gnu17", "-O2", "-D_GNU_SOURCE", "-I" + ROOT, "-o", LOAD,
+            *[f for f in files if f.endswith(".c")])
+
+
+def machine_busy_seconds():
+    """CPU seconds of the whole machine, all cores, everything but idle and waiting for disks."""
+    with open("/proc/stat", encoding="utf-8") as stat:
+        user, nice, system, _, _, irq, softirq, *_ = map(int, stat.readline().split()[1:])
+    return (user + nice + system + irq + softirq) / CLOCK_TICKS
+
+
+class Round:
+    def __init__(self, lab, options, contestant):
+        self.lab = lab
+        self.options = options
+        self.contestant = contestant
+        self.figures = {}
+
+    def run(self):
+        """Memory on a pair that has done nothing before, the rest on a second pair."""
+        kinds = self.options.only
+        if "ready" in kinds or "memory" in kinds:
+            self._with_tunnel(self._memory if "memory" in kinds else lambda: None)
+        steps = [step for kind, step in (("latency", self._latency),
+                                         ("connections", self._connections),
+                                         ("bulk", self._bulk)) if kind in kinds]
+        if steps:
+            self._with_tunnel(lambda: [step() for step in steps])
+        return self.figures
+
+    def _with_tunnel(self, work):
+        try:
+            self.service = self.lab.spawn("service", "a",
+                                          [LOAD, "serve", "0.0.0.0", str(SERVICE_PORT)])
+            self.service.wait_tcp(SERVICE_PORT)
+            self.lab.mark_start()
+            self.tunnel = self.contestant.start(self.lab, self.options)
+            self._load("probe", 1, READY_S)
+            self.figures["ready_s"] = time.monotonic() - self.lab.start_time
+            work()
+        finally:
+            self.lab.stop()
+
+    def _argv(self, mode, count, seconds):
+        return [LOAD, mode, self.tunnel.host, str(self.tunnel.port), str(count),
+                str(int(seconds * 1000))]
+
+    def _load(self, mode, count, seconds):
+        load = self.lab.popen("b", self._argv(mode, count, seconds), text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            out, err = load.communicate(timeout=seconds + 60)
+        except BaseException:
+            load.kill()
+            load.wait()
+            raise
+        for process in self.tunnel.processes.values():
+            process.check()
+        if load.returncode != 0:
+            raise BenchError(f"load {mode} {count}: {err.strip()}")
+        return json.loads(out)
+
+    def _resident(self, when):
+        for role, process in self.tunnel.processes.items():
+            self.figures[f"resident_{when}_{role}_mib"] = process.resident_mib()
+
+    def _memory(self):
+        time.sleep(SETTLE_S)
+        self._resident("idle")
+        for count in (100, 1000):
+            self._hold(count)
+            time.sleep(SETTLE_S)
+
+    def _hold(self, count):
+        load = self.lab.popen("b", self._argv("hold", count, 1), text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            if not select.select([load.stdout], [], [], HOLD_LINE_S)[0]:
+                raise BenchError(f"load hold {count}: no answer in {HOLD_LINE_S} s")
+            self.figures[f"held_{count}"] = json.loads(load.stdout.readline())["held"]
+            time.sleep(SETTLE_S)
+            self._resident(f"held_{count}")
+        finally:
+            load.stdin.close()
+            load.stdout.close()
+            load.kill()
+            load.wait()
+
+    def _latency(self):
+        result = self._load("latency", 64, self.options.latency_seconds)
+        for name in ("p50_us", "p99_us", "p999_us"):
+            self.figures["latency_" + name] = result[name]
+
+    def _connections(self):
+        for in_flight in (1, 16):
+            result = self._load("connections", in_flight, self.options.connection_seconds)
+            self.figures[f"connections_{in_flight}_per_s"] = result["per_second"]
+            lost = result["failed"] + result["stalled"]
+            self.figures[f"connections_{in_flight}_lost"] = lost
+            time.sleep(SETTLE_S)
+
+    def _bulk(self):
+        for streams in (1, 10):
+            for direction in ("up", "down"):
+                self._transfer(direction, streams)
+        time.sleep(SETTLE_S)
+        self._resident("after_bulk")
+
+    def _clocks(self):
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        clocks = {role: process.cpu_seconds() for role, process in self.tunnel.processes.items()}
+        clocks["load"] = self.service.cpu_seconds() + children.ru_utime + children.ru_stime
+        clocks["machine"] = machine_busy_seconds()
+        return clocks
+
+    def _transfer(self, direction, streams):
+        before = self._clocks()
+        result = self._load(direction, streams, self.options.bulk_seconds)
+        after = self._clocks()
+        used = {name: after[name] - before[name] for name in before}
+        gib = result["bytes"] / GIB
+        prefix = f"{direction}_{streams}_"
+        self.figures[prefix + "mbit_s"] = result["mbit_s"]
+        for name, seconds in used.items():
+            self.figures[f"{prefix}cpu_{name}_s_per_gib"] = seconds / gib
+        if self.tunnel.processes:
+            tunnel = sum(used[role] for role in self.tunnel.processes)
+            self.figures[prefix + "cpu_tunnel_s_per_gib"] = tunnel / gib
+        # What neither the tunnel nor the load used: strangers, and kernel work charged to nobody.
+        others = used["machine"] - sum(s for name, s in used.items() if name != "machine")
+        self.figures[prefix + "other_cores"] = max(0.0, others) / result["seconds"]

@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Measures peerup beside other tunnels and no tunnel, in interleaved rounds of one run.
+
+    bench/run.py --peerup build/release/peerup             the full run: four rounds
+    bench/run.py --peerup build/release/peerup --quick     one round, under 90 s
+    bench/run.py --only bulk,latency --contestants golibp2p,peerup --rounds 2
+    bench/run.py --real-packets                            no offloads on the veth pair
+
+Needs root (network namespaces), iproute2, ethtool, a C compiler, and go for the rival.  Prints a
+table; writes JSON and Markdown beside it in build/benchmark/.  docs/performance.md says how to read it.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import shlex
+import signal
+import subprocess
+import sys
+
+import contestants
+import measure
+import report
+from lab import BenchError, Lab, take_lock
+
+EXIT_SKIPPED = 77  # what the machine lacks is no failure
+CPU_FEATURES = ("aes", "vaes", "avx2", "avx512f", "vpclmulqdq")
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--peerup", default=os.path.join(contestants.ROOT, "build/release/peerup"),
+                        help="the program to measure")
+    parser.add_argument("--contestants", default=",".join(contestants.DEFAULT),
+                        help="of " + ", ".join(contestants.TABLE))
+    parser.add_argument("--only", default=",".join(measure.KINDS),
+                        help="of " + ", ".join(measure.KINDS))
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--bulk-seconds", type=float, default=5)
+    parser.add_argument("--latency-seconds", type=float, default=3)
+    parser.add_argument("--connection-seconds", type=float, default=3)
+    parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--real-packets", action="store_true",
+                        help="1,500-byte packets: the veth pair's offloads off")
+    parser.add_argument("--subject", default="peerup", help="the contestant that is compared")
+    parser.add_argument("--rival", default="golibp2p", help="the contestant it is compared with")
+    parser.add_argument("--out", default=contestants.BUILD, help="directory of the results")
+    parser.add_argument("--update-doc", metavar="FILE",
+                        help="also put the table into this document's bench section")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a bar is missed")
+    options = parser.parse_args()
+    for name, known in (("contestants", contestants.TABLE), ("only", measure.KINDS)):
+        chosen = getattr(options, name).split(",")
+        unknown = [item for item in chosen if item not in known]
+        if unknown:
+            parser.error(f"--{name}: unknown {', '.join(unknown)}")
+        setattr(options, name, chosen)
+    options.peerup = os.path.abspath(options.peerup)
+    if options.quick:
+        options.rounds = 1
+        options.bulk_seconds = 2
+        options.latency_seconds = options.connection_seconds = 1
+    return options
+
+
+def load_average():
+    return " ".join(f"{value:.2f}" for value in os.getloadavg())
+
+
+def describe_machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:
+        cpu = dict(line.split(":", 1) for line in cpuinfo.read().split("\n\n")[0].split("\n")
+                   if ":" in line)
+    cpu = {key.strip(): value.strip() for key, value in cpu.items()}
+    flags = cpu.get("flags", "").split()
+    return {
+        "cpu": cpu.get("model name", platform.machine()),
+        "cpu_features": " ".join(f for f in CPU_FEATURES if f in flags) or "no known features",
+        "cores": os.cpu_count(),
+        "memory_gib": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30,
+        "kernel": platform.release(),
+        "load_before": load_average(),
+    }
+
+
+def describe_commit():
+    described = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"],
+                               cwd=contestants.ROOT, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, text=True)
+    return described.stdout.strip() or "unknown"
+
+
+def prepare(options):
+    """Builds what is missing; leaves out, with a word, what this machine cannot run."""
+    measure.build_load()
+    versions = {}
+    for name in options.contestants:
+        try:
+            versions[name] = contestants.TABLE[name].prepare(options)
+        except BenchError as error:
+            print(f"left out: {name}: {error}", flush=True)
+    options.contestants = list(versions)
+    return versions
+
+
+def new_run(options, versions):
+    table = {name: contestants.TABLE[name] for name in options.contestants}
+    return {
+        "time": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": shlex.join(["bench/run.py", *sys.argv[1:]]),
+        "commit": describe_commit(),
+        "machine": describe_machine(),
+        "real_packets": options.real_packets,
+        "subject": options.subject,
+        "rival": options.rival,
+        "contestants": options.contestants,
+        "titles": {name: entry.title for name, entry in table.items()},
+        "notes": {name: entry.note for name, entry in table.items()},
+        "versions": versions,
+        "rounds": [],
+        "errors": [],
+    }
+
+
+def measure_rounds(lab, options, run):
+    for number in range(options.rounds):
+        figures = {}
+        run["rounds"].append(figures)
+        # Each round starts with another contestant: none is always the first or after the same.
+        shift = number % len(options.contestants)
+        for name in options.contestants[shift:] + options.contestants[:shift]:
+            print(f"round {number + 1} of {options.rounds}: {name} "
+                  f"(load average {load_average()})", flush=True)
+            current = measure.Round(lab, options, contestants.TABLE[name])
+            # What was measured before a failure still counts.
+            figures[name] = current.figures
+            try:
+                current.run()
+            except BenchError as error:
+                print(f"  failed: {error}", flush=True)
+                run["errors"].append({"round": number + 1, "contestant": name, "text": str(error)})
+
+
+def write_results(options, run):
+    os.makedirs(options.out, exist_ok=True)
+    stem = os.path.join(options.out, "results-real-packets" if options.real_packets else "results")
+    with open(stem + ".json", "w", encoding="utf-8") as file:
+        json.dump(run, file, indent=1)
+    text = report.markdown(run)
+    with open(stem + ".md", "w", encoding="utf-8") as file:
+        file.write(text)
+    if options.update_doc:
+        with open(options.update_doc, encoding="utf-8") as file:
+            document = file.read()
+        section = "real-packets" if options.real_packets else "offloads"
+        document = report.replace_section(document, section, text)
+        with open(options.update_doc, "w", encoding="utf-8") as file:
+            file.write(document)
+    return stem
+
+
+def stop_on_signal(number, frame):
+    raise SystemExit(128 + number)
+
+
+def main():
+    options = parse_arguments()
+    if os.geteuid() != 0:
+        print("skipped: network namespaces need root")
+        return EXIT_SKIPPED
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop_on_signal)
+    versions = prepare(options)
+    if not versions:
+        print("skipped: no contestant can run here")
+        return EXIT_SKIPPED
+    lock = take_lock()
+    run = new_run(options, versions)
+    lab = Lab(options.real_packets)
+    try:
+        measure_rounds(lab, options, run)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        lab.close()
+    os.close(lock)
+    run["machine"]["load_after"] = load_average()
+    stem = write_results(options, run)
+    print("\n" + "\n".join(report.describe(run)))
+    print("\n" + report.plain_text(report.table(run)))
+    verdicts = report.bars(run)
+    for text, met in verdicts:
+        print(f"{'met   ' if met else 'MISSED'}  {text}")
+    print(f"\nwritten: {stem}.json, {stem}.md")
+    missed = options.check and not all(met for _, met in verdicts)
+    return 1 if missed or run["errors"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
