@@ -246,9 +246,9 @@ DOCS_IN_STEP = [
         "kind": "options",
         "source": ["core/conf/*.c", "core/conf/*.h"],
         "macro": r"\w*OPTIONS?\w*",
-        "struct": r"\w*option\w*",
+        "struct": r"config_option",
         "name_args": [0],
-        "name_fields": ["name"],
+        "name_fields": ["key"],
     },
     {
         "kind": "commands",

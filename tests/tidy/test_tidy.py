@@ -279,7 +279,7 @@ FIXTURES = {
             ({"cli/main.c": COMMANDS, "docs/p.md": page("commands", "auth add", "init", "x")}, 9),
             ({"ctl/api_table.c": ROUTES, "docs/api.md": page("routes", "POST /v1/connect")}, 4),
             ({"ctl/api_table.c": ROUTES, "docs/api.md": page("routes", "GET /v1/status")}, 5),
-            ({"core/conf/schema.c": C + "const struct option_def options[] = {{\"a.b\", 1}};\n",
+            ({"core/conf/schema.c": C + "const struct config_option options[] = {{\"a.b\", 1}};\n",
               "docs/c.md": page("options")}, 2),
             ({"ctl/metrics_export.c": C + "#define METRICS(X) \\\n  X(\"peerup_x\", COUNTER)\n",
               "README.md": page("metrics")}, 3),
@@ -330,9 +330,22 @@ class Checks(unittest.TestCase):
         self.assertIn("docs: errors: not yet present in the documentation", notes)
         self.assertIn("docs: routes: not yet present in the source", notes)
 
-    def test_each_owner_row_names_functions_and_files(self):
+    def test_each_owned_function_is_refused_elsewhere_and_accepted_from_its_owner(self):
         for row in rules.OWNED_CALLS:
-            self.assertTrue(row["names"].split() and row["owners"] and row["instead"], row)
+            for name in row["names"].split():
+                with self.subTest(name=name):
+                    call = f"void f(void) {{\n    {name}(1);\n}}\n"
+                    owner = row["owners"][0].replace("*", "tcp")
+                    self.assertEqual(len(list(tidy.check_owners(tree(code(call))))), 1)
+                    self.assertEqual(list(tidy.check_owners(tree(code(call, owner)))), [])
+
+    def test_each_foreign_header_is_refused_elsewhere_and_accepted_from_its_owner(self):
+        for prefix, owners in rules.THIRD_PARTY_HEADERS.items():
+            with self.subTest(prefix=prefix):
+                include = includes(f"<{prefix + 'x.h' if prefix.endswith('/') else prefix}>")
+                owner = owners[0].replace("*", "x")
+                self.assertEqual(len(list(tidy.check_third_party(tree({"dht/a.c": include})))), 1)
+                self.assertEqual(list(tidy.check_third_party(tree({owner: include}))), [])
 
 
 class Reading(unittest.TestCase):
