@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+
+// The test peer on the newest go-libp2p (v0.51), pinned by go.mod and go.sum beside this file.
+package main
+
+import "peerup.test/interop/peer"
+
+func main() { peer.Main() }

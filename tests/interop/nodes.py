@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: MIT
+"""The processes of a test: the go-libp2p peer, our daemon and client, and their stand-ins."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+READY_S = 30  # the longest that a process may take until it serves
+STOP_S = 15  # the longest that a process may take to end after SIGTERM
+
+# Test identity R of peerup-protocols.md section 1.1: a valid ID that no process here has.
+NOBODY = "12D3KooWCKq9ZvccjmCqhBbPsrgpAKBHWQpgB61ruM19CyAvH1Cp"
+
+ASSIGNED_PORTS = set()
+
+
+class Failed(Exception):
+    """The cell's claim doesn't hold."""
+
+
+class Skip(Exception):
+    """The cell can't be asked of these two programs."""
+
+
+class NotRun(Exception):
+    """The cell should run but can't yet.  Counts as failed."""
+
+
+def expect(condition, message):
+    if not condition:
+        raise Failed(message)
+
+
+def wait_until(check, seconds, what):
+    """Poll until check() gives something true, and return it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise Failed(f"{what}: not within {seconds} s")
+        time.sleep(0.02)
+
+
+def host_of(family):
+    return "127.0.0.1" if family == 4 else "::1"
+
+
+def free_port(kind, family):
+    """A port that was free a moment ago and that no other call returned."""
+    while True:
+        with socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, kind) as s:
+            s.bind((host_of(family), 0))
+            port = s.getsockname()[1]
+        if port not in ASSIGNED_PORTS:
+            ASSIGNED_PORTS.add(port)
+            return port
+
+
+def quic_addr(family, port):
+    return f"/ip{family}/{host_of(family)}/udp/{port}/quic-v1"
+
+
+class Process:
+    """A child with a log file: standard error, and standard output where that is not piped."""
+
+    def __init__(self, name, argv, log_dir, env=None, pipe=False):
+        self.name = name
+        self.log_path = Path(log_dir) / f"{name}-{time.monotonic_ns()}.log"
+        self.log = open(self.log_path, "wb", buffering=0)
+        self.log.write(f"$ {' '.join(map(str, argv))}\n".encode())
+        self.child = subprocess.Popen(
+            argv, env=env, stdin=subprocess.PIPE if pipe else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if pipe else self.log, stderr=self.log)
+
+    def alive(self):
+        return self.child.poll() is None
+
+    def text(self):
+        return self.log_path.read_text(errors="replace")
+
+    def wait_text(self, pattern, seconds=READY_S):
+        def look():
+            found = re.search(pattern, self.text())
+            if not found and not self.alive():
+                raise Failed(f"{self.name} exited with {self.child.returncode}")
+            return found
+        return wait_until(look, seconds, f"{self.name}: /{pattern}/ in its output")
+
+    def stop(self):
+        """SIGTERM, and SIGKILL to what ignores it.  Returns the exit status, or None if killed."""
+        status = None
+        if self.alive():
+            self.child.send_signal(signal.SIGTERM)
+        try:
+            status = self.child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+        if self.child.stdin:
+            self.child.stdin.close()
+        self.log.close()
+        return status
+
+
+class CommandError(Exception):
+    """The go peer answered a command with an error."""
+
+
+class GoPeer(Process):
+    """The go-libp2p test peer, driven by JSON lines."""
+
+    def __init__(self, binary, name, seed, family, log_dir, port=None, agent="interop-go/1",
+                 serve=None, allow=None, acl=None):
+        self.port = port or free_port(socket.SOCK_DGRAM, family)
+        self.listen = quic_addr(family, self.port)
+        argv = [str(binary), "-seed", f"{seed:02x}" * 32, "-listen", self.listen, "-agent", agent]
+        for service, tcp_port in (serve or {}).items():
+            argv += ["-serve", f"{service}=127.0.0.1:{tcp_port}"]
+        for service, peer in (acl or {}).items():
+            argv += ["-acl", f"{service}={peer}"]
+        if allow is not None:
+            argv.append("-gate")
+            for peer in allow:
+                argv += ["-allow", peer]
+        super().__init__(name, argv, log_dir, pipe=True)
+        self.changed = threading.Condition()
+        self.events, self.replies, self.next_id = [], {}, 0
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+        ready = self.wait_event("ready", READY_S)
+        self.id, self.version = ready["peer"], f"{ready['libp2p']}, {ready['go']}"
+        self.addr = f"{self.listen}/p2p/{self.id}"
+
+    def _read(self):
+        for line in self.child.stdout:
+            try:
+                self.log.write(line)
+            except ValueError:
+                return
+            message = json.loads(line)
+            with self.changed:
+                if "event" in message:
+                    self.events.append(message)
+                else:
+                    self.replies[message["id"]] = message
+                self.changed.notify_all()
+
+    def call(self, cmd, timeout=20, **args):
+        with self.changed:
+            self.next_id += 1
+            number = self.next_id
+            line = {"id": number, "cmd": cmd, "timeout_ms": int(timeout * 1000), **args}
+            try:
+                self.child.stdin.write(json.dumps(line).encode() + b"\n")
+                self.child.stdin.flush()
+            except BrokenPipeError:
+                raise Failed(f"{self.name} is gone") from None
+            # The peer bounds each command itself; the grace is for a peer that hangs.
+            if not self.changed.wait_for(lambda: number in self.replies, timeout + 5):
+                raise Failed(f"{self.name}: no answer to {cmd} within {timeout} s")
+            reply = self.replies.pop(number)
+        if "error" in reply:
+            raise CommandError(f"{cmd}: {reply['error']}")
+        return reply
+
+    def mark(self):
+        """A place in the list of events, for wait_event and seen."""
+        with self.changed:
+            return len(self.events)
+
+    def seen(self, name, since=0, **match):
+        with self.changed:
+            return self._seen(name, since, match)
+
+    def _seen(self, name, since, match):
+        return [e for e in self.events[since:]
+                if e["event"] == name and all(e.get(k) == v for k, v in match.items())]
+
+    def wait_event(self, name, seconds=15, since=0, **match):
+        with self.changed:
+            if not self.changed.wait_for(lambda: self._seen(name, since, match), seconds):
+                raise Failed(f"{self.name}: no event {name} {match} within {seconds} s")
+            return self._seen(name, since, match)[0]
+
+    def streams(self, peer):
+        return self.call("stats", peer=peer)["streams"]
+
+
+def yaml_config(family, port, services):
+    lines = [
+        "version: 1", "identity:", '  key_file: "identity.key"', "network:",
+        "  listen_addresses:", f'    - "{quic_addr(family, port)}"', "discovery:",
+        '  rendezvous: "peerup-default-network"', "security:",
+        '  authorized_keys_file: "authorized_keys"', "  enable_connection_gating: true",
+        "protocols:", "  ping_pong:", "    enabled: true", '    id: "/pingpong/1.0.0"']
+    if services:
+        lines.append("services:")
+    for name, (tcp_port, allowed) in services.items():
+        lines += [f"  {name}:", "    enabled: true", f'    local_address: "127.0.0.1:{tcp_port}"']
+        if allowed:
+            lines += ["    allowed_peers:", f'      - "{allowed}"']
+    return "\n".join(lines) + "\n"
+
+
+class OurHome:
+    """A home directory with a config, as a user would write it, and the identity in it."""
+
+    def __init__(self, peerup, path, family, port, services, authorized):
+        self.peerup, self.home = peerup, Path(path)
+        config_dir = self.home / ".config" / "peerup"
+        config_dir.mkdir(parents=True, mode=0o700, exist_ok=True)
+        self.config = config_dir / "config.yaml"
+        self._write(self.config, yaml_config(family, port, services))
+        self._write(config_dir / "authorized_keys", "".join(f"{p}\n" for p in authorized))
+        self.env = {**os.environ, "HOME": str(self.home)}
+        self.env.pop("NOTIFY_SOCKET", None)
+        done = self.run(["whoami", "--config", self.config])
+        expect(done.returncode == 0, f"peerup whoami exited with {done.returncode}: {done.stderr}")
+        self.id = done.stdout.strip()
+        expect(re.fullmatch(r"12D3KooW\w{44}", self.id), f"whoami printed {done.stdout!r}")
+
+    @staticmethod
+    def _write(path, text):
+        path.write_text(text)
+        path.chmod(0o600)
+
+    def run(self, args, seconds=60):
+        argv = [str(self.peerup), *map(str, args)]
+        try:
+            return subprocess.run(argv, env=self.env, timeout=seconds, text=True,
+                                  stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{' '.join(argv)}: still running after {seconds} s") from None
+
+
+class OurDaemon:
+    """`peerup daemon`, ready when it says READY=1."""
+
+    def __init__(self, peerup, path, family, log_dir, services, authorized):
+        self.port = free_port(socket.SOCK_DGRAM, family)
+        self.listen = quic_addr(family, self.port)
+        self.log_dir = log_dir
+        self.home = OurHome(peerup, path, family, self.port, services, authorized)
+        self.id = self.home.id
+        self.addr = f"{self.listen}/p2p/{self.id}"
+        self.start()
+
+    def start(self):
+        path = self.home.home / "notify"
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(str(path))
+            notify.settimeout(0.2)
+            self.process = Process(
+                "our-daemon", [str(self.home.peerup), "daemon", "--config", str(self.home.config)],
+                self.log_dir, env={**self.home.env, "NOTIFY_SOCKET": str(path)})
+            wait_until(lambda: self._said_ready(notify), READY_S, "our daemon says READY=1")
+
+    def _said_ready(self, notify):
+        expect(self.process.alive(), f"our daemon exited with {self.process.child.poll()}")
+        try:
+            return b"READY=1" in notify.recv(4096)
+        except TimeoutError:
+            return False
+
+    def dial(self, addr):
+        raise NotRun("no command makes the daemon dial a peer while it exposes services")
+
+    def processes(self):
+        return [self.process]
+
+
+class OurClient:
+    """`peerup proxy` and `peerup ping` from another home, without a daemon."""
+
+    def __init__(self, peerup, path, family, log_dir):
+        self.home = OurHome(peerup, path, family, 0, {}, [])
+        self.id, self.log_dir, self.proxies = self.home.id, log_dir, []
+
+    def proxy(self, target, service):
+        """Returns the port that leads to the target's service, once it listens."""
+        port = free_port(socket.SOCK_STREAM, 4)
+        process = Process(
+            "our-proxy", [str(self.home.peerup), "proxy", "--config", str(self.home.config),
+                          target, service, str(port)], self.log_dir, env=self.home.env)
+        self.proxies.append(process)
+        process.wait_text("TCP proxy listening", 60)
+        return port
+
+    def ping(self, target, count):
+        """Returns exit status, the replies' objects, and standard error."""
+        done = self.home.run(["ping", "--config", self.home.config, "-c", count, "--interval",
+                              "100ms", "--json", target])
+        replies = []
+        for line in done.stdout.splitlines():
+            try:
+                replies.append(json.loads(line))
+            except ValueError:
+                raise Failed(f"ping --json printed {line!r}") from None
+        return done.returncode, [r for r in replies if "seq" in r], done.stderr
+
+    def processes(self):
+        return self.proxies
+
+
+class StandInDaemon(GoPeer):
+    """A go peer that plays our daemon, to try the cells without it."""
+
+    def __init__(self, binary, family, log_dir, services, authorized):
+        super().__init__(
+            binary, "stand-in-daemon", 0xd0, family, log_dir, agent="peerup/self-check",
+            serve={n: port for n, (port, _) in services.items()}, allow=authorized,
+            acl={n: peer for n, (_, peer) in services.items() if peer})
+
+    def dial(self, addr):
+        self.call("dial", addr=addr)
+
+    def processes(self):
+        return [self]
+
+
+class StandInClient(GoPeer):
+    """A go peer that plays `peerup proxy` and `peerup ping`."""
+
+    def __init__(self, binary, family, log_dir):
+        super().__init__(binary, "stand-in-client", 0xc1, family, log_dir,
+                         agent="peerup/self-check")
+
+    def proxy(self, target, service):
+        self.call("dial", addr=target)
+        return self.call("proxy", peer=target.rpartition("/")[2], service=service)["port"]
+
+    def ping(self, target, count):
+        peer, replies = target.rpartition("/")[2], []
+        try:
+            self.call("dial", addr=target)
+            for seq in range(1, count + 1):
+                got = self.call("pingpong", peer=peer, line="ping\n")
+                expect(got["answer"] == "pong\n", f"answer {got['answer']!r}")
+                replies.append({"seq": seq, "peer_id": peer, "rtt_ms": got["rtt_us"] / 1000,
+                                "path": "DIRECT", "error": ""})
+        except CommandError as e:
+            return 1, replies, str(e)
+        return 0, replies, ""
+
+    def processes(self):
+        return [self]

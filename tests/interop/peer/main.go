@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+
+// Package peer is the go-libp2p program that the interop suite runs against peerup.
+//
+// It speaks QUIC only and is driven by JSON lines: one command object a line on standard input,
+// one reply (with the command's "id") or event (with "event") a line on standard output.  It ends
+// when standard input does, or by SIGTERM, and closes its connections in order.  What it can do
+// is the table in commands.go.
+package peer
+
+import (
+	"bufio"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// A line of JSON is written whole, whoever writes it.
+type lineWriter struct {
+	mu  sync.Mutex
+	enc *json.Encoder
+}
+
+func (w *lineWriter) write(v map[string]any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.enc.Encode(v); err != nil {
+		os.Exit(1) // the runner is gone
+	}
+}
+
+func (w *lineWriter) event(name string, fields map[string]any) {
+	fields["event"] = name
+	w.write(fields)
+}
+
+type listFlag []string
+
+func (l *listFlag) String() string     { return strings.Join(*l, ",") }
+func (l *listFlag) Set(v string) error { *l = append(*l, v); return nil }
+
+type config struct {
+	seed     []byte
+	agent    string
+	raised   bool
+	listen   listFlag
+	services listFlag
+	acls     listFlag
+	gate     bool
+	allowed  listFlag
+}
+
+func parseFlags() (*config, error) {
+	c := &config{}
+	seed := flag.String("seed", "", "Ed25519 seed, 32 bytes in hex")
+	limits := flag.String("limits", "raised", "resource limits: raised or default")
+	flag.StringVar(&c.agent, "agent", "interop-go/1", "agent version told by identify")
+	flag.BoolVar(&c.gate, "gate", false, "refuse inbound peers that -allow doesn't name")
+	flag.Var(&c.listen, "listen", "QUIC multiaddr to listen on (repeatable)")
+	flag.Var(&c.services, "serve", "NAME=HOST:PORT to expose as a service (repeatable)")
+	flag.Var(&c.acls, "acl", "NAME=PEER-ID: only this peer may use the service (repeatable)")
+	flag.Var(&c.allowed, "allow", "authorized peer ID (repeatable)")
+	flag.Parse()
+
+	var err error
+	if c.seed, err = hex.DecodeString(*seed); err != nil || len(c.seed) != 32 {
+		return nil, fmt.Errorf("-seed must be 64 hex digits")
+	}
+	if *limits != "raised" && *limits != "default" {
+		return nil, fmt.Errorf("-limits must be raised or default")
+	}
+	c.raised = *limits == "raised"
+	return c, nil
+}
+
+func libp2pVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if ok {
+		for _, m := range info.Deps {
+			if m.Path == "github.com/libp2p/go-libp2p" {
+				return m.Version
+			}
+		}
+	}
+	return "unknown"
+}
+
+// Main runs the peer until standard input ends or a signal asks it to.
+func Main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "peer:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	cfg, err := parseFlags()
+	if err != nil {
+		return err
+	}
+	out := &lineWriter{enc: json.NewEncoder(os.Stdout)}
+	n, err := newNode(cfg, out)
+	if err != nil {
+		return err
+	}
+	defer n.host.Close()
+
+	addrs := []string{}
+	for _, a := range n.host.Network().ListenAddresses() {
+		addrs = append(addrs, a.String())
+	}
+	out.event("ready", map[string]any{
+		"peer": n.host.ID().String(), "addrs": addrs, "libp2p": libp2pVersion(),
+		"go": runtime.Version(), "limits_raised": cfg.raised,
+	})
+
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	ended := make(chan error, 1)
+	go func() { ended <- n.executeAll(os.Stdin) }()
+	select {
+	case <-signals:
+		return nil
+	case err := <-ended:
+		return err
+	}
+}
+
+func (n *node) executeAll(r io.Reader) error {
+	in := bufio.NewScanner(r)
+	in.Buffer(nil, 1<<20)
+	for in.Scan() {
+		var c command
+		if err := json.Unmarshal(in.Bytes(), &c); err != nil {
+			return fmt.Errorf("bad command %q: %w", in.Text(), err)
+		}
+		go n.execute(c)
+	}
+	return in.Err()
+}
