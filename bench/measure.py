@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
 """One contestant, one round: starts it, loads it, returns flat figures by name."""
 
+import contextlib
 import json
 import os
 import resource
 import select
+import signal
 import subprocess
 import time
 
-from contestants import BUILD, ROOT, SERVICE_PORT
+from contestants import BUILD, ROOT, SERVICE_PORT, TABLE
 from lab import CLOCK_TICKS, BenchError, command
 
 LOAD = os.path.join(BUILD, "peerup-bench-load")
@@ -38,10 +40,11 @@ def machine_busy_seconds():
 
 
 class Round:
-    def __init__(self, lab, options, contestant):
+    def __init__(self, lab, options, name):
         self.lab = lab
         self.options = options
-        self.contestant = contestant
+        self.name = name
+        self.contestant = TABLE[name]
         self.figures = {}
 
     def run(self):
@@ -134,6 +137,31 @@ class Round:
         time.sleep(SETTLE_S)
         self._resident("after_bulk")
 
+    @contextlib.contextmanager
+    def _profiled(self, direction, streams):
+        """Samples each tunnel process while one stream runs; a flat profile a process remains."""
+        if not self.options.profile or streams != 1:
+            yield
+            return
+        recorders = {}
+        for role, process in self.tunnel.processes.items():
+            data = os.path.join(self.lab.scratch.name, role + ".perf")
+            recorders[role] = data, subprocess.Popen(
+                ["perf", "record", "-q", "-e", "cpu-clock", "-F", "999", "-g",
+                 "-o", data, "-p", str(process.pid)], stderr=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            for _, recorder in recorders.values():
+                recorder.send_signal(signal.SIGINT)
+                recorder.wait()
+        for role, (data, _) in recorders.items():
+            text = command("perf", "report", "--stdio", "--no-children", "-g", "none",
+                           "--percent-limit", "0.5", "--fields", "overhead,dso,sym", "-i", data)
+            path = os.path.join(self.options.out, f"profile-{self.name}-{direction}-{role}.txt")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+
     def _clocks(self):
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         clocks = {role: process.cpu_seconds() for role, process in self.tunnel.processes.items()}
@@ -143,7 +171,8 @@ class Round:
 
     def _transfer(self, direction, streams):
         before = self._clocks()
-        result = self._load(direction, streams, self.options.bulk_seconds)
+        with self._profiled(direction, streams):
+            result = self._load(direction, streams, self.options.bulk_seconds)
         after = self._clocks()
         used = {name: after[name] - before[name] for name in before}
         gib = result["bytes"] / GIB

@@ -5,6 +5,7 @@
     bench/run.py --peerup build/release/peerup             the full run: four rounds
     bench/run.py --peerup build/release/peerup --quick     one round, under 90 s
     bench/run.py --only bulk,latency --contestants golibp2p,peerup --rounds 2
+    bench/run.py --quick --only bulk --profile             where the time goes, by function
     bench/run.py --real-packets                            no offloads on the veth pair
 
 Needs root (network namespaces), iproute2, ethtool, a C compiler, and go for the rival.  Prints a
@@ -17,6 +18,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,6 +52,8 @@ def parse_arguments():
     parser.add_argument("--out", default=contestants.BUILD, help="directory of the results")
     parser.add_argument("--update-doc", metavar="FILE",
                         help="also put the table into this document's bench section")
+    parser.add_argument("--profile", action="store_true",
+                        help="also sample the tunnels with perf; its cost is in the figures")
     parser.add_argument("--check", action="store_true", help="exit 1 when a bar is missed")
     options = parser.parse_args()
     for name, known in (("contestants", contestants.TABLE), ("only", measure.KINDS)):
@@ -58,7 +62,10 @@ def parse_arguments():
         if unknown:
             parser.error(f"--{name}: unknown {', '.join(unknown)}")
         setattr(options, name, chosen)
+    if options.profile and shutil.which("perf") is None:
+        parser.error("--profile: perf is not installed")
     options.peerup = os.path.abspath(options.peerup)
+    os.makedirs(options.out, exist_ok=True)
     if options.quick:
         options.rounds = 1
         options.bulk_seconds = 2
@@ -134,7 +141,7 @@ def measure_rounds(lab, options, run):
         for name in options.contestants[shift:] + options.contestants[:shift]:
             print(f"round {number + 1} of {options.rounds}: {name} "
                   f"(load average {load_average()})", flush=True)
-            current = measure.Round(lab, options, contestants.TABLE[name])
+            current = measure.Round(lab, options, name)
             # What was measured before a failure still counts.
             figures[name] = current.figures
             try:
@@ -145,7 +152,6 @@ def measure_rounds(lab, options, run):
 
 
 def write_results(options, run):
-    os.makedirs(options.out, exist_ok=True)
     stem = os.path.join(options.out, "results-real-packets" if options.real_packets else "results")
     with open(stem + ".json", "w", encoding="utf-8") as file:
         json.dump(run, file, indent=1)
