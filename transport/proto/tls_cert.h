@@ -52,7 +52,7 @@ void tls_cert_done(struct tls_cert *c);
 #define TLS_CERT_FAULT_TABLE(FAULT)                                                           \
     FAULT(MALFORMED, 42, "the certificate is not well-formed DER")                            \
     FAULT(NO_EXTENSION, 42, "the certificate has no libp2p extension")                        \
-    FAULT(DUPLICATE_EXTENSION, 42, "the certificate has an extension twice")                  \
+    FAULT(DUPLICATE_EXTENSION, 42, "the certificate has the libp2p extension twice")          \
     FAULT(UNKNOWN_CRITICAL, 43, "the certificate has an unknown critical extension")          \
     FAULT(NOT_YET_VALID, 45, "the certificate is not valid yet")                              \
     FAULT(EXPIRED, 45, "the certificate has expired")                                         \
