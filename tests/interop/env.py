@@ -28,7 +28,8 @@ class Env:
         self.dir = Path(tempfile.mkdtemp(prefix="peerup-interop-"))
         self.log_dir = self.dir / "logs"
         self.log_dir.mkdir()
-        self.parts, self.ports, self.daemon_since = {}, {}, 0
+        self.go_version = None  # what it says of itself, once it has run
+        self.parts, self.ports, self.identified_since = {}, {}, 0
 
     def _part(self, name, make):
         if name not in self.parts:
@@ -45,9 +46,13 @@ class Env:
 
     @property
     def go(self):
-        return self._part("go", lambda: GoPeer(
-            self.go_binary, "go", GO_SEED, self.family, self.log_dir,
-            serve={"bulk": self.target.port, "refused": free_port(socket.SOCK_STREAM, 4)}))
+        return self._part("go", self._make_go)
+
+    def _make_go(self):
+        go = GoPeer(self.go_binary, "go", GO_SEED, self.family, self.log_dir, serve={
+            "bulk": self.target.port, "refused": free_port(socket.SOCK_STREAM, 4)})
+        self.go_version = go.version
+        return go
 
     @property
     def stranger(self):
@@ -81,14 +86,18 @@ class Env:
     def dial_daemon(self):
         """go's connection to our daemon, identified; returns what identify told."""
         self.go.call("dial", addr=self.daemon.addr)
-        return self.go.wait_event("identified", since=self.daemon_since, peer=self.daemon.id)
+        return self.go.wait_event("identified", since=self.identified_since, peer=self.daemon.id)
 
-    def replace_daemon(self):
-        """Stop the daemon and start another under the same identity; returns the exit status."""
-        status = self.daemon.processes()[0].stop()
-        self.daemon_since = self.go.mark()
-        del self.parts["daemon"]
-        return status
+    def stop_part(self, name):
+        """Stop the daemon or the client; the next one has the same identity.
+
+        Returns the exit statuses.
+        """
+        statuses = [p.stop() for p in self.parts.pop(name).processes()]
+        if name == "daemon":
+            self.identified_since = self.go.mark()
+        self.ports = {}
+        return statuses
 
     def port(self, way, service):
         """The local TCP port that leads to a service on the other side."""
@@ -147,7 +156,7 @@ class Env:
         for name in ("target", "sums"):
             if name in self.parts:
                 self.parts[name].close()
-        self.parts, self.ports, self.daemon_since = {}, {}, 0
+        self.parts, self.ports, self.identified_since = {}, {}, 0
 
     def close(self):
         self.restart()

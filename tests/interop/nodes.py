@@ -104,10 +104,12 @@ class Process:
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait()
-        if self.child.stdin:
-            self.child.stdin.close()
+        self._closed()
         self.log.close()
         return status
+
+    def _closed(self):
+        """The child has ended and its log is about to be closed."""
 
 
 class CommandError(Exception):
@@ -141,17 +143,20 @@ class GoPeer(Process):
 
     def _read(self):
         for line in self.child.stdout:
-            try:
-                self.log.write(line)
-            except ValueError:
-                return
             message = json.loads(line)
+            if "event" in message or "error" in message:
+                self.log.write(line)
             with self.changed:
                 if "event" in message:
                     self.events.append(message)
                 else:
                     self.replies[message["id"]] = message
                 self.changed.notify_all()
+
+    def _closed(self):
+        self.reader.join(STOP_S)
+        self.child.stdin.close()
+        self.child.stdout.close()
 
     def call(self, cmd, timeout=20, **args):
         with self.changed:

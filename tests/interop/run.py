@@ -176,15 +176,20 @@ def run_all(args, cells, programs, results):
                 envs.append(env)
                 attempts = [Attempt(c, env, f"{version} ip{family}", args.size << 20, results)
                             for c in mine]
-                for attempt in sorted(attempts, key=lambda a: a.cell.idle):
-                    attempt.begin()
+                for attempt in attempts:
+                    if not attempt.cell.idle:
+                        attempt.begin()
+                env.restart()  # idle cells see no connections but their own
+                for attempt in attempts:
+                    if attempt.cell.idle:
+                        attempt.begin()
                 idle += [a for a in attempts if a.rest]
         if idle:
             due = max(a.due for a in idle)
             wait_until(lambda: time.monotonic() >= due, IDLE_S + 60, "the idle time")
             for attempt in idle:
                 attempt.resume()
-        for text in sorted({e.go.version for e in envs if "go" in e.parts}):
+        for text in sorted({e.go_version for e in envs if e.go_version}):
             print(f"peer: go-libp2p {text}, resource limits raised")
     finally:
         for env in envs:
