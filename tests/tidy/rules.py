@@ -55,8 +55,8 @@ OWNED_CALLS = [
     {
         "what": "pages",
         "names": "mmap mmap64 munmap mremap madvise mlock mlockall",
-        "owners": ["core/base/mem.c", "core/base/pool.c", "uring/*.c"],
-        "instead": "the buffer pool (core/base/pool.h)",
+        "owners": ["core/base/buf.c", "uring/*.c"],
+        "instead": "the buffer pool (core/base/buf.h)",
     },
     {
         "what": "time",
