@@ -24,6 +24,8 @@ BEYOND_GO_LIMIT = 300  # go-libp2p allows 256 incoming streams a QUIC connection
 SUM_BYTES = 64 << 10
 
 HEADER = b"\x13/multistream/1.0.0\n"
+MINIMAL_IDENTIFY = bytes.fromhex("052a00320178")  # empty protocol version, agent "x"
+OVERLONG_IDENTIFY = bytes.fromhex("8180808001") + bytes(64)  # announces 256 MiB and a byte
 DAEMON_PROTOCOLS = {
     "/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0", "/pingpong/1.0.0",
     "/peerup/bulk/1.0.0", "/peerup/sum/1.0.0"}
@@ -197,6 +199,19 @@ def an_unknown_protocol_is_declined_and_the_next_one_taken(env, _):
     answer = HEADER + frame("na") + ping + ball
     got = env.go.call("raw", addr=env.daemon.addr, hex=request.hex(), count=len(answer))
     expect(bytes.fromhex(got["hex"]) == answer, f"{got}")
+
+
+@cell("push.in")
+def our_daemon_takes_good_pushes_and_resets_bad_ones(env, _):
+    env.dial_daemon()
+    echo = HEADER + frame("/ipfs/id/push/1.0.0")
+    for message, end in ((MINIMAL_IDENTIFY, "end"), (OVERLONG_IDENTIFY, "reset")):
+        got = env.go.call("raw", addr=env.daemon.addr, hex=(echo + message).hex(), then="end",
+                          count=len(echo) + 1)
+        expect(got["outcome"] == end, f"{message[:8].hex()}: {got}")
+        if end == "end":
+            expect(bytes.fromhex(got["hex"]) == echo, f"{got}")
+    env.go.call("ping", peer=env.daemon.id, count=1)
 
 
 @cell("perf.in")

@@ -260,8 +260,9 @@ func outcome(got int64, err error) fields {
 	return f
 }
 
-// raw {addr, hex, count}: dials if need be and at once, before identify, opens a bare stream,
-// writes the bytes and tells the first count bytes of what comes back and how it ended.
+// raw {addr, hex, then, count}: dials if need be and at once, before identify, opens a bare stream,
+// writes the bytes, with then "end" also half-closes, and tells the first count bytes of what comes
+// back and how it ended.
 func (n *node) cmdRaw(ctx context.Context, c command) (fields, error) {
 	request, err := hex.DecodeString(c.Hex)
 	if err != nil {
@@ -279,7 +280,11 @@ func (n *node) cmdRaw(ctx context.Context, c command) (fields, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		s.SetDeadline(deadline)
 	}
-	if _, err := s.Write(request); err != nil {
+	_, err = s.Write(request)
+	if err == nil && c.Then == "end" {
+		err = s.CloseWrite()
+	}
+	if err != nil {
 		f := outcome(0, err)
 		f["hex"] = ""
 		return f, nil
