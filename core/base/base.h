@@ -30,18 +30,25 @@
 
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define ARRAY_COUNT(a)                  (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)                          \
-    ({                                     \
-        __auto_type min_a_ = (a);          \
-        __auto_type min_b_ = (b);          \
-        min_a_ < min_b_ ? min_a_ : min_b_; \
+/* Each use names its temporaries anew, so that uses nest. */
+#define MIN(a, b)                       MIN_UNIQUE_(a, b, __COUNTER__)
+#define MAX(a, b)                       MAX_UNIQUE_(a, b, __COUNTER__)
+#define MIN_UNIQUE_(a, b, n)            MIN_NAMED_(a, b, PASTE_(min_a_, n), PASTE_(min_b_, n))
+#define MAX_UNIQUE_(a, b, n)            MAX_NAMED_(a, b, PASTE_(max_a_, n), PASTE_(max_b_, n))
+#define MIN_NAMED_(a, b, x, y) \
+    ({                         \
+        __auto_type x = (a);   \
+        __auto_type y = (b);   \
+        x < y ? x : y;         \
     })
-#define MAX(a, b)                          \
-    ({                                     \
-        __auto_type max_a_ = (a);          \
-        __auto_type max_b_ = (b);          \
-        max_a_ > max_b_ ? max_a_ : max_b_; \
+#define MAX_NAMED_(a, b, x, y) \
+    ({                         \
+        __auto_type x = (a);   \
+        __auto_type y = (b);   \
+        x > y ? x : y;         \
     })
+#define PASTE_(a, b)        PASTE_TOKENS_(a, b)
+#define PASTE_TOKENS_(a, b) a##b
 
 #define KIB(n) ((size_t)(n) << 10)
 #define MIB(n) ((size_t)(n) << 20)

@@ -11,9 +11,11 @@
  * charged slab sizes, not bytes: one byte in a 64 KiB slab costs 64 KiB until it is moved to a
  * smaller slab with slice_compact().
  *
- * Memory: the pool takes chunks of BUF_CHUNK_BYTES as needed, at most cfg.bytes_max, and gives a
- * chunk back when all its slabs are free.  Of bytes_max, cfg.reserve_bytes can be taken only by
- * callers without a quota (the reactor's own receive buffers), so that no peer can starve it.
+ * Memory: the pool takes chunks of BUF_CHUNK_BYTES as needed, at most cfg.bytes_max.  A chunk whose
+ * slabs are all free stays until buf_pool_trim(), or until another class needs its room: mapping
+ * and faulting in a chunk again and again would cost about 0.2 CPU-seconds for each GiB carried. Of
+ * bytes_max, cfg.reserve_bytes can be taken only by callers without a quota (the reactor's own
+ * receive buffers), so that no peer can starve it.
  * Thread: one; a pool belongs to one reactor, and a slab never leaves it.
  * Under ASan freed slabs are poisoned.
  */
@@ -21,8 +23,9 @@
 #include "core/base/bytes.h"
 #include "core/base/list.h"
 
-struct mem;
+struct buf_chunk;
 struct buf_pool;
+struct mem;
 
 enum buf_class { BUF_1K, BUF_4K, BUF_16K, BUF_64K, BUF_CLASS_COUNT };
 
@@ -47,14 +50,15 @@ struct quota {
 /* Bytes that can still be charged: the least over the quota and its parents. */
 size_t quota_left(const struct quota *q);
 
+/* Read-only but for the bytes; all else is the pool's. */
 struct buf {
     uint8_t *data;
     struct quota *quota;
     struct buf_pool *pool;
+    struct buf_chunk *chunk;
+    struct buf *next_free;
     uint32_t size;
     uint32_t refs;
-    struct list node;
-    uint8_t class_index;
 };
 
 struct slice {
@@ -66,8 +70,8 @@ struct slice {
 #define SLICE_EMPTY ((struct slice){NULL, NULL, 0})
 
 struct buf_pool_config {
-    size_t bytes_max;
-    size_t reserve_bytes;
+    size_t bytes_max;     /* at least one chunk; rounded down to whole ones */
+    size_t reserve_bytes; /* less than that */
 };
 
 struct buf_pool_stats {
@@ -84,7 +88,7 @@ NODISCARD int buf_pool_new(struct mem *mem, const struct buf_pool_config *cfg,
 /* All slabs must have been returned (asserted).  Accepts NULL, returns NULL. */
 struct buf_pool *buf_pool_free(struct buf_pool *p);
 
-/* Returns unused chunks to the system, keeping none. */
+/* Returns all unused chunks to the system.  For a reactor that has been idle for a while. */
 void buf_pool_trim(struct buf_pool *p);
 
 void buf_pool_stats(const struct buf_pool *p, struct buf_pool_stats *ret_stats);
@@ -105,8 +109,18 @@ static inline struct buf *buf_ref(struct buf *b) {
     return b;
 }
 
+/* For buf_unref() alone: the slab has no references left. */
+void buf_release(struct buf *b);
+
 /* Drops one reference; the last one returns the slab.  Accepts NULL, returns NULL. */
-struct buf *buf_unref(struct buf *b);
+static inline struct buf *buf_unref(struct buf *b) {
+    if (b == NULL)
+        return NULL;
+    assert(b->refs > 0);
+    if (--b->refs == 0)
+        buf_release(b);
+    return NULL;
+}
 
 /* A view that takes over the caller's reference to b. */
 static inline struct slice slice_of(struct buf *b, uint32_t offset, uint32_t len) {
@@ -166,9 +180,8 @@ void slice_queue_drop(struct slice_queue *q, size_t n);
 bool slice_queue_shift(struct slice_queue *q, struct slice *ret_slice);
 
 /* Appends bytes by copying them: into the last slab while its tail is free, else into new slabs
- * charged to `quota`, small first, larger as the backlog grows.  Returns bytes taken: fewer than
- * offered when the quota or the pool is used up.  `tail_used` tells how much of the last slab is
- * written and belongs to the queue's one writer. */
+ * charged to `quota`, small first, larger as the backlog grows.  `tail_used` tells how much of the
+ * last slab is written; what is behind it belongs to the queue's one writer. */
 struct slice_writer {
     struct slice_queue *queue;
     struct buf_pool *pool;
@@ -179,5 +192,8 @@ struct slice_writer {
 
 void slice_writer_init(struct slice_writer *w, struct slice_queue *queue, struct buf_pool *pool,
                        struct quota *quota);
+/* Gives up the tail of the last slab, which otherwise stays charged while the queue is empty.  The
+ * writer can go on afterwards. */
 void slice_writer_done(struct slice_writer *w);
+/* Returns bytes taken: fewer than offered when the quota, the pool or memory is used up. */
 NODISCARD size_t slice_writer_add(struct slice_writer *w, struct bytes in);

@@ -35,5 +35,5 @@ static inline bool bytes_start_with(struct bytes b, struct bytes prefix) {
 /* The first `n` bytes go; n must not exceed the length. */
 static inline struct bytes bytes_skip(struct bytes b, size_t n) {
     assert(n <= b.len);
-    return bytes_of(b.data == NULL ? NULL : b.data + n, b.len - n);
+    return bytes_of(n == 0 ? b.data : b.data + n, b.len - n); /* NULL + 0 is undefined */
 }

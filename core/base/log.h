@@ -6,7 +6,8 @@
  *   log_warn(log, L_DIAL, "dial failed", kv_peer("peer", id_text), kv_err(error));
  *
  * One line a record, as the Go program writes them:
- *   time=2026-11-23T05:39:20.038Z level=INFO msg="service registered" service=ssh
+ *   time=2026-11-23T05:39:20.038Z level=INFO msg="service registered" service=ssh topic=stream
+ * or as JSON, {"time":...,"level":...,"msg":...,"service":...,"topic":...}.
  *
  * error = the program can't do its work; warn = odd, and what happens instead; info = an owner
  * would want it in a month; debug = per connection; trace = per frame, compiled out of releases.
@@ -57,13 +58,16 @@ struct log {
     bool json;
 };
 
+/* Formats a line and gives it to the sink, whatever the level.  Fields end with KV_END; those that
+ * do not fit into LOG_LINE_MAX are left out whole.  A NULL string is logged as "". */
 void log_write(struct log *l, enum log_level level, enum log_topic topic, const char *message,
                const struct kv *fields);
 
 #define LOG_AT(l, level, topic, message, ...)                                           \
     do {                                                                                \
-        if ((l) != NULL && (level) <= (l)->level_max)                                   \
-            log_write((l), (level), (topic), (message),                                 \
+        struct log *log_at_ = (l);                                                      \
+        if (log_at_ != NULL && (level) <= log_at_->level_max)                           \
+            log_write(log_at_, (level), (topic), (message),                             \
                       (const struct kv[]){__VA_ARGS__ __VA_OPT__(, ){.type = KV_END}}); \
     } while (0)
 #define log_error(l, topic, ...) LOG_AT(l, LOG_ERROR, topic, __VA_ARGS__)
@@ -82,10 +86,12 @@ struct log_limit {
     nsec_t last;
     uint32_t burst;
     uint32_t left;
-    uint64_t dropped; /* since the last line that was allowed */
+    uint64_t dropped;        /* since the last line that was allowed */
+    uint64_t dropped_before; /* before that line, which may say so */
 };
 
 #define LOG_LIMIT_INIT(burst_, every_) \
     ((struct log_limit){.every = (every_), .burst = (burst_), .left = (burst_)})
 
+/* Whether a line may be written now; counts it as dropped when not. */
 bool log_allow(struct log_limit *limit, nsec_t now);

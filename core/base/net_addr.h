@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* An IP address with port, as a value; no sockets here.  Text forms: "1.2.3.4:80", "[::1]:80". */
+/* An IP address with port, as a value; no sockets here.  Text forms: "1.2.3.4:80", "[::1]:80",
+ * "[fe80::1%3]:80" with the number of a scope, never its name. */
 
 #include "core/base/base.h"
 
@@ -25,6 +26,9 @@ NODISCARD int net_addr_parse_ip(const char *text, struct net_addr *ret_addr);
 
 /* Writes the text form and returns `out`, which must have NET_ADDR_TEXT_MAX bytes. */
 const char *net_addr_format(const struct net_addr *a, char *out);
+
+/* The address alone, without port, brackets and scope; as Go prints it (RFC 5952). */
+const char *net_addr_format_ip(const struct net_addr *a, char *out);
 
 bool net_addr_equal(const struct net_addr *a, const struct net_addr *b);
 bool net_addr_ip_equal(const struct net_addr *a, const struct net_addr *b);
