@@ -49,10 +49,11 @@ struct reactor_config {
 /* May be called on another thread than the one that turns it later.
  *   -ENOMEM
  *   -ENOSYS, -EPERM   REACTOR_IO_URING (or PEERUP_IO=io_uring) was asked for and is refused
- *   -EINVAL           PEERUP_IO has a value other than io_uring, epoll or nothing: say so and end */
+ *   -EINVAL           PEERUP_IO has a value other than io_uring, epoll or nothing: say so and end
+ */
 NODISCARD int reactor_new(const struct reactor_config *cfg, struct reactor **ret_reactor);
 
-/* On the thread that turned it.  Every handle must be closed and every timer done (asserted).  Waits
+/* On the thread that turned it.  Every handle must be closed and every timer done (asserted). Waits
  * for the worker thread, and delivers what it still posts.  Accepts NULL, returns NULL. */
 struct reactor *reactor_free(struct reactor *r);
 

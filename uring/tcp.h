@@ -130,7 +130,6 @@ struct tcp_listener {
     struct op accept_op;
     struct op cancel_op;
     struct op close_op;
-    struct deferred later;
     struct timer retry; /* after the process ran out of descriptors */
     bool paused;
     bool closing;

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The io_uring backend: one ring a reactor, one system call a turn. */
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "uring/backend_uring_internal.h"
+#include "uring/sock.h"
+
+enum { GROUP_STREAM = 0, GROUP_DGRAM = 1 };
+
+/* What the kernel reads when it takes a submission, and not later: each lives until the next
+ * submit.  When they run out, what is queued is submitted early. */
+enum { SCRATCH_COUNT = 64 };
+
+struct scratch {
+    union {
+        struct {
+            struct msghdr msg;
+            struct iovec iov[SEND_SLICES_MAX];
+        };
+        union sock_name name;
+    };
+};
+
+struct uring {
+    struct backend backend;
+    struct io_uring ring;
+    struct bufring slabs;
+    struct dgram_ring dgrams;
+    bool dgrams_open;
+    bool enabled;
+    int wake_fd;
+
+    struct list waiting; /* found no room in the submission queue */
+    struct list starved; /* receives that found no slab */
+    struct list ended;   /* result is known, done() not called yet */
+    uint32_t flying_recv_count;
+
+    struct scratch scratch[SCRATCH_COUNT];
+    uint32_t scratch_used;
+
+    struct recv_result received; /* of the completion that is being delivered */
+    struct udp_batch batch;
+};
+
+/* user_data of completions that belong to no operation. */
+static const uint64_t TAG_WAKE = 1;
+
+static struct uring *uring_of(struct backend *b) {
+    return CONTAINER_OF(b, struct uring, backend);
+}
+
+/* --- Submitting --- */
+
+/* The thread that gets here first owns the ring from now on. */
+static void enable(struct uring *u) {
+    if (u->enabled)
+        return;
+    u->enabled = true;
+    if (u->ring.flags & IORING_SETUP_R_DISABLED)
+        (void)io_uring_enable_rings(&u->ring); /* fails only when it is enabled already */
+    (void)io_uring_register_ring_fd(&u->ring); /* saves a look-up per call; works without */
+}
+
+static void submit(struct uring *u) {
+    enable(u);
+    /* On failure (the kernel is short of memory, or wants completions taken first) the entries stay
+     * in the queue and the scratch with them; the next wait() tries again. */
+    (void)io_uring_submit(&u->ring);
+    if (io_uring_sq_ready(&u->ring) == 0)
+        u->scratch_used = 0;
+}
+
+static struct io_uring_sqe *sqe_get(struct uring *u) {
+    if (u->scratch_used == SCRATCH_COUNT || io_uring_sq_space_left(&u->ring) == 0)
+        submit(u);
+    if (u->scratch_used == SCRATCH_COUNT)
+        return NULL;
+    return io_uring_get_sqe(&u->ring);
+}
+
+static struct scratch *scratch_get(struct uring *u) {
+    assert(u->scratch_used < SCRATCH_COUNT);
+    return &u->scratch[u->scratch_used++];
+}
+
+static void prepare_send(struct uring *u, struct io_uring_sqe *sqe, const struct op *op) {
+    const struct slice *slices = op->data;
+    struct scratch *s = scratch_get(u);
+    assert(op->size <= SEND_SLICES_MAX);
+    for (size_t i = 0; i < op->size; i++)
+        s->iov[i] = (struct iovec){.iov_base = slices[i].data, .iov_len = slices[i].len};
+    s->msg = (struct msghdr){.msg_iov = s->iov, .msg_iovlen = op->size};
+    /* WAITALL: the kernel goes on with a partial send by itself. */
+    io_uring_prep_sendmsg(sqe, op->fd, &s->msg, MSG_NOSIGNAL | MSG_WAITALL);
+}
+
+static void prepare_connect(struct uring *u, struct io_uring_sqe *sqe, const struct op *op) {
+    struct scratch *s = scratch_get(u);
+    int len = sock_name_from(op->data, &s->name);
+    /* An address without family or path connects to nothing: the kernel says so. */
+    io_uring_prep_connect(sqe, op->fd, &s->name.sa, len < 0 ? 0 : (socklen_t)len);
+}
+
+static void prepare_recv(struct uring *u, struct io_uring_sqe *sqe, const struct op *op) {
+    io_uring_prep_recv(sqe, op->fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = u->slabs.group;
+}
+
+static void prepare_udp_recv(struct uring *u, struct io_uring_sqe *sqe, const struct op *op) {
+    if (u->backend.features.multishot_recv)
+        io_uring_prep_recvmsg_multishot(sqe, op->fd, &u->dgrams.msg, 0);
+    else
+        io_uring_prep_recvmsg(sqe, op->fd, &u->dgrams.msg, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = u->dgrams.group;
+}
+
+static void prepare_udp_send(struct io_uring_sqe *sqe, const struct op *op) {
+    struct udp_out *out = op->data;
+    sock_udp_out_prepare(out);
+    io_uring_prep_sendmsg(sqe, op->fd, &out->msg, MSG_NOSIGNAL);
+}
+
+static void prepare(struct uring *u, struct io_uring_sqe *sqe, struct op *op) {
+    switch ((enum op_kind)op->kind) {
+    case OP_ACCEPT:
+        io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC);
+        break;
+    case OP_CONNECT:
+        prepare_connect(u, sqe, op);
+        break;
+    case OP_RECV:
+        prepare_recv(u, sqe, op);
+        break;
+    case OP_SEND:
+        prepare_send(u, sqe, op);
+        break;
+    case OP_UDP_RECV:
+        prepare_udp_recv(u, sqe, op);
+        break;
+    case OP_UDP_SEND:
+        prepare_udp_send(sqe, op);
+        break;
+    case OP_POLL:
+        io_uring_prep_poll_add(sqe, op->fd, POLLIN);
+        break;
+    case OP_CANCEL:
+        io_uring_prep_cancel_fd(sqe, op->fd, IORING_ASYNC_CANCEL_ALL);
+        break;
+    case OP_CLOSE:
+        io_uring_prep_close(sqe, op->fd);
+        break;
+    }
+    io_uring_sqe_set_data(sqe, op);
+}
+
+static bool try_submit(struct uring *u, struct op *op) {
+    struct io_uring_sqe *sqe = sqe_get(u);
+    if (sqe == NULL)
+        return false;
+    prepare(u, sqe, op);
+    return true;
+}
+
+static void end_all_of(struct uring *u, struct list *from, int fd) {
+    list_for_each_safe (node, from) {
+        struct op *op = LIST_ENTRY(node, struct op, node);
+        if (op->fd == fd && op->kind != OP_CANCEL) {
+            op->result = -ECANCELED;
+            list_remove(node);
+            list_push(&u->ended, node);
+        }
+    }
+}
+
+/* In order: what waits for room goes before `op`. */
+static void start(struct uring *u, struct op *op) {
+    if (op->kind == OP_CANCEL) {
+        end_all_of(u, &u->waiting, op->fd);
+        end_all_of(u, &u->starved, op->fd);
+    }
+    if (!list_is_empty(&u->waiting) || !try_submit(u, op))
+        list_push(&u->waiting, &op->node);
+}
+
+static void submit_waiting(struct uring *u) {
+    while (!list_is_empty(&u->waiting)) {
+        struct op *op = LIST_ENTRY(u->waiting.next, struct op, node);
+        if (!try_submit(u, op))
+            return;
+        list_remove(&op->node);
+    }
+}
+
+static int dgrams_ensure(struct uring *u) {
+    if (u->dgrams_open)
+        return 0;
+    int error = dgram_ring_open(&u->dgrams, &u->ring, u->backend.cfg.mem, GROUP_DGRAM);
+    u->dgrams_open = error == 0;
+    return error;
+}
+
+static void uring_start(struct backend *b, struct op *op) {
+    struct uring *u = uring_of(b);
+    if (op->kind == OP_RECV)
+        u->flying_recv_count++;
+    start(u, op);
+}
+
+static void wake_arm(struct uring *u) {
+    struct io_uring_sqe *sqe = sqe_get(u);
+    if (sqe == NULL)
+        return;
+    /* Multishot polls report each write, so the counter never needs to be read. */
+    io_uring_prep_poll_multishot(sqe, u->wake_fd, POLLIN);
+    io_uring_sqe_set_data64(sqe, TAG_WAKE);
+}
+
+/* --- Waiting --- */
+
+static void lend_slabs(struct uring *u) {
+    if (u->flying_recv_count == 0)
+        return;
+    bool any = bufring_fill(&u->slabs);
+    while (any && !list_is_empty(&u->starved)) {
+        struct list *node = list_shift(&u->starved);
+        list_push(&u->waiting, node);
+    }
+}
+
+static void uring_submit(struct backend *b) {
+    struct uring *u = uring_of(b);
+    lend_slabs(u);
+    submit_waiting(u);
+    submit(u);
+}
+
+static bool uring_has_work(struct backend *b) {
+    struct uring *u = uring_of(b);
+    return !list_is_empty(&u->ended) || io_uring_cq_ready(&u->ring) > 0;
+}
+
+static int enter(struct uring *u, nsec_t deadline) {
+    if (deadline == NSEC_NEVER)
+        return io_uring_submit_and_wait(&u->ring, 1);
+    nsec_t now = deadline == 0 ? 0 : sock_now(&u->backend);
+    if (deadline <= now)
+        return io_uring_submit_and_get_events(&u->ring);
+    struct __kernel_timespec ts = {
+        .tv_sec = (long long)((deadline - now) / SEC(1)),
+        .tv_nsec = (long long)((deadline - now) % SEC(1)),
+    };
+    struct io_uring_cqe *cqe;
+    return io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &ts, NULL);
+}
+
+static int uring_wait(struct backend *b, nsec_t deadline) {
+    struct uring *u = uring_of(b);
+    enable(u);
+    lend_slabs(u);
+    submit_waiting(u);
+    if (!list_is_empty(&u->waiting) || uring_has_work(b))
+        deadline = 0;
+    int error = enter(u, deadline);
+    if (io_uring_sq_ready(&u->ring) == 0)
+        u->scratch_used = 0;
+    switch (error) {
+    case -ETIME:  /* the deadline */
+    case -EINTR:  /* a signal; spurious returns are harmless */
+    case -EAGAIN: /* short of memory: what was not taken is offered again next time */
+    case -EBUSY:  /* completions must be taken first, which dispatch() does now */
+        return 0;
+    default:
+        return MIN(error, 0);
+    }
+}
+
+/* --- Completions --- */
+
+/* The operation goes on without its owner noticing. */
+static void start_again(struct uring *u, struct op *op) {
+    list_push(&u->waiting, &op->node);
+}
+
+static void complete_recv(struct uring *u, struct op *op, const struct io_uring_cqe *cqe) {
+    if (cqe->res == -ENOBUFS) {
+        bufring_grow(&u->slabs);
+        list_push(&u->starved, &op->node);
+        return;
+    }
+    if (cqe->res > 0) {
+        bufring_take(&u->slabs, (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT),
+                     (uint32_t)cqe->res, &u->received);
+        op->data = &u->received;
+    }
+    if ((cqe->flags & IORING_CQE_F_MORE) == 0)
+        u->flying_recv_count--;
+    op_complete(op, cqe->res, cqe->flags & IORING_CQE_F_MORE ? OP_MORE : 0);
+}
+
+static void complete_udp_recv(struct uring *u, struct op *op, const struct io_uring_cqe *cqe) {
+    bool more = (cqe->flags & IORING_CQE_F_MORE) != 0;
+    if (cqe->res == -ENOBUFS) { /* all buffers are full of datagrams that come later in this loop */
+        start_again(u, op);
+        return;
+    }
+    if (cqe->res == -EINVAL && u->backend.features.multishot_recv) {
+        u->backend.features.multishot_recv = false;
+        start_again(u, op);
+        return;
+    }
+    op->data = NULL;
+    if ((cqe->flags & IORING_CQE_F_BUFFER) == 0) {
+        op_complete(op, cqe->res, more ? OP_MORE : 0);
+        return;
+    }
+    uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+    if (dgram_ring_read(&u->dgrams, id, (uint32_t)cqe->res, &u->batch) == 0)
+        op->data = &u->batch;
+    op_complete(op, cqe->res, more ? OP_MORE : 0);
+    dgram_ring_return(&u->dgrams, id);
+}
+
+static void complete(struct uring *u, const struct io_uring_cqe *cqe) {
+    if (cqe->user_data == TAG_WAKE) {
+        if ((cqe->flags & IORING_CQE_F_MORE) == 0)
+            wake_arm(u);
+        return;
+    }
+    struct op *op = io_uring_cqe_get_data(cqe);
+    switch ((enum op_kind)op->kind) {
+    case OP_RECV:
+        complete_recv(u, op, cqe);
+        break;
+    case OP_UDP_RECV:
+        complete_udp_recv(u, op, cqe);
+        break;
+    case OP_ACCEPT:
+    case OP_CONNECT:
+    case OP_SEND:
+    case OP_UDP_SEND:
+    case OP_POLL:
+    case OP_CANCEL:
+    case OP_CLOSE:
+        op_complete(op, cqe->res, cqe->flags & IORING_CQE_F_MORE ? OP_MORE : 0);
+        break;
+    }
+}
+
+static void dispatch_ended(struct uring *u) {
+    struct list due;
+    list_init(&due);
+    list_splice(&due, &u->ended);
+    struct list *node;
+    while ((node = list_shift(&due)) != NULL) {
+        struct op *op = LIST_ENTRY(node, struct op, node);
+        if (op->kind == OP_RECV)
+            u->flying_recv_count--;
+        op_complete(op, op->result, 0);
+    }
+}
+
+static void uring_dispatch(struct backend *b) {
+    struct uring *u = uring_of(b);
+    dispatch_ended(u);
+    /* Those that are there now; what comes meanwhile waits for the next turn.  Each is copied and
+     * its place given back before the callback, which may need the kernel to post more. */
+    unsigned count = io_uring_cq_ready(&u->ring);
+    while (count-- > 0) {
+        struct io_uring_cqe *entry;
+        if (io_uring_peek_cqe(&u->ring, &entry) < 0)
+            return;
+        struct io_uring_cqe cqe = {
+            .user_data = entry->user_data, .res = entry->res, .flags = entry->flags};
+        io_uring_cq_advance(&u->ring, 1);
+        complete(u, &cqe);
+    }
+}
+
+/* --- The rest --- */
+
+static void uring_wake(struct backend *b) {
+    uint64_t one = 1;
+    ssize_t n = write(uring_of(b)->wake_fd, &one, sizeof(one));
+    (void)n; /* it fails only when the counter is full of wakes that nobody has seen */
+}
+
+static int uring_poll_fd(struct backend *b) {
+    return uring_of(b)->ring.ring_fd;
+}
+
+static int uring_udp_open(struct backend *b, const struct net_addr *local) {
+    int error = dgrams_ensure(uring_of(b));
+    return error < 0 ? error : sock_udp_open(b, local);
+}
+
+static void uring_free(struct backend *b) {
+    struct uring *u = uring_of(b);
+    bufring_close(&u->slabs);
+    if (u->dgrams_open)
+        dgram_ring_close(&u->dgrams, b->cfg.mem);
+    io_uring_queue_exit(&u->ring);
+    if (u->wake_fd >= 0)
+        (void)close(u->wake_fd);
+    (void)mem_free(b->cfg.mem, u);
+}
+
+static int open_rest(struct uring *u) {
+    int error = uring_probe_features(&u->ring, &u->backend.features);
+    if (error < 0)
+        return error;
+    error = bufring_open(&u->slabs, &u->ring, u->backend.cfg.pool, GROUP_STREAM);
+    if (error < 0)
+        return error;
+    u->backend.features.buffer_ring = true;
+    u->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (u->wake_fd < 0)
+        return -errno;
+    wake_arm(u);
+    return 0;
+}
+
+static int uring_open(const struct backend_config *cfg, struct backend **ret_backend) {
+    struct uring *u = mem_alloc(cfg->mem, sizeof(*u));
+    if (u == NULL)
+        return -ENOMEM;
+    u->backend.type = &backend_uring;
+    u->backend.cfg = *cfg;
+    u->wake_fd = -1;
+    list_init(&u->waiting);
+    list_init(&u->starved);
+    list_init(&u->ended);
+    int error = uring_probe_ring(&u->ring);
+    if (error < 0) {
+        (void)mem_free(cfg->mem, u);
+        return error;
+    }
+    error = open_rest(u);
+    if (error < 0) {
+        uring_free(&u->backend);
+        return error;
+    }
+    *ret_backend = &u->backend;
+    return 0;
+}
+
+const struct reactor_backend backend_uring = {
+    .name = "io_uring",
+    .open = uring_open,
+    .free = uring_free,
+    .start = uring_start,
+    .submit = uring_submit,
+    .wait = uring_wait,
+    .dispatch = uring_dispatch,
+    .has_work = uring_has_work,
+    .wake = uring_wake,
+    .poll_fd = uring_poll_fd,
+    .stream_open = sock_stream_open,
+    .stream_bind = sock_stream_bind,
+    .stream_listen = sock_stream_listen,
+    .shutdown_write = sock_shutdown_write,
+    .reset_on_close = sock_reset_on_close,
+    .handle_close = sock_close,
+    .udp_open = uring_udp_open,
+    .local_addr = sock_local_addr,
+    .remote_addr = sock_remote_addr,
+    .now = sock_now,
+    .walltime = sock_walltime,
+    .random = sock_random,
+};

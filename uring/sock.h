@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The kernel's sockets, clocks and random source, for the backends that stand on them.  Every
+ * function that fails returns a negative errno. */
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "core/base/time.h"
+#include "uring/datagram.h"
+#include "uring/sock_addr.h"
+
+struct backend;
+
+union sock_name {
+    struct sockaddr sa;
+    struct sockaddr_un un;
+    struct sockaddr_storage storage;
+};
+
+/* Returns the length.  -EINVAL for an address without family and path. */
+int sock_name_from(const struct sock_addr *a, union sock_name *ret_name);
+void sock_name_to(const union sock_name *name, socklen_t len, struct sock_addr *ret_addr);
+
+/* --- Plain calls, in the shape of struct reactor_backend --- */
+
+int sock_stream_open(struct backend *b, const struct sock_addr *peer);
+int sock_stream_bind(struct backend *b, int fd, const struct sock_addr *local);
+int sock_stream_listen(struct backend *b, const struct sock_addr *at);
+int sock_shutdown_write(struct backend *b, int fd);
+void sock_reset_on_close(struct backend *b, int fd);
+void sock_close(struct backend *b, int fd);
+/* Warns once a backend when socket buffers stay small. */
+int sock_udp_open(struct backend *b, const struct net_addr *local);
+int sock_local_addr(struct backend *b, int fd, struct sock_addr *ret_addr);
+int sock_remote_addr(struct backend *b, int fd, struct sock_addr *ret_addr);
+nsec_t sock_now(struct backend *b);
+walltime_t sock_walltime(struct backend *b);
+void sock_random(struct backend *b, void *out, size_t size);
+
+bool sock_has_udp_gso(void);
+bool sock_has_udp_gro(void);
+
+/* --- Control data of datagrams --- */
+
+/* Room for what the kernel tells of a received batch: packet info, ECN, GRO size. */
+enum { SOCK_UDP_CONTROL_BYTES = 128 };
+
+/* Fills msg, iov, name and control from the rest. */
+void sock_udp_out_prepare(struct udp_out *out);
+/* local.port stays 0, and local.family NET_NONE when the kernel did not tell.  -EINVAL when the
+ * message makes no sense (no address, or cut off). */
+int sock_udp_batch_read(struct msghdr *msg, uint8_t *data, size_t len, struct udp_batch *ret_batch);

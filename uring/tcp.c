@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+#include "uring/tcp.h"
+
+#include "uring/reactor_internal.h"
+
+_Static_assert((int)TCP_RECV_SLICES_MAX == (int)RECV_SLICES_MAX, "a completion fits what is held");
+_Static_assert((int)TCP_WRITE_SLICES_MAX == (int)SEND_SLICES_MAX, "a write is one operation");
+
+static const struct reactor_backend *type_of(const struct reactor *r) {
+    return r->backend->type;
+}
+
+/* --- Operations in flight --- */
+
+static void start(struct tcp_conn *c, struct op *op) {
+    op->fd = c->fd;
+    c->ops_in_flight++;
+    reactor_start_op(c->reactor, op);
+}
+
+static void close_when_idle(struct tcp_conn *c) {
+    if (c->closing && c->ops_in_flight == 0 && c->fd >= 0 && !c->close_op.flying) {
+        c->close_op.fd = c->fd;
+        reactor_start_op(c->reactor, &c->close_op);
+    }
+}
+
+static void op_ended(struct tcp_conn *c) {
+    assert(c->ops_in_flight > 0);
+    c->ops_in_flight--;
+}
+
+static void write_drop(struct tcp_conn *c) {
+    for (uint32_t i = c->write_first; i < c->write_count; i++)
+        slice_unref(&c->write_slices[i]);
+    c->write_first = 0;
+    c->write_count = 0;
+    c->writing = false;
+}
+
+static void held_drop(struct tcp_conn *c) {
+    for (uint32_t i = 0; i < c->held_count; i++)
+        slice_unref(&c->held[i]);
+    c->held_count = 0;
+}
+
+static void fail(struct tcp_conn *c, int error) {
+    if (c->dead || c->closing)
+        return;
+    c->dead = true;
+    c->reading = false;
+    c->events->failed(c, error);
+}
+
+/* --- Reading --- */
+
+static void recv_start(struct tcp_conn *c) {
+    if (!c->recv_op.flying && !c->read_ended && !c->dead && !c->closing && !c->connecting)
+        start(c, &c->recv_op);
+}
+
+static void give(struct tcp_conn *c, struct slice s) {
+    if (c->closing || c->dead) {
+        slice_unref(&s);
+    } else if (!c->reading || c->held_count > 0) {
+        /* After tcp_read_stop().  There is room: no receive starts while something is held, and one
+         * receive brings RECV_SLICES_MAX at most. */
+        assert(c->held_count < TCP_RECV_SLICES_MAX);
+        c->held[c->held_count++] = s;
+    } else {
+        c->events->data(c, s);
+    }
+}
+
+static void read_end(struct tcp_conn *c, int end) {
+    if (c->closing || c->dead)
+        return;
+    c->read_ended = true;
+    if (!c->reading || c->held_count > 0) {
+        c->held_end = end;
+    } else if (end < 0) {
+        fail(c, end);
+    } else {
+        c->events->eof(c);
+    }
+}
+
+static void on_received(struct op *op) {
+    struct tcp_conn *c = CONTAINER_OF(op, struct tcp_conn, recv_op);
+    int result = op->result;
+    bool more = (op->flags & OP_MORE) != 0;
+    if (!more)
+        op_ended(c);
+    if (result > 0) {
+        struct recv_result *got = op->data;
+        for (uint32_t i = 0; i < got->count; i++) {
+            struct slice s = got->slices[i];
+            buf_charge(s.buf, c->quota);
+            slice_compact(&s, c->quota);
+            give(c, s);
+        }
+    } else if (result == 0) {
+        read_end(c, 1);
+    } else if (result != -ECANCELED) {
+        read_end(c, result);
+    }
+    if (c->reading && c->held_count == 0)
+        recv_start(c);
+    close_when_idle(c);
+}
+
+/* What came while reading was stopped.  Each callback may stop it again, or close. */
+static void held_give(struct tcp_conn *c) {
+    while (c->held_count > 0 && c->reading && !c->closing) {
+        struct slice s = c->held[0];
+        c->held_count--;
+        memmove(&c->held[0], &c->held[1], c->held_count * sizeof(c->held[0]));
+        c->events->data(c, s);
+    }
+    if (!c->reading || c->closing)
+        return;
+
+    int end = c->held_end;
+    c->held_end = 0;
+    if (end < 0)
+        fail(c, end);
+    else if (end > 0)
+        c->events->eof(c);
+    else
+        recv_start(c);
+}
+
+void tcp_read_start(struct tcp_conn *c) {
+    assert(!c->closing);
+    if (c->reading || c->dead)
+        return;
+    c->reading = true;
+    if (c->held_count > 0 || c->held_end != 0)
+        reactor_defer(c->reactor, &c->later);
+    else
+        recv_start(c);
+}
+
+void tcp_read_stop(struct tcp_conn *c) {
+    c->reading = false;
+}
+
+/* --- Writing --- */
+
+static void send_start(struct tcp_conn *c) {
+    c->send_op.data = &c->write_slices[c->write_first];
+    c->send_op.size = c->write_count - c->write_first;
+    start(c, &c->send_op);
+}
+
+static void write_skip(struct tcp_conn *c, size_t sent) {
+    while (c->write_first < c->write_count) {
+        struct slice *s = &c->write_slices[c->write_first];
+        if (sent < s->len) {
+            slice_skip(s, (uint32_t)sent);
+            return;
+        }
+        sent -= s->len;
+        slice_unref(s);
+        c->write_first++;
+    }
+    assert(sent == 0);
+}
+
+static void shutdown_now(struct tcp_conn *c) {
+    int error = type_of(c->reactor)->shutdown_write(c->reactor->backend, c->fd);
+    /* Failures mean that the connection is gone already, which reading reports. */
+    (void)error;
+}
+
+static void on_sent(struct op *op) {
+    struct tcp_conn *c = CONTAINER_OF(op, struct tcp_conn, send_op);
+    int result = op->result;
+    op_ended(c);
+    if (result < 0 || c->closing) {
+        write_drop(c);
+        if (result < 0)
+            fail(c, result);
+        close_when_idle(c);
+        return;
+    }
+    write_skip(c, (size_t)result);
+    if (c->write_first < c->write_count) {
+        send_start(c);
+        return;
+    }
+    write_drop(c);
+    if (c->shutdown_wanted)
+        shutdown_now(c);
+    if (!c->dead)
+        c->events->written(c);
+    close_when_idle(c);
+}
+
+void tcp_write(struct tcp_conn *c, const struct slice *v, size_t count) {
+    assert(!c->writing);
+    assert(!c->closing);
+    assert(!c->shutdown_wanted);
+    assert(!c->connecting);
+    assert(count > 0);
+    assert(count <= TCP_WRITE_SLICES_MAX);
+    memcpy(c->write_slices, v, count * sizeof(v[0]));
+    c->write_first = 0;
+    c->write_count = (uint32_t)count;
+    c->writing = true;
+    send_start(c);
+}
+
+void tcp_shutdown_write(struct tcp_conn *c) {
+    assert(!c->closing);
+    assert(!c->connecting);
+    if (c->shutdown_wanted)
+        return;
+    c->shutdown_wanted = true;
+    if (!c->writing && !c->dead)
+        shutdown_now(c);
+}
+
+/* --- Connecting, and the ends --- */
+
+static void on_connected(struct op *op) {
+    struct tcp_conn *c = CONTAINER_OF(op, struct tcp_conn, connect_op);
+    int result = op->result;
+    op_ended(c);
+    c->connecting = false;
+    if (!c->closing) {
+        if (result < 0)
+            c->dead = true;
+        c->events->connected(c, result);
+        if (c->reading)
+            recv_start(c);
+    }
+    close_when_idle(c);
+}
+
+static void on_cancelled(struct op *op) {
+    struct tcp_conn *c = CONTAINER_OF(op, struct tcp_conn, cancel_op);
+    op_ended(c);
+    close_when_idle(c);
+}
+
+static void closed(struct tcp_conn *c) {
+    c->reactor->handles_count--;
+    c->fd = -1;
+    c->events->closed(c);
+}
+
+static void on_closed(struct op *op) {
+    closed(CONTAINER_OF(op, struct tcp_conn, close_op));
+}
+
+static void on_later(struct deferred *d) {
+    struct tcp_conn *c = CONTAINER_OF(d, struct tcp_conn, later);
+    if (c->closing)
+        closed(c); /* there never was a handle */
+    else if (c->reading)
+        held_give(c);
+}
+
+void tcp_conn_init(struct tcp_conn *c, struct reactor *r, const struct tcp_events *events,
+                   struct quota *quota) {
+    *c = (struct tcp_conn){.reactor = r, .events = events, .quota = quota, .fd = -1};
+    op_init(&c->connect_op, OP_CONNECT, on_connected);
+    op_init(&c->recv_op, OP_RECV, on_received);
+    op_init(&c->send_op, OP_SEND, on_sent);
+    op_init(&c->cancel_op, OP_CANCEL, on_cancelled);
+    op_init(&c->close_op, OP_CLOSE, on_closed);
+    deferred_init(&c->later, on_later);
+}
+
+int tcp_connect(struct tcp_conn *c, const struct sock_addr *to, const struct sock_addr *from) {
+    assert(c->fd < 0);
+    struct backend *b = c->reactor->backend;
+    int fd = b->type->stream_open(b, to);
+    if (fd < 0)
+        return fd;
+    if (from != NULL) {
+        int error = b->type->stream_bind(b, fd, from);
+        if (error < 0) {
+            b->type->handle_close(b, fd);
+            return error;
+        }
+    }
+    tcp_conn_adopt(c, fd);
+    c->connecting = true;
+    c->connect_to = *to;
+    c->connect_op.data = &c->connect_to;
+    start(c, &c->connect_op);
+    return 0;
+}
+
+void tcp_conn_adopt(struct tcp_conn *c, int fd) {
+    assert(c->fd < 0);
+    assert(fd >= 0);
+    c->fd = fd;
+    c->reactor->handles_count++;
+}
+
+void tcp_close(struct tcp_conn *c) {
+    if (c->closing)
+        return;
+    c->closing = true;
+    c->reading = false;
+    held_drop(c);
+    deferred_cancel(&c->later);
+    if (c->fd < 0) {
+        c->reactor->handles_count++; /* until closed() */
+        reactor_defer(c->reactor, &c->later);
+    } else if (c->ops_in_flight > 0) {
+        start(c, &c->cancel_op);
+    } else {
+        close_when_idle(c);
+    }
+}
+
+void tcp_reset(struct tcp_conn *c) {
+    if (c->fd >= 0 && !c->closing)
+        type_of(c->reactor)->reset_on_close(c->reactor->backend, c->fd);
+    tcp_close(c);
+}
+
+int tcp_remote_addr(const struct tcp_conn *c, struct sock_addr *ret_addr) {
+    if (c->fd < 0)
+        return -ENOTCONN;
+    return type_of(c->reactor)->remote_addr(c->reactor->backend, c->fd, ret_addr);
+}
+
+int tcp_local_addr(const struct tcp_conn *c, struct sock_addr *ret_addr) {
+    if (c->fd < 0)
+        return -ENOTCONN;
+    return type_of(c->reactor)->local_addr(c->reactor->backend, c->fd, ret_addr);
+}
