@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/crypto/cert_sign.h"
 
-#include <wolfssl/wolfcrypt/settings.h>
-
 #include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/ecc.h>
 #include <wolfssl/wolfcrypt/rsa.h>
+#include <wolfssl/wolfcrypt/settings.h>
 #include <wolfssl/wolfcrypt/signature.h>
 
 #include "core/base/err.h"
@@ -97,7 +96,7 @@ static enum wc_HashType hash_type(enum cert_digest d) {
     case CERT_SHA512:
         return WC_HASH_TYPE_SHA512;
     }
-    assert(!"a digest that is not in the enum");
+    assert(false);
     return WC_HASH_TYPE_NONE;
 }
 

@@ -23,16 +23,17 @@ enum {
 };
 
 /* Whole AlgorithmIdentifiers, so that comparing them is comparing their parameters too. */
-#define ALG_P256           "\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"
-#define ALG_P384           "\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22"
-#define ALG_ED25519        "\x30\x05\x06\x03\x2b\x65\x70"
-#define ALG_RSA            "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00"
-#define ALG_ECDSA_SHA256   "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"
-#define ALG_ECDSA_SHA384   "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03"
-#define ALG_ECDSA_SHA512   "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04"
-#define ALG_RSA_SHA256     "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00"
-#define ALG_RSA_SHA384     "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0c\x05\x00"
-#define ALG_RSA_SHA512     "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0d\x05\x00"
+#define ALG_P256 \
+    "\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"
+#define ALG_P384         "\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22"
+#define ALG_ED25519      "\x30\x05\x06\x03\x2b\x65\x70"
+#define ALG_RSA          "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00"
+#define ALG_ECDSA_SHA256 "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"
+#define ALG_ECDSA_SHA384 "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03"
+#define ALG_ECDSA_SHA512 "\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04"
+#define ALG_RSA_SHA256   "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00"
+#define ALG_RSA_SHA384   "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0c\x05\x00"
+#define ALG_RSA_SHA512   "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0d\x05\x00"
 
 /* --- ours ------------------------------------------------------------------------------------ */
 
@@ -59,7 +60,7 @@ enum {
 _Static_assert(P256_SPKI_SIZE == 91, "the size that every implementation of the spec sees");
 _Static_assert(EXTENSIONS_SIZE == 126, "a37c 307a 3078 ... of the spec's skeleton");
 _Static_assert(TBS_CONTENT > 0xff && TBS_CONTENT <= 0xffff, "its length is written in two bytes");
-_Static_assert(OWN_SIZE_MAX <= TLS_CERT_OWN_DER_MAX, "the certificate fits");
+_Static_assert((size_t)OWN_SIZE_MAX <= TLS_CERT_OWN_DER_MAX, "the certificate fits");
 
 static void put(struct wr *w, const char *literal, size_t size) {
     wr_bytes(w, bytes_of(literal, size));
@@ -134,7 +135,10 @@ static int put_tbs(struct wr *w, const struct identity *id, struct rng *rng,
     wr_bytes(w, BYTES_OF(serial));
     PUT(w, ALG_ECDSA_SHA256);
     PUT(w, "\x30\x0c\x31\x0a\x30\x08\x06\x03\x55\x04\x05\x13\x01\x31"); /* serialNumber "1" */
-    PUT(w, "\x30\x20\x17\x0d" "750101000000Z" "\x18\x0f" "40960101000000Z");
+    PUT(w, "\x30\x20\x17\x0d"
+           "750101000000Z"
+           "\x18\x0f"
+           "40960101000000Z");
     PUT(w, "\x30\x0c\x31\x0a\x30\x08\x06\x03\x55\x04\x05\x13\x01\x31");
     put_spki(w, point);
     return put_extensions(w, id, point);
@@ -464,7 +468,7 @@ static int verify_self(const struct parsed *p, size_t key, size_t sign) {
     case KIND_RSA:
         return cert_rsa_verify(digest, p->spki, p->tbs, p->signature);
     }
-    assert(!"a kind that is not in the enum");
+    assert(false);
     return -ERR_UNSUPPORTED;
 }
 
