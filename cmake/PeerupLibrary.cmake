@@ -52,6 +52,8 @@ set(pc_requires_private "yaml-0.1")
 if(TARGET PkgConfig::SYSTEMD)
     string(APPEND pc_requires_private ", libsystemd")
 endif()
+file(RELATIVE_PATH pc_prefix /x/${CMAKE_INSTALL_LIBDIR}/pkgconfig /x)
+string(REGEX REPLACE "/$" "" pc_prefix "${pc_prefix}")
 configure_file(${CMAKE_SOURCE_DIR}/cmake/peerup.pc.in ${CMAKE_BINARY_DIR}/peerup.pc @ONLY)
 
 install(TARGETS peerup_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

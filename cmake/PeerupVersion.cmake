@@ -10,7 +10,8 @@ set(stamp_command ${CMAKE_COMMAND} -DGIT=${GIT_EXECUTABLE} -DSTAMP=${PEERUP_STAM
     "-DTOOLCHAIN=${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION} linux/${CMAKE_SYSTEM_PROCESSOR}"
     -P ${CMAKE_CURRENT_LIST_DIR}/write-version.cmake)
 execute_process(COMMAND ${stamp_command} COMMAND_ERROR_IS_FATAL ANY)
-add_custom_target(version_stamp COMMAND ${stamp_command} BYPRODUCTS ${stamp_c} VERBATIM)
+add_custom_target(version_stamp COMMAND ${stamp_command} BYPRODUCTS ${stamp_c}
+    COMMENT "Looking at the version stamp" VERBATIM)
 add_library(version STATIC ${stamp_c})
 add_dependencies(version version_stamp)
 target_link_libraries(version PRIVATE peerup_warnings)
