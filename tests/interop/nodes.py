@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The processes of a test: the go-libp2p peer, our daemon and client, and their stand-ins."""
 
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-READY_S = 30  # the longest that a process may take until it serves
+READY_S = 15  # the longest that a process may take until it serves
 STOP_S = 15  # the longest that a process may take to end after SIGTERM
 
 # Test identity R of peerup-protocols.md section 1.1: a valid ID that no process here has.
@@ -94,6 +95,15 @@ class Process:
             return found
         return wait_until(look, seconds, f"{self.name}: /{pattern}/ in its output")
 
+    @contextlib.contextmanager
+    def stopped_if_it_fails(self):
+        """Around waiting for readiness: a process that doesn't get there is nobody's yet."""
+        try:
+            yield
+        except Failed:
+            self.stop()
+            raise
+
     def stop(self):
         """SIGTERM, and SIGKILL to what ignores it.  Returns the exit status, or None if killed."""
         status = None
@@ -137,7 +147,8 @@ class GoPeer(Process):
         self.events, self.replies, self.next_id = [], {}, 0
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        ready = self.wait_event("ready", READY_S)
+        with self.stopped_if_it_fails():
+            ready = self.wait_event("ready", READY_S)
         self.id, self.version = ready["peer"], f"{ready['libp2p']}, {ready['go']}"
         self.addr = f"{self.listen}/p2p/{self.id}"
 
@@ -237,7 +248,7 @@ class OurHome:
         path.write_text(text)
         path.chmod(0o600)
 
-    def run(self, args, seconds=60):
+    def run(self, args, seconds=20):
         argv = [str(self.peerup), *map(str, args)]
         try:
             return subprocess.run(argv, env=self.env, timeout=seconds, text=True,
@@ -267,7 +278,8 @@ class OurDaemon:
             self.process = Process(
                 "our-daemon", [str(self.home.peerup), "daemon", "--config", str(self.home.config)],
                 self.log_dir, env={**self.home.env, "NOTIFY_SOCKET": str(path)})
-            wait_until(lambda: self._said_ready(notify), READY_S, "our daemon says READY=1")
+            with self.process.stopped_if_it_fails():
+                wait_until(lambda: self._said_ready(notify), READY_S, "our daemon says READY=1")
 
     def _said_ready(self, notify):
         expect(self.process.alive(), f"our daemon exited with {self.process.child.poll()}")
@@ -297,7 +309,7 @@ class OurClient:
             "our-proxy", [str(self.home.peerup), "proxy", "--config", str(self.home.config),
                           target, service, str(port)], self.log_dir, env=self.home.env)
         self.proxies.append(process)
-        process.wait_text("TCP proxy listening", 60)
+        process.wait_text("TCP proxy listening")
         return port
 
     def ping(self, target, count):

@@ -14,6 +14,7 @@ import inspect
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ HERE = Path(__file__).resolve().parent
 VERSIONS = ("go-v0.47", "go-latest")
 EXIT_SKIPPED = 77
 BUILD_S = 900
+RUN_S = 1500  # no cell begins later than this; ctest would leave the processes behind
 
 
 def parse_args():
@@ -127,7 +129,10 @@ class Attempt:
         self.cell, self.env, self.column, self.size = cell, env, column, size
         self.results, self.rest, self.due = results, None, 0.0
 
-    def begin(self):
+    def begin(self, run_ends):
+        if time.monotonic() > run_ends:
+            self.results.add(self.cell, self.column, "not run", "the time for the run is used up")
+            return
         self.sizes = self.env.log_sizes()
         self._step(lambda: self.cell.run(self.env, self.size))
 
@@ -163,7 +168,7 @@ class Attempt:
 
 
 def run_all(args, cells, programs, results):
-    envs, idle = [], []
+    envs, idle, run_ends = [], [], time.monotonic() + RUN_S
     try:
         for version, program in programs.items():
             other = [p for v, p in programs.items() if v != version] or [program]
@@ -178,11 +183,11 @@ def run_all(args, cells, programs, results):
                             for c in mine]
                 for attempt in attempts:
                     if not attempt.cell.idle:
-                        attempt.begin()
+                        attempt.begin(run_ends)
                 env.restart()  # idle cells see no connections but their own
                 for attempt in attempts:
                     if attempt.cell.idle:
-                        attempt.begin()
+                        attempt.begin(run_ends)
                 idle += [a for a in attempts if a.rest]
         if idle:
             due = max(a.due for a in idle)
@@ -198,6 +203,7 @@ def run_all(args, cells, programs, results):
 
 def main():
     args = parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # through all `finally`
     cells = [c for c in CELLS if re.search(args.only, c.name)
              and (args.idle == "with" or c.idle == (args.idle == "alone"))]
     if args.list or not cells:
