@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/conf/config_file.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/err.h"
+#include "core/base/file.h"
+#include "core/base/mem.h"
+#include "core/base/problem.h"
+
+enum { WRITABLE_BY_OTHERS = 0022 };
+
+int trusted_file_read(struct mem *mem, const char *path, const char *what, size_t bytes_max,
+                      char **ret_text, size_t *ret_len, struct problem *ret_problem) {
+    struct stat st;
+    if (stat(path, &st) < 0) {
+        int e = -errno;
+        return problem_set(ret_problem, e, "failed to open %s: %s: %s", what, path, err_text(e));
+    }
+    if ((st.st_mode & WRITABLE_BY_OTHERS) != 0)
+        return problem_set(ret_problem, -ERR_FILE_MODE,
+                           "%s %s has overly permissive mode <%04o>; expected 0600 - fix with: "
+                           "chmod 600 %s",
+                           what, path, (unsigned)st.st_mode & 07777, path);
+    if (st.st_size < 0 || (uintmax_t)st.st_size > bytes_max)
+        return problem_set(ret_problem, -ERR_LIMIT, "%s %s is larger than %zu bytes", what, path,
+                           bytes_max);
+
+    size_t size = (size_t)st.st_size + 1;
+    char *text = mem_alloc(mem, size);
+    if (text == NULL)
+        return problem_set(ret_problem, -ENOMEM, "%s: %s", path, err_text(-ENOMEM));
+    /* The mode is asked again, of the very file that is read. */
+    ssize_t n =
+        size == 1 ? 0 : file_read(path, what, WRITABLE_BY_OTHERS, text, size - 1, ret_problem);
+    if (n < 0) {
+        (void)mem_free(mem, text);
+        return (int)n;
+    }
+    text[n] = '\0';
+    *ret_text = text;
+    *ret_len = (size_t)n;
+    return 0;
+}
+
+int config_file_read(struct mem *mem, const char *path, char **ret_text, size_t *ret_len,
+                     struct problem *ret_problem) {
+    return trusted_file_read(mem, path, "config file", CONFIG_BYTES_MAX, ret_text, ret_len,
+                             ret_problem);
+}
+
+int file_replace(const char *path, struct bytes content, struct problem *ret_problem) {
+    char target[PATH_MAX];
+    struct stat old;
+    struct problem why = PROBLEM_INIT;
+
+    if (realpath(path, target) == NULL) {
+        int e = -errno;
+        if (e == -ENOENT)
+            return file_write(path, content, 0600, FILE_REPLACE, ret_problem);
+        return problem_set(ret_problem, e, "cannot write %s: %s", path, err_text(e));
+    }
+    if (stat(target, &old) < 0) {
+        int e = -errno;
+        return problem_set(ret_problem, e, "cannot write %s: %s", path, err_text(e));
+    }
+    int e = file_write(target, content, old.st_mode & 07777, FILE_REPLACE, &why);
+    if (e < 0)
+        return problem_set(ret_problem, e, "%s (the old file was left as it was)", why.text);
+    return 0;
+}
+
+int file_lock(const char *path, int *ret_lock, struct problem *ret_problem) {
+    char dir[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int e = 0;
+
+    /* A file that is replaced by rename cannot be locked itself: its directory is. */
+    int n = slash == NULL ? snprintf(dir, sizeof(dir), ".")
+                          : snprintf(dir, sizeof(dir), "%.*s/", (int)(slash - path), path);
+    if (n < 0 || (size_t)n >= sizeof(dir))
+        return problem_set(ret_problem, -ENAMETOOLONG, "%s: %s", path, err_text(-ENAMETOOLONG));
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        e = -errno;
+    while (e == 0 && flock(fd, LOCK_EX) < 0)
+        if (errno != EINTR)
+            e = -errno;
+    if (e < 0) {
+        file_unlock(&fd);
+        return problem_set(ret_problem, e, "cannot lock %s: %s", dir, err_text(e));
+    }
+    *ret_lock = fd;
+    return 0;
+}
+
+void file_unlock(int *lock) {
+    if (*lock >= 0)
+        (void)close(*lock); /* only a lock hangs on it */
+    *lock = -EBADF;
+}
