@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/conf/archive.h"
+
+#include <unistd.h>
+
+#include "core/base/arena.h"
+#include "core/base/err.h"
+#include "core/base/file.h"
+#include "core/base/mem.h"
+#include "core/base/problem.h"
+#include "core/conf/config_file.h"
+
+char *config_sibling_path(struct arena *a, const char *path, enum config_sibling which) {
+    static const char *const SUFFIXES[] = {"last-good", "pending", "pre-confirmed"};
+    const char *slash = strrchr(path, '/');
+    const char *name = slash == NULL ? path : slash + 1;
+    const char *dot = strrchr(name, '.');
+    if (dot == NULL)
+        dot = name + strlen(name);
+    return arena_printf(a, "%.*s.%.*s.%s%s", (int)(name - path), path, (int)(dot - name), name,
+                        SUFFIXES[which], which == CONFIG_PENDING ? "" : dot);
+}
+
+static int archive_in(struct arena *a, const char *path, struct problem *ret_problem) {
+    char *pending = config_sibling_path(a, path, CONFIG_PENDING);
+    char *archive = config_sibling_path(a, path, CONFIG_LAST_GOOD);
+    char *text;
+    size_t len;
+
+    if (pending == NULL || archive == NULL)
+        return problem_set(ret_problem, -ENOMEM, "%s: %s", path, err_text(-ENOMEM));
+    if (access(pending, F_OK) == 0)
+        return 0;
+    int e = config_file_read(a->mem, path, &text, &len, ret_problem);
+    if (e < 0)
+        return e;
+    e = file_write(archive, bytes_of(text, len), 0600, FILE_REPLACE, ret_problem);
+    (void)mem_free(a->mem, text);
+    return e;
+}
+
+int config_archive(struct mem *mem, const char *path, struct problem *ret_problem) {
+    struct arena a;
+    arena_init(&a, mem);
+    int e = archive_in(&a, path, ret_problem);
+    arena_done(&a);
+    return e;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The copy of the last config that a daemon started with.  Spec: config.md, section 5. */
+
+#include "core/base/base.h"
+
+struct arena;
+struct mem;
+struct problem;
+
+/* "<dir>/.<stem>.last-good<ext>" and its like beside a config file: see config.md, section 1.
+ * NULL when the arena has no memory. */
+enum config_sibling { CONFIG_LAST_GOOD, CONFIG_PENDING, CONFIG_PRE_CONFIRMED };
+NODISCARD char *config_sibling_path(struct arena *a, const char *path, enum config_sibling which);
+
+/* Copies the config to .last-good, mode 0600.  Does nothing while a commit-confirmed is pending:
+ * an unconfirmed config is not known to be good.  -errno; the daemon warns and goes on. */
+NODISCARD int config_archive(struct mem *mem, const char *path, struct problem *ret_problem);
