@@ -12,16 +12,16 @@
  * Thread: the reactor's.  Callbacks come from the end of a turn, never from inside a call.
  */
 
+#include "core/base/problem.h"
 #include "core/base/time.h"
 #include "core/p2p/identity.h"
 #include "core/p2p/multiaddr.h"
 #include "core/p2p/peer_id.h"
 #include "transport/stream.h"
+#include "uring/reactor.h"
 
 struct conn;
 struct host;
-struct log;
-struct reactor;
 
 /* Who may use a protocol (decisions.md, 1). */
 enum protocol_class {
@@ -97,8 +97,9 @@ struct stream_request {
     struct list node;
     struct host *host;
     struct peer_id peer;
-    const char *protocol;
-    nsec_t deadline;
+    const char *protocol; /* must outlive the stream */
+    struct timer timer;
+    struct problem problem; /* the sentence of an error, written before done() */
     /* 0 with a stream that the callee owns now (it may still turn out that the peer does not speak
      * the protocol: closed() then says so), or an error:
      *   -ERR_NO_ADDRESSES, -ETIMEDOUT, -ECONNREFUSED, -ERR_PEER_ID_MISMATCH, -ERR_GATED,
@@ -120,7 +121,8 @@ struct connect_request {
     struct list node;
     struct host *host;
     struct peer_id peer;
-    nsec_t deadline;
+    struct timer timer;
+    struct problem problem;
     void (*done)(struct connect_request *r, const struct multiaddr *remote, int error);
     bool pending;
 };
@@ -136,9 +138,9 @@ struct conn_info {
     struct peer_id peer;
     struct multiaddr remote;
     const char *agent; /* from identify, "" before; valid during the call */
+    nsec_t rtt;
     nsec_t opened_at;
     bool inbound;
-    uint32_t streams;
 };
 void host_each_conn(struct host *h, void (*each)(void *user, const struct conn_info *info),
                     void *user);

@@ -28,7 +28,7 @@
     }                                        \
     struct scoped_free_needs_semicolon_
 
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)((uintptr_t)(ptr)-offsetof(type, member)))
 #define ARRAY_COUNT(a)                  (sizeof(a) / sizeof((a)[0]))
 /* Each use names its temporaries anew, so that uses nest. */
 #define MIN(a, b)                       MIN_UNIQUE_(a, b, __COUNTER__)

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+#include "transport/host.h"
+
+#include <stdio.h>
+
+#include "core/base/err.h"
+#include "core/base/mem.h"
+#include "transport/host_internal.h"
+#include "transport/proto/quic_conn.h"
+#include "transport/proto/tls_cert.h"
+#include "transport/quic_transport.h"
+
+/* --- The gate --- */
+
+bool host_denies(const struct host *h, const struct peer_id *peer) {
+    return h->gate != NULL && h->gate->denies(h->gate, peer, reactor_walltime(h->reactor));
+}
+
+static void decided(struct host *h, const struct peer_id *peer, bool inbound, bool allowed) {
+    if (h->gate != NULL && h->gate->decided != NULL)
+        h->gate->decided(h->gate, peer, inbound, allowed);
+}
+
+void host_gate_changed(struct host *h) {
+    list_for_each (node, &h->conns) {
+        struct host_conn *hc = LIST_ENTRY(node, struct host_conn, host_node);
+        bool was = hc->authorized;
+        hc->authorized = !host_denies(h, &hc->conn->peer);
+        if (was && !hc->authorized)
+            hc->conn->ops->close(hc->conn, CONN_CODE_GATED);
+        else if (!was && hc->authorized)
+            hc->conn->ops->admit(hc->conn);
+    }
+}
+
+/* --- Connections --- */
+
+static void on_confirmed(struct conn *c) {
+    swarm_wake(host_conn_of(c)->peer);
+}
+
+static void on_stream_opened(struct conn *c, struct muxed *m) {
+    struct host *h = host_conn_of(c)->peer->host;
+    stream_new_inbound(h->reactor, c, m, &h->acceptor);
+}
+
+static void on_streams_available(struct conn *c) {
+    struct host_conn *hc = host_conn_of(c);
+    hc->full = false;
+    swarm_wake(hc->peer);
+}
+
+static void on_datagram(struct conn *c, struct slice datagram) {
+    (void)c; /* nobody registers for datagrams yet (TUN mode will) */
+    slice_unref(&datagram);
+}
+
+static void on_conn_closed(struct conn *c, int error, const struct problem *why) {
+    struct host_conn *hc = host_conn_of(c);
+    struct host *h = hc->peer->host;
+    char id[PEER_ID_SHORT_MAX];
+    log_info(reactor_log(h->reactor), L_SWARM, "connection closed",
+             kv_str("peer", peer_id_format_short(&c->peer, id)), kv_bool("inbound", c->inbound),
+             kv_str("reason", error == 0 ? "closed by us" : why->text));
+    c->user = NULL;
+    c->events = NULL;
+    swarm_remove_conn(hc, error == 0 ? -ERR_CONN_CLOSED : error, why);
+}
+
+const struct conn_events host_conn_events = {
+    .confirmed = on_confirmed,
+    .stream_opened = on_stream_opened,
+    .streams_available = on_streams_available,
+    .datagram = on_datagram,
+    .closed = on_conn_closed,
+};
+
+static void on_accepted(struct transport *t, struct conn *c) {
+    struct host *h = t->user;
+    char id[PEER_ID_SHORT_MAX];
+    bool allowed = !host_denies(h, &c->peer);
+    decided(h, &c->peer, true, allowed);
+    log_info(reactor_log(h->reactor), L_GATE,
+             allowed ? "inbound connection allowed" : "inbound connection denied",
+             kv_str("peer", peer_id_format_short(&c->peer, id)));
+    struct peer *p = swarm_find(h, &c->peer);
+    struct host_conn *hc;
+    if (!allowed)
+        c->ops->close(c, CONN_CODE_GATED);
+    else if (h->closing)
+        c->ops->close(c, CONN_CODE_SHUTDOWN);
+    else if ((p != NULL && p->conns_count >= 2 * HOST_CONNS_PER_PEER_MAX) ||
+             swarm_add_conn(h, c, &hc) < 0)
+        c->ops->close(c, CONN_CODE_RESOURCE_LIMIT);
+    else
+        identify_start(h, hc);
+}
+
+static const struct transport_events transport_events = {.accepted = on_accepted};
+
+/* --- Protocols --- */
+
+static struct protocol_handler *find_handler(const struct host *h, struct bytes name) {
+    list_for_each (node, &h->handlers) {
+        struct protocol_handler *ph = LIST_ENTRY(node, struct protocol_handler, node);
+        if (bytes_equal(bytes_of_str(ph->protocol), name))
+            return ph;
+    }
+    return NULL;
+}
+
+int host_handle(struct host *h, struct protocol_handler *ph) {
+    if (find_handler(h, bytes_of_str(ph->protocol)) != NULL)
+        return -EEXIST;
+    list_init(&ph->node);
+    list_push(&h->handlers, &ph->node);
+    identify_changed(h);
+    return 0;
+}
+
+void host_unhandle(struct host *h, struct protocol_handler *ph) {
+    list_remove(&ph->node);
+    identify_changed(h);
+}
+
+static bool may_use(struct host *h, struct conn *c, const struct protocol_handler *ph) {
+    switch (ph->protocol_class) {
+    case CLASS_ANY:
+        return true;
+    case CLASS_AUTHORIZED:
+        return !host_denies(h, &c->peer);
+    case CLASS_COUNT:
+        break;
+    }
+    return false;
+}
+
+static struct protocol_handler *on_proposed(struct stream_acceptor *a, struct conn *c,
+                                            struct bytes name, bool *ret_refused) {
+    struct host *h = CONTAINER_OF(a, struct host, acceptor);
+    struct protocol_handler *ph = find_handler(h, name);
+    if (ph == NULL || h->closing)
+        return NULL;
+    if (may_use(h, c, ph))
+        return ph;
+    char id[PEER_ID_SHORT_MAX];
+    decided(h, &c->peer, c->inbound, false);
+    log_warn(reactor_log(h->reactor), L_GATE, "stream of a peer that is not authorized reset",
+             kv_str("peer", peer_id_format_short(&c->peer, id)), kv_str("protocol", ph->protocol));
+    *ret_refused = true;
+    return NULL;
+}
+
+static void on_stream_accepted(struct stream_acceptor *a, struct protocol_handler *ph,
+                               struct stream *s) {
+    (void)a;
+    ph->accept(ph, s);
+}
+
+/* --- Life --- */
+
+static int open_transport(struct host *h, const struct host_config *cfg, struct problem *problem) {
+    struct tls_cert cert;
+    int e = tls_cert_make(&h->identity, reactor_rng(h->reactor), &cert);
+    if (e == 0)
+        e = quic_transport_new(h->reactor, &cert, &transport_events, h, &h->transport);
+    tls_cert_done(&cert);
+    if (e < 0)
+        return problem_set(problem, e, "cannot set up QUIC: %s", err_text(e));
+    for (size_t i = 0; i < cfg->listen_count && e == 0; i++)
+        e = h->transport->ops->listen(h->transport, &cfg->listen[i], problem);
+    return e;
+}
+
+int host_new(const struct host_config *cfg, struct problem *problem, struct host **ret_host) {
+    struct mem *mem = reactor_mem(cfg->reactor);
+    struct host *h = mem_alloc(mem, sizeof(*h));
+    if (h == NULL)
+        return -ENOMEM;
+    h->reactor = cfg->reactor;
+    h->identity = *cfg->identity;
+    h->gate = cfg->gate;
+    (void)snprintf(h->agent, sizeof(h->agent), "%s", cfg->agent);
+    h->acceptor = (struct stream_acceptor){.propose = on_proposed, .accepted = on_stream_accepted};
+    list_init(&h->handlers);
+    list_init(&h->conns);
+    list_init(&h->busy);
+    deferred_init(&h->work, swarm_work);
+    int e = map_init(&h->peers, mem, reactor_rng(h->reactor));
+    if (e < 0) {
+        (void)mem_free(mem, h);
+        return e;
+    }
+    e = open_transport(h, cfg, problem);
+    if (e < 0) {
+        /* Sockets that were opened close by themselves: the caller runs the reactor until then. */
+        *ret_host = h;
+        return e;
+    }
+    identify_service_init(h);
+    ping_service_init(h);
+    if (cfg->serve_perf)
+        perf_service_init(h);
+    *ret_host = h;
+    return 0;
+}
+
+static void on_transport_closed(void *user) {
+    struct host *h = user;
+    void (*closed)(void *) = TAKE(h->closed);
+    closed(h->closed_user);
+}
+
+void host_close(struct host *h, void (*closed)(void *user), void *user) {
+    assert(!h->closing);
+    h->closing = true;
+    h->closed = closed;
+    h->closed_user = user;
+    timer_stop(&h->push_timer);
+    swarm_fail_all(h, -ERR_SHUTDOWN);
+    h->transport->ops->close(h->transport, CONN_CODE_SHUTDOWN, on_transport_closed, h);
+}
+
+struct host *host_free(struct host *h) {
+    if (h == NULL)
+        return NULL;
+    assert(list_is_empty(&h->conns));
+    swarm_done(h);
+    timer_done(&h->push_timer);
+    deferred_cancel(&h->work);
+    map_done(&h->peers);
+    h->transport->ops->free(h->transport);
+    identity_done(&h->identity);
+    return mem_free(reactor_mem(h->reactor), h);
+}
+
+const struct identity *host_identity(const struct host *h) {
+    return &h->identity;
+}
+
+size_t host_listen_addrs(const struct host *h, struct multiaddr *out, size_t max) {
+    size_t count = h->transport->ops->listen_addrs(h->transport, out, max);
+    return MIN(count, max);
+}
+
+void host_each_conn(struct host *h, void (*each)(void *user, const struct conn_info *info),
+                    void *user) {
+    list_for_each (node, &h->conns) {
+        const struct host_conn *hc = LIST_ENTRY(node, struct host_conn, host_node);
+        const struct conn *c = hc->conn;
+        struct conn_info info = {.peer = c->peer,
+                                 .remote = c->remote,
+                                 .agent = hc->agent,
+                                 .rtt = c->ops->rtt(c),
+                                 .opened_at = c->opened_at,
+                                 .inbound = c->inbound};
+        each(user, &info);
+    }
+}

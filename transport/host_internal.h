@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What host.c (protocols, gate, connections), swarm.c (peers, dialling, requests) and the services
+ * that every host runs share. */
+
+#include "core/base/map.h"
+#include "transport/host.h"
+#include "transport/proto/identify.h"
+#include "transport/stream_internal.h"
+#include "transport/transport.h"
+#include "uring/reactor.h"
+
+enum {
+    HOST_AGENT_SIZE = 96,
+    HOST_CONNS_PER_PEER_MAX = 8, /* that we open, or accept from one peer (go's limit, too) */
+    HOST_LISTEN_MAX = 16,
+    HOST_ADVERTISED_MAX = 32,
+};
+
+/* How long pushes of our own changes wait for more changes: go limits them to one in 5 s. */
+#define HOST_PUSH_INTERVAL SEC(5)
+
+struct peer {
+    struct map_node node;
+    struct host *host;
+    struct peer_id id;
+    struct list conns; /* struct host_conn.node */
+    uint32_t conns_count;
+    struct multiaddr addrs[HOST_ADDRS_PER_PEER_MAX];
+    uint32_t addrs_count;
+    struct list stream_requests;
+    struct list connect_requests;
+    struct list work_node; /* in host.busy */
+    struct dial dials[HOST_ADDRS_PER_PEER_MAX];
+    uint32_t dials_running; /* a bit a dial */
+    int dial_error;         /* of the round that is running */
+    struct problem dial_problem;
+};
+
+struct host_conn {
+    struct conn *conn;
+    struct peer *peer;
+    struct list node;
+    struct list host_node;
+    bool full; /* no stream can be opened now */
+    bool authorized;
+    bool wants_push;
+    char agent[IDENTIFY_AGENT_SIZE];
+    struct stream *identify; /* reading the peer's message */
+    struct identify_reader reader;
+    struct timer identify_timer;
+};
+
+struct host {
+    struct reactor *reactor;
+    struct identity identity;
+    char agent[HOST_AGENT_SIZE];
+    struct gate *gate;
+    struct transport *transport;
+    struct stream_acceptor acceptor;
+    struct list handlers;
+    struct map peers;
+    struct list conns;
+    struct list busy; /* peers to look at, by .work_node */
+    struct deferred work;
+    struct timer push_timer;
+    nsec_t pushed_at;
+    uint64_t record_seq;
+    struct protocol_handler identify_handler;
+    struct protocol_handler push_handler;
+    struct protocol_handler ping_handler;
+    struct protocol_handler perf_handler;
+    bool closing;
+    void (*closed)(void *user);
+    void *closed_user;
+};
+
+/* host.c */
+bool host_denies(const struct host *h, const struct peer_id *peer);
+extern const struct conn_events host_conn_events;
+
+/* swarm.c */
+NODISCARD int swarm_peer(struct host *h, const struct peer_id *id, struct peer **ret_peer);
+struct peer *swarm_find(struct host *h, const struct peer_id *id);
+/* Has the peer's requests looked at at the end of the turn. */
+void swarm_wake(struct peer *p);
+void swarm_work(struct deferred *d);
+/* Takes a connection in: it belongs to its peer from now on.  -ENOMEM */
+NODISCARD int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn);
+/* Forgets it; what waited for it fails with `error`. */
+void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *why);
+void swarm_fail_all(struct host *h, int error);
+void swarm_done(struct host *h);
+
+/* identify_service.c */
+void identify_service_init(struct host *h);
+/* Asks the peer of a new connection. */
+void identify_start(struct host *h, struct host_conn *hc);
+void identify_stop(struct host_conn *hc);
+/* Our protocols changed. */
+void identify_changed(struct host *h);
+
+/* ping_service.c, perf_service.c */
+void ping_service_init(struct host *h);
+void perf_service_init(struct host *h);
+
+static inline struct host_conn *host_conn_of(const struct conn *c) {
+    return c->user;
+}
