@@ -95,6 +95,7 @@ time_t peerup_wolf_time(time_t *t);
 #define WOLFSSL_HAVE_SP_ECC
 #define WOLFSSL_HAVE_SP_RSA
 #define WOLFSSL_SP_4096
+#define SP_INT_BITS 8192 /* RSA keys as large as go-libp2p takes; unset, 4,096 */
 #define WOLFSSL_SP_LARGE_CODE
 #define HAVE___UINT128_T 1
 #define WOLFSSL_HAVE_ATOMIC_H
