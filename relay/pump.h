@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The pump: joins one TCP connection and one stream until both are over.
+ *
+ *   TCP -> stream   slices as the kernel filled them; a stream without room stops the reading, so
+ *                   that what follows waits in the kernel and then in the TCP peer
+ *   stream -> TCP   up to TCP_WRITE_SLICES_MAX slices a write, one write in flight; the stream gets
+ *                   its credit back when the kernel has taken the bytes, so a slow TCP reader holds
+ *                   back the far end and nothing between grows
+ *
+ * Endings, each way on its own:
+ *
+ *   TCP end of file             -> end of the stream's writing side, behind the last byte
+ *   end of the stream           -> TCP end of file, behind the last byte
+ *   TCP reset or failure        -> stream reset
+ *   stream reset, dead          -> TCP reset
+ *   stream stopped by the peer  -> what TCP still sends is read and dropped; the other way goes on.
+ *                                  go closes its streams so: it is no error.
+ *
+ * Payload is never copied, and no timer runs.  Slices read from TCP are charged to the stream's
+ * quota.
+ *
+ * Life:   the owner connects or adopts `tcp` with events of its own, and hands both over with
+ *         pump_start().  One closed() follows, when no operation is in flight and the stream is
+ *         released; then the memory is the owner's again.
+ * Thread: the reactor's.
+ */
+
+#include "core/base/buf.h"
+#include "uring/tcp.h"
+
+struct stream;
+
+/* Bytes of all pumps of one kind, counted as they move. */
+struct pump_totals {
+    uint64_t rx_bytes; /* from the network: TCP has taken them */
+    uint64_t tx_bytes; /* to the network: the stream has taken them */
+};
+
+struct pump {
+    struct tcp_conn tcp;
+    struct stream *stream;
+    struct pump_totals *totals;
+    /* 0 when both directions came to their end, else the first error: -ECONNRESET and others of the
+     * TCP side, -ERR_STREAM_RESET, what the stream's closed() told, or pump_abort()'s. */
+    void (*closed)(struct pump *p, int error);
+    struct slice waiting; /* read from TCP, not taken by the stream yet */
+    size_t writing_bytes; /* of the tcp_write() in flight */
+    int error;
+    bool up_over;   /* nothing more goes from TCP to the stream */
+    bool down_over; /* nothing more goes from the stream to TCP */
+    bool stream_over;
+    bool closing;
+};
+
+/* Takes over a connected p->tcp and the stream. `totals` must outlive the pump. */
+void pump_start(struct pump *p, struct stream *s, struct pump_totals *totals,
+                void (*closed)(struct pump *p, int error));
+
+/* Resets both ends: the stream with `code`, one of STREAM_CODE_..., TCP with RST.  Harmless when
+ * the pump is closing already. */
+void pump_abort(struct pump *p, int error, uint64_t code);
