@@ -10,8 +10,7 @@
  *   dispatch  The only place where done() is called.  What done() starts may complete in a later
  *             dispatch only.  A bounded amount of work, so that timers get their turn.
  *   once      Each operation ends exactly once (a completion without OP_MORE), cancelled or not.
- *   order     Completions of one operation in their order; between operations there is none, save
- *             that OP_CANCEL ends after it has taken effect.
+ *   order     Completions of one operation in their order; between operations there is none.
  *   memory    Nothing is allocated per operation after a handle's first ones.
  *   thread    All but wake() on one thread, which need not be the one that called open().
  *
@@ -28,7 +27,8 @@
  *   OP_UDP_SEND  data: struct udp_out       result: bytes, all or none
  *   OP_POLL      completes when the handle, here a foreign descriptor, is readable
  *   OP_CANCEL    asks all other operations on the handle to end (-ECANCELED, or their result if
- *                that was faster), and ends itself
+ *                that was faster), and ends itself after those that it found.  Handles repeat it
+ *                until all have ended, so one that slips through does no harm
  *   OP_CLOSE     nothing else is in flight on the handle, which is gone afterwards
  *
  * A multishot operation may end at any time for reasons of the backend's own with a result >= 0

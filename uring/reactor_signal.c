@@ -54,7 +54,9 @@ static void on_poll(struct op *op) {
 
 static void on_cancelled(struct op *op) {
     struct signals *s = CONTAINER_OF(op, struct signals, cancel_op);
-    if (!s->poll_op.flying)
+    if (s->poll_op.flying)
+        reactor_start_op(s->reactor, op);
+    else
         signals_free(s);
 }
 

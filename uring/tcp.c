@@ -241,6 +241,8 @@ static void on_connected(struct op *op) {
 static void on_cancelled(struct op *op) {
     struct tcp_conn *c = CONTAINER_OF(op, struct tcp_conn, cancel_op);
     op_ended(c);
+    if (c->ops_in_flight > 0) /* one was between two of the backend's steps, and slipped through */
+        start(c, op);
     close_when_idle(c);
 }
 

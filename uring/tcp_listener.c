@@ -71,7 +71,7 @@ static void on_retry(struct timer *t) {
 static void on_cancelled(struct op *op) {
     struct tcp_listener *l = CONTAINER_OF(op, struct tcp_listener, cancel_op);
     op_ended(l);
-    /* Paused, resumed and paused again while this one was under way. */
+    /* Paused, resumed and paused again while this one was under way, or it slipped through. */
     if ((l->paused || l->closing) && l->accept_op.flying)
         start(l, &l->cancel_op);
     close_when_idle(l);

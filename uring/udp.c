@@ -132,6 +132,8 @@ void udp_send_start(struct udp_socket *u, struct udp_send *s) {
 static void on_cancelled(struct op *op) {
     struct udp_socket *u = CONTAINER_OF(op, struct udp_socket, cancel_op);
     op_done(u);
+    if (u->ops_in_flight > 0) /* one was between two of the backend's steps, and slipped through */
+        start(u, op);
     close_when_idle(u);
 }
 

@@ -41,7 +41,8 @@ void fixture_init(struct fixture *t, enum reactor_io io, size_t pool_bytes) {
 }
 
 void fixture_done(struct fixture *t) {
-    turn_while_ready(t);
+    if (t->reactor != NULL)
+        turn_while_ready(t);
     reactor_free(t->reactor);
     cr_expect_eq(t->mem.live, 0, "%ld allocations are left", (long)t->mem.live);
     cr_expect_eq(open_fds_count(), t->fds_before);
@@ -108,6 +109,11 @@ static void on_data(struct tcp_conn *c, struct slice s) {
     }
     if (p->on_data != NULL)
         p->on_data(p, &s);
+    if (p->keep) {
+        slice_unref(&p->kept);
+        p->kept = s;
+        return;
+    }
     slice_unref(&s);
 }
 

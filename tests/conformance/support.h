@@ -81,6 +81,8 @@ struct peer {
     int data;
     bool is_open; /* init'ed and not closed */
     bool echo;
+    bool keep; /* the last slice stays in `kept` */
+    struct slice kept;
     /* Called in data() after the bytes were counted. */
     void (*on_data)(struct peer *p, struct slice *s);
     void *context;
