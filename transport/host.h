@@ -17,18 +17,12 @@
 #include "core/p2p/identity.h"
 #include "core/p2p/multiaddr.h"
 #include "core/p2p/peer_id.h"
+#include "transport/handler.h"
 #include "transport/stream.h"
 #include "uring/reactor.h"
 
 struct conn;
 struct host;
-
-/* Who may use a protocol (decisions.md, 1). */
-enum protocol_class {
-    CLASS_ANY,        /* identify, ping */
-    CLASS_AUTHORIZED, /* checked at each use, expiry too */
-    CLASS_COUNT
-};
 
 /* What the host asks about a peer; kept by the node (authorized_keys). */
 struct gate {
@@ -66,14 +60,6 @@ const struct identity *host_identity(const struct host *h);
 size_t host_listen_addrs(const struct host *h, struct multiaddr *out, size_t max);
 
 /* --- Serving --- */
-
-struct protocol_handler {
-    const char *protocol; /* must outlive the handler */
-    enum protocol_class protocol_class;
-    /* A new inbound stream; the callee sets events and becomes its owner. */
-    void (*accept)(struct protocol_handler *h, struct stream *s);
-    struct list node;
-};
 
 /* -EEXIST when the protocol is registered already. */
 NODISCARD int host_handle(struct host *h, struct protocol_handler *ph);

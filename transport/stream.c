@@ -3,7 +3,7 @@
 
 #include "core/base/err.h"
 #include "core/base/mem.h"
-#include "transport/host.h"
+#include "transport/handler.h"
 #include "transport/proto/multistream.h"
 #include "transport/stream_internal.h"
 #include "uring/reactor.h"
