@@ -49,8 +49,9 @@ size_t codec_text_size(enum codec c, size_t n) {
         return (8 * n + 4) / 5 + 1;
     case CODEC_BASE36:
     case CODEC_BASE36_UPPER:
+        return n * 1548 / 1000 + 2; /* 8 / log2(36), and one more for the rest */
     case CODEC_BASE58:
-        return n * 1548 / 1000 + 2;
+        return n * 1366 / 1000 + 2;
     case CODEC_BASE64:
     case CODEC_BASE64_PLAIN:
     case CODEC_BASE64URL:
