@@ -432,6 +432,9 @@ static ngtcp2_conn *conn_of_ref(ngtcp2_crypto_conn_ref *ref) {
     return CONTAINER_OF(tls, struct quic_conn, tls)->ngtcp2;
 }
 
+/* Ethernet; the same over PPPoE; most tunnels; what IPv6 guarantees. */
+static const uint16_t mtu_probes[] = {QUIC_PACKET_BYTES_MAX, QUIC_PACKET_BYTES_MAX - 8, 1350, 1232};
+
 static void fill_settings(struct quic_conn *c, ngtcp2_settings *s, nsec_t now) {
     ngtcp2_settings_default(s);
     s->initial_ts = now;
@@ -440,6 +443,8 @@ static void fill_settings(struct quic_conn *c, ngtcp2_settings *s, nsec_t now) {
     s->max_window = QUIC_CONN_WINDOW_MAX;
     s->max_stream_window = QUIC_STREAM_WINDOW_MAX;
     s->handshake_timeout = QUIC_HANDSHAKE_TIMEOUT;
+    s->pmtud_probes = mtu_probes;
+    s->pmtud_probeslen = ARRAY_COUNT(mtu_probes);
     s->rand_ctx.native_handle = c->rng;
 }
 

@@ -37,7 +37,7 @@ enum {
     /* Accepted and not yet sent: enough for several GSO batches, little enough for the cache. */
     QUIC_STREAM_UNSENT_MAX = 512 << 10,
     QUIC_STREAM_WINDOW_FIRST = 512 << 10,
-    QUIC_STREAM_WINDOW_MAX = 6 << 20, /* a go or rust sender's packets in flight, see above */
+    QUIC_STREAM_WINDOW_MAX = 10 << 20, /* go-libp2p's limit */
     QUIC_CONN_WINDOW_FIRST = 768 << 10,
     QUIC_CONN_WINDOW_MAX = 15 << 20, /* go-libp2p's limit */
     QUIC_CONN_BUFFERED_MAX =
