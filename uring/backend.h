@@ -19,8 +19,9 @@
  *
  *   OP_ACCEPT    multishot      result: a handle
  *   OP_CONNECT   data: struct sock_addr     result: 0
- *   OP_RECV      result: bytes, 0 at the end; data: struct recv_result, whose references the
- *                callee takes over.  May be multishot.  A backend that has no memory for it waits
+ *   OP_RECV      size: how many bytes are welcome, RECV_BYTES_MAX at most; a slab's size or less
+ *                means one slab      result: bytes, 0 at the end; data: struct recv_result, whose
+ *                references the callee takes over.  A backend that has no memory for it waits
  *                inside until slabs come back to the pool.
  *   OP_SEND      data: struct slice[size]   result: bytes taken, possibly not all
  *   OP_UDP_RECV  multishot      data: struct udp_batch, valid during done()
@@ -46,7 +47,11 @@ struct log;
 struct mem;
 struct reactor_backend;
 
-enum { RECV_SLICES_MAX = 16, SEND_SLICES_MAX = 16 };
+enum {
+    RECV_BYTES_MAX = 4 * 65536, /* a busy stream's: docs/adr/0003-receive-shape.md */
+    RECV_SLICES_MAX = 8,        /* io_uring may join two receives into one completion */
+    SEND_SLICES_MAX = 16,
+};
 
 struct recv_result {
     struct slice slices[RECV_SLICES_MAX];
@@ -85,12 +90,15 @@ struct reactor_backend {
     /* Returns when something is there to dispatch, at the deadline, or after wake(); at once for
      * deadline 0.  Spurious returns are harmless.  0, or the error that broke the backend. */
     int (*wait)(struct backend *b, nsec_t deadline);
-    void (*dispatch)(struct backend *b);
+    /* Returns whether there was a completion. */
+    bool (*dispatch)(struct backend *b);
     /* dispatch() has something to do, whatever the descriptor says. */
     bool (*has_work)(struct backend *b);
     /* Any thread: makes the current or next wait() return. */
     void (*wake)(struct backend *b);
     int (*poll_fd)(struct backend *b);
+    /* Now and then after traffic: gives back memory that only a burst needed.  May be NULL. */
+    void (*trim)(struct backend *b);
 
     /* --- Handles: what never waits is a plain call --- */
 

@@ -20,7 +20,7 @@
 enum {
     EVENTS_PER_WAIT = 128,
     /* Turns stay short enough for timers: a busy handle goes on in the next turn. */
-    READS_PER_TURN = 16,
+    READS_PER_TURN = 64,
     DGRAM_BYTES_MAX = 65536,
     HANDLES_AT_START = 64,
 };
@@ -338,28 +338,59 @@ static int epoll_wait_turn(struct backend *b, nsec_t deadline) {
 
 /* --- Reading: while completions are delivered --- */
 
+static uint32_t slabs_take(struct epoll *e, size_t size, struct recv_result *ret_result,
+                           struct iovec *ret_iov) {
+    uint32_t count = 0;
+    size_t taken = 0;
+    while (taken < MIN(size, (size_t)RECV_BYTES_MAX)) {
+        struct buf *slab = buf_new(e->backend.cfg.pool, BUF_64K, NULL);
+        if (slab == NULL)
+            break;
+        ret_result->slices[count] = slice_of(slab, 0, slab->size);
+        ret_iov[count] = (struct iovec){.iov_base = slab->data, .iov_len = slab->size};
+        taken += slab->size;
+        count++;
+    }
+    ret_result->count = count;
+    return count;
+}
+
+/* Keeps the slices that `len` bytes fill. */
+static void slabs_trim(struct recv_result *got, size_t len) {
+    uint32_t count = got->count;
+    got->count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct slice *s = &got->slices[i];
+        if (len == 0) {
+            slice_unref(s);
+            continue;
+        }
+        s->len = (uint32_t)MIN(len, (size_t)s->len);
+        len -= s->len;
+        got->count++;
+    }
+}
+
 /* False: nothing to read now. */
 static bool read_stream(struct epoll *e, struct ep_handle *h, struct op *op) {
-    struct buf *slab = buf_new(e->backend.cfg.pool, BUF_64K, NULL);
-    if (slab == NULL) {
+    struct recv_result got;
+    struct iovec iov[RECV_SLICES_MAX];
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = slabs_take(e, op->size, &got, iov)};
+    if (got.count == 0) {
         list_push(&e->starved, &h->starved_node);
         return false;
     }
-    ssize_t n = recv(op->fd, slab->data, slab->size, 0);
+    size_t room = (size_t)got.count * buf_class_size(BUF_64K);
+    ssize_t n = recvmsg(op->fd, &msg, 0);
     int error = errno;
-    if (n <= 0)
-        (void)buf_unref(slab);
+    slabs_trim(&got, n > 0 ? (size_t)n : 0);
     if (n < 0 && error == EAGAIN) {
         h->readable = false;
         return false;
     }
-    struct recv_result got = {.count = 1};
-    if (n > 0) {
-        got.slices[0] = slice_of(slab, 0, (uint32_t)n);
-        /* A short read emptied the socket, unless an end or error stands behind it. */
-        if ((size_t)n < slab->size && !h->hung_up)
-            h->readable = false;
-    }
+    /* A short read emptied the socket, unless an end or error stands behind it. */
+    if (n > 0 && (size_t)n < room && !h->hung_up)
+        h->readable = false;
     list_remove(&op->node);
     op->data = &got;
     op_complete(op, n < 0 ? -error : (int32_t)n, 0);
@@ -432,8 +463,9 @@ static void handle_read(struct epoll *e, struct ep_handle *h) {
     }
 }
 
-static void epoll_dispatch(struct backend *b) {
+static bool epoll_dispatch(struct backend *b) {
     struct epoll *e = epoll_of(b);
+    bool any = epoll_has_work(b);
     struct list due;
     struct list *node;
 
@@ -450,6 +482,7 @@ static void epoll_dispatch(struct backend *b) {
         handle_read(e, h);
         handle_ready(e, h);
     }
+    return any;
 }
 
 /* --- The rest --- */

@@ -32,7 +32,6 @@ struct uring {
     struct io_uring ring;
     struct bufring slabs;
     struct dgram_ring dgrams;
-    bool dgrams_open;
     bool enabled;
     int wake_fd;
 
@@ -108,7 +107,12 @@ static void prepare_connect(struct uring *u, struct io_uring_sqe *sqe, const str
 }
 
 static void prepare_recv(struct uring *u, struct io_uring_sqe *sqe, const struct op *op) {
+    /* Length 0: as much as the buffer that the kernel picks has room for. */
     io_uring_prep_recv(sqe, op->fd, NULL, 0, 0);
+    if (op->size > buf_class_size(BUF_64K) && u->backend.features.recv_bundle) {
+        sqe->ioprio |= IORING_RECVSEND_BUNDLE;
+        sqe->len = (uint32_t)op->size;
+    }
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = u->slabs.group;
 }
@@ -200,11 +204,9 @@ static void submit_waiting(struct uring *u) {
 }
 
 static int dgrams_ensure(struct uring *u) {
-    if (u->dgrams_open)
+    if (u->dgrams.ring != NULL)
         return 0;
-    int error = dgram_ring_open(&u->dgrams, &u->ring, u->backend.cfg.mem, GROUP_DGRAM);
-    u->dgrams_open = error == 0;
-    return error;
+    return dgram_ring_open(&u->dgrams, &u->ring, GROUP_DGRAM);
 }
 
 static void uring_start(struct backend *b, struct op *op) {
@@ -367,8 +369,9 @@ static void dispatch_ended(struct uring *u) {
     }
 }
 
-static void uring_dispatch(struct backend *b) {
+static bool uring_dispatch(struct backend *b) {
     struct uring *u = uring_of(b);
+    bool any = uring_has_work(b);
     dispatch_ended(u);
     /* Those that are there now; what comes meanwhile waits for the next turn.  Each is copied and
      * its place given back before the callback, which may need the kernel to post more. */
@@ -376,12 +379,13 @@ static void uring_dispatch(struct backend *b) {
     while (count-- > 0) {
         struct io_uring_cqe *entry;
         if (io_uring_peek_cqe(&u->ring, &entry) < 0)
-            return;
+            break;
         struct io_uring_cqe cqe = {
             .user_data = entry->user_data, .res = entry->res, .flags = entry->flags};
         io_uring_cq_advance(&u->ring, 1);
         complete(u, &cqe);
     }
+    return any;
 }
 
 /* --- The rest --- */
@@ -396,6 +400,11 @@ static int uring_poll_fd(struct backend *b) {
     return uring_of(b)->ring.ring_fd;
 }
 
+static void uring_trim(struct backend *b) {
+    bufring_trim(&uring_of(b)->slabs);
+    dgram_ring_trim(&uring_of(b)->dgrams);
+}
+
 static int uring_udp_open(struct backend *b, const struct net_addr *local) {
     int error = dgrams_ensure(uring_of(b));
     return error < 0 ? error : sock_udp_open(b, local);
@@ -404,8 +413,7 @@ static int uring_udp_open(struct backend *b, const struct net_addr *local) {
 static void uring_free(struct backend *b) {
     struct uring *u = uring_of(b);
     bufring_close(&u->slabs);
-    if (u->dgrams_open)
-        dgram_ring_close(&u->dgrams, b->cfg.mem);
+    dgram_ring_close(&u->dgrams);
     io_uring_queue_exit(&u->ring);
     if (u->wake_fd >= 0)
         (void)close(u->wake_fd);
@@ -462,6 +470,7 @@ const struct reactor_backend backend_uring = {
     .has_work = uring_has_work,
     .wake = uring_wake,
     .poll_fd = uring_poll_fd,
+    .trim = uring_trim,
     .stream_open = sock_stream_open,
     .stream_bind = sock_stream_bind,
     .stream_listen = sock_stream_listen,

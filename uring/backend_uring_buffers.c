@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/base/mem.h"
+#include <sys/mman.h>
+
 #include "uring/backend_uring_internal.h"
 #include "uring/sock.h"
 
@@ -52,6 +53,10 @@ void bufring_grow(struct bufring *b) {
     b->target = MIN(b->target * 2, (uint32_t)BUFRING_ENTRIES);
 }
 
+void bufring_trim(struct bufring *b) {
+    b->target = MAX(b->target / 2, (uint32_t)BUFRING_TARGET_MIN);
+}
+
 static struct buf *slab_take(struct bufring *b, uint16_t id) {
     struct buf *slab = b->slabs[id];
     assert(slab != NULL);
@@ -79,21 +84,26 @@ void bufring_take(struct bufring *b, uint16_t id, uint32_t len, struct recv_resu
 
 /* --- Datagrams --- */
 
+#define DGRAM_MEMORY_BYTES ((size_t)DGRAM_BUFFERS * DGRAM_BUFFER_BYTES)
+
 _Static_assert(sizeof(struct io_uring_recvmsg_out) + DGRAM_NAME_BYTES + DGRAM_CONTROL_BYTES <=
                    DGRAM_HEADROOM_BYTES,
                "what the kernel writes before the payload has room");
 _Static_assert((int)DGRAM_CONTROL_BYTES == (int)SOCK_UDP_CONTROL_BYTES, "one size of control data");
 
-int dgram_ring_open(struct dgram_ring *d, struct io_uring *uring, struct mem *mem, uint16_t group) {
+int dgram_ring_open(struct dgram_ring *d, struct io_uring *uring, uint16_t group) {
     int error = 0;
     *d = (struct dgram_ring){.uring = uring, .group = group};
-    /* Not cleared: pages that no datagram has touched take no memory. */
-    d->memory = mem_resize(mem, NULL, (size_t)DGRAM_BUFFERS * DGRAM_BUFFER_BYTES);
-    if (d->memory == NULL)
+    /* Pages that no datagram has touched take no memory. */
+    d->memory =
+        mmap(NULL, DGRAM_MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (d->memory == MAP_FAILED) {
+        d->memory = NULL;
         return -ENOMEM;
+    }
     d->ring = io_uring_setup_buf_ring(uring, DGRAM_BUFFERS, group, 0, &error);
     if (d->ring == NULL) {
-        d->memory = mem_free(mem, d->memory);
+        (void)munmap(d->memory, DGRAM_MEMORY_BYTES);
         return error;
     }
     d->msg =
@@ -103,12 +113,17 @@ int dgram_ring_open(struct dgram_ring *d, struct io_uring *uring, struct mem *me
     return 0;
 }
 
-void dgram_ring_close(struct dgram_ring *d, struct mem *mem) {
+void dgram_ring_close(struct dgram_ring *d) {
     if (d->ring == NULL)
         return;
     (void)io_uring_free_buf_ring(d->uring, d->ring, DGRAM_BUFFERS, d->group);
-    d->memory = mem_free(mem, d->memory);
+    (void)munmap(d->memory, DGRAM_MEMORY_BYTES);
     d->ring = NULL;
+}
+
+void dgram_ring_trim(struct dgram_ring *d) {
+    if (d->ring != NULL)
+        (void)madvise(d->memory, DGRAM_MEMORY_BYTES, MADV_DONTNEED); /* an advice */
 }
 
 static uint8_t *dgram_buffer(struct dgram_ring *d, uint16_t id) {

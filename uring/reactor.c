@@ -11,12 +11,20 @@ enum {
     TIMERS_AT_START = 64,
     /* Slabs that a daemon may hold; a relay's configuration raises it. */
     POOL_BYTES_DEFAULT = 256 << 20,
-    /* The reactor's own receives: BUFRING_SLABS_MAX slabs of 64 KiB. */
-    POOL_RESERVE_BYTES_DEFAULT = 16 << 20,
+    /* What is lent to the kernel at most (BUFRING_ENTRIES slabs), and small copies. */
+    POOL_RESERVE_BYTES_DEFAULT = 8 << 20,
 };
+
+/* How long after a turn with something to do memory goes back to the system: long enough for the
+ * cost not to be seen under load, and an idle process does not wake up for it. */
+#define TRIM_AFTER SEC(10)
 
 static void rng_fill_from_backend(struct rng *g, void *out, size_t size) {
     reactor_random(CONTAINER_OF(g, struct reactor, rng), out, size);
+}
+
+static walltime_t wall_from_backend(void *context) {
+    return reactor_walltime(context);
 }
 
 /* --- Choosing a backend --- */
@@ -51,6 +59,13 @@ static int backend_open_kernel(struct reactor *r, enum reactor_io io,
     return backend_epoll.open(cfg, &r->backend);
 }
 
+static void on_trim(struct timer *t) {
+    struct reactor *r = t->reactor;
+    buf_pool_trim(r->pool);
+    if (r->backend->type->trim != NULL)
+        r->backend->type->trim(r->backend);
+}
+
 static int reactor_init(struct reactor *r, const struct reactor_config *cfg) {
     int error = heap_reserve(&r->timers, TIMERS_AT_START);
     if (error < 0)
@@ -72,7 +87,9 @@ static int reactor_init(struct reactor *r, const struct reactor_config *cfg) {
     if (error < 0)
         return error;
     r->now = r->backend->type->now(r->backend);
-    return 0;
+    r->wolf_env = (struct wolf_env){.rng = &r->rng, .wall = wall_from_backend, .context = r};
+    (void)wolf_env_set(&r->wolf_env);
+    return timer_init(&r->trim_timer, r, on_trim);
 }
 
 int reactor_new(const struct reactor_config *cfg, struct reactor **ret_reactor) {
@@ -100,10 +117,15 @@ struct reactor *reactor_free(struct reactor *r) {
         return NULL;
     offload_free(r->offload);
     (void)reactor_deliver_mail(r);
+    if (r->trim_timer.reactor != NULL)
+        timer_done(&r->trim_timer);
     assert(r->handles_count == 0);
     assert(r->timers_count == 0);
     assert(list_is_empty(&r->deferred));
     assert(r->signals == NULL);
+    const struct wolf_env *env = wolf_env_set(NULL);
+    if (env != &r->wolf_env)
+        (void)wolf_env_set(env); /* another reactor's, or the caller's own */
     if (r->backend != NULL)
         r->backend->type->free(r->backend);
     (void)buf_pool_free(r->pool);
@@ -149,9 +171,9 @@ static int turn(struct reactor *r, nsec_t deadline) {
     nsec_t now = type->now(r->backend);
     assert(now >= r->now);
     r->now = now;
-    if (r->turn_hook != NULL)
-        r->turn_hook(r->turn_hook_context);
-    type->dispatch(r->backend);
+    (void)wolf_env_set(&r->wolf_env);
+    if (type->dispatch(r->backend) && !heap_node_is_linked(&r->trim_timer.node))
+        timer_start(&r->trim_timer, now + TRIM_AFTER);
     (void)reactor_deliver_mail(r);
     timers_run(r);
     deferred_run(r);
@@ -191,11 +213,6 @@ nsec_t reactor_next_deadline(const struct reactor *r) {
         return 0;
     const struct heap_node *first = heap_first(&r->timers);
     return first == NULL ? NSEC_NEVER : first->at;
-}
-
-void reactor_set_turn_hook(struct reactor *r, void (*enter)(void *context), void *context) {
-    r->turn_hook = enter;
-    r->turn_hook_context = context;
 }
 
 /* --- The world --- */

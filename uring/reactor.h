@@ -13,8 +13,10 @@
  *            -> submit everything that they started, in one system call, and wait again.
  *
  * A reactor is a value that belongs to one thread.  Several may exist and share nothing but
- * messages (reactor_post).  Three backends stand behind it (uring/backend.h): io_uring, epoll, and
- * in the tests a simulation; whoever uses this header cannot tell them apart.
+ * messages (reactor_post).  Making one, and each turn, sets the thread's environment of
+ * core/crypto/wolf_env.h to its clock and random source.  Three backends stand behind it
+ * (uring/backend.h): io_uring, epoll, and in the tests a simulation; whoever uses this header
+ * cannot tell them apart.
  *
  * Handles: uring/tcp.h (TCP and Unix streams), uring/udp.h.
  */
@@ -84,10 +86,6 @@ struct mem *reactor_mem(const struct reactor *r);
 struct log *reactor_log(const struct reactor *r);
 struct buf_pool *reactor_pool(const struct reactor *r);
 const struct reactor_features *reactor_features(const struct reactor *r);
-
-/* Calls enter() before the first callback of each turn: where the thread-local that libraries
- * without a context argument read (core/crypto/wolf_env.h) is set.  One a reactor. */
-void reactor_set_turn_hook(struct reactor *r, void (*enter)(void *context), void *context);
 
 /* --- Timers: one-shot; starting a running one moves it.  The callback may start it again. --- */
 

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "core/crypto/wolf_env.h"
 #include "uring/backend.h"
 #include "uring/reactor.h"
 
@@ -17,16 +18,15 @@ struct reactor {
     struct log *log;
     struct buf_pool *pool;
     struct rng rng;
+    struct wolf_env wolf_env;
 
     nsec_t now;
     struct heap timers;
-    uint32_t timers_count; /* initialised and not done: the heap has room for all */
+    uint32_t timers_count;   /* initialised and not done: the heap has room for all */
+    struct timer trim_timer; /* runs after a turn that did something */
     struct list deferred;
     bool stopping;
     uint32_t handles_count; /* open, or closing */
-
-    void (*turn_hook)(void *context);
-    void *turn_hook_context;
 
     /* Newest first.  Whoever finds it empty wakes the backend; the reactor takes all at once. */
     _Atomic(struct mailbox_msg *) mailbox;

@@ -54,9 +54,21 @@ static void fail(struct tcp_conn *c, int error) {
 
 /* --- Reading --- */
 
+/* Large receives are for streams that fill them, and whose quota has room: what a receive brings is
+ * charged afterwards, and should overrun the quota by one slab at most. */
+static size_t recv_size(const struct tcp_conn *c) {
+    size_t slab = buf_class_size(BUF_64K);
+    if (!c->recv_was_full)
+        return slab;
+    size_t left = quota_left(c->quota) / slab * slab;
+    return MAX(slab, MIN(left, (size_t)RECV_BYTES_MAX));
+}
+
 static void recv_start(struct tcp_conn *c) {
-    if (!c->recv_op.flying && !c->read_ended && !c->dead && !c->closing && !c->connecting)
-        start(c, &c->recv_op);
+    if (c->recv_op.flying || c->read_ended || c->dead || c->closing || c->connecting)
+        return;
+    c->recv_op.size = recv_size(c);
+    start(c, &c->recv_op);
 }
 
 static void give(struct tcp_conn *c, struct slice s) {
@@ -93,6 +105,7 @@ static void on_received(struct op *op) {
         op_ended(c);
     if (result > 0) {
         struct recv_result *got = op->data;
+        c->recv_was_full = (size_t)result >= buf_class_size(BUF_64K);
         for (uint32_t i = 0; i < got->count; i++) {
             struct slice s = got->slices[i];
             buf_charge(s.buf, c->quota);

@@ -26,7 +26,7 @@
 struct tcp_conn;
 struct tcp_listener;
 
-enum { TCP_WRITE_SLICES_MAX = 16, TCP_RECV_SLICES_MAX = 16 };
+enum { TCP_WRITE_SLICES_MAX = 16, TCP_RECV_SLICES_MAX = 8 };
 
 struct tcp_events {
     /* The connect ended: 0 or a negative errno (-ETIMEDOUT is the kernel's, after minutes: owners
@@ -67,6 +67,7 @@ struct tcp_conn {
     uint32_t held_count;
     int held_end; /* 1 for EOF, negative for an error that came after tcp_read_stop() */
     bool reading;
+    bool recv_was_full; /* the stream is busy: the next receive may be larger */
     bool writing;
     bool connecting;
     bool read_ended; /* eof() was given, or is held */

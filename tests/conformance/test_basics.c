@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "core/crypto/wolf_env.h"
 #include "support.h"
 
 /* --- Timers --- */
@@ -360,4 +361,17 @@ CASE(world, random_bytes_differ_and_wall_time_is_of_this_century) {
     rng_fill(reactor_rng(t->reactor), b, sizeof(b));
     cr_assert(memcmp(a, b, sizeof(a)) != 0);
     cr_assert(reactor_walltime(t->reactor) > 1700000000);
+}
+
+/* Goal: wolfSSL sees the reactor whose turn it is, and no freed one. */
+CASE(world, wolfssl_asks_the_reactor) {
+    uint8_t a[16] = {0};
+    uint8_t b[16] = {0};
+    cr_assert_eq(reactor_turn(t->reactor, 0), 0);
+    cr_assert_eq(peerup_wolf_random(a, sizeof(a)), 0);
+    cr_assert_eq(peerup_wolf_random(b, sizeof(b)), 0);
+    cr_assert(memcmp(a, b, sizeof(a)) != 0);
+    cr_assert(peerup_wolf_time(NULL) > 1700000000);
+    t->reactor = reactor_free(t->reactor);
+    cr_assert_eq(peerup_wolf_random(a, sizeof(a)), -1);
 }

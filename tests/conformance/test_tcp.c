@@ -643,7 +643,7 @@ CASE(tcp, streaming_allocates_nothing) {
     struct pair p;
     struct buf *warm[64];
     for (size_t i = 0; i < ARRAY_COUNT(warm); i++) {
-        warm[i] = buf_new(reactor_pool(t->reactor), BUF_64K, NULL);
+        warm[i] = buf_new(reactor_pool(t->reactor), i < BUF_CLASS_COUNT ? i : BUF_64K, NULL);
         cr_assert_not_null(warm[i]);
     }
     for (size_t i = 0; i < ARRAY_COUNT(warm); i++)
