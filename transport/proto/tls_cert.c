@@ -481,7 +481,11 @@ static int check_self_signature(const struct parsed *p, enum tls_cert_fault *ret
         *ret_fault = TLS_CERT_KEY_UNSUPPORTED;
         return -ERR_BAD_CERTIFICATE;
     }
-    if (verify_self(p, key, sign) < 0) {
+    int e = verify_self(p, key, sign);
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    e = 0; /* No fuzzer finds a signature, and what follows it is to be reached. */
+#endif
+    if (e < 0) {
         *ret_fault = TLS_CERT_SELF_SIGNATURE;
         return -ERR_BAD_CERTIFICATE;
     }
