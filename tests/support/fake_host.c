@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/support/fake_host.h"
+
+#include "core/base/err.h"
+#include "core/base/mem.h"
+
+enum { EV_READABLE = 1, EV_WRITABLE = 2, EV_STOPPED = 4, EV_RESET = 8, EV_CLOSED = 16 };
+
+struct pair;
+
+struct stream {
+    struct pair *pair;
+    struct stream *other;
+    const struct stream_events *events;
+    void *user;
+    struct quota quota;
+    struct slice_queue in; /* written by the other side, not read */
+    size_t uncredited;
+    struct deferred tell;
+    unsigned pending; /* events */
+    uint64_t stop_code;
+    uint64_t reset_code;
+    int error;
+    bool fin_in; /* the other side's end stands behind `in` */
+    bool fin_told;
+    bool fin_out;
+    bool write_stopped;
+    bool write_short; /* the last write took less than offered */
+    bool read_reset;
+    bool closed;
+    bool released;
+};
+
+struct pair {
+    struct stream end[2];
+    struct reactor *reactor;
+    struct host *host; /* that opened it, or NULL */
+    struct peer_id peers[2];
+    const char *protocol;
+    struct list node;
+};
+
+struct host {
+    struct reactor *reactor;
+    struct host *remote;
+    struct peer_id id;
+    struct list handlers;
+    struct list requests;
+    struct list pairs;
+    struct deferred answer;
+    uint32_t streams_max;
+    uint32_t streams;
+    uint32_t fail_count;
+    int fail_error;
+};
+
+static void tell(struct stream *s, unsigned events) {
+    if (s->released)
+        return;
+    s->pending |= events;
+    reactor_defer(s->pair->reactor, &s->tell);
+}
+
+static unsigned take(struct stream *s, unsigned event) {
+    unsigned bit = s->pending & event;
+    s->pending &= ~bit;
+    return bit;
+}
+
+/* One event a call, since each may lead to the stream's release; the rest in the next turn. */
+static void on_tell(struct deferred *d) {
+    struct stream *s = CONTAINER_OF(d, struct stream, tell);
+    if (s->events == NULL || s->pending == 0)
+        return;
+    if ((s->pending & (s->pending - 1)) != 0)
+        reactor_defer(s->pair->reactor, &s->tell);
+    if (take(s, EV_STOPPED))
+        s->events->stopped(s, s->stop_code);
+    else if (take(s, EV_RESET))
+        s->events->reset(s, s->reset_code);
+    else if (take(s, EV_READABLE))
+        s->events->readable(s);
+    else if (take(s, EV_WRITABLE))
+        s->events->writable(s);
+    else if (take(s, EV_CLOSED)) {
+        s->closed = true;
+        s->events->closed(s, s->error);
+    }
+}
+
+static bool is_over(const struct stream *s) {
+    bool in_over = s->fin_told || s->read_reset;
+    bool out_over = s->fin_out || s->write_stopped;
+    return in_over && out_over;
+}
+
+static void close_if_over(struct stream *s) {
+    if (!s->closed && is_over(s)) {
+        s->closed = true;
+        tell(s, EV_CLOSED);
+    }
+}
+
+static void end_init(struct pair *p, int i) {
+    struct stream *s = &p->end[i];
+    s->pair = p;
+    s->other = &p->end[1 - i];
+    s->quota = QUOTA_INIT(4 * FAKE_WINDOW_BYTES, NULL);
+    slice_queue_init(&s->in, mem_system());
+    deferred_init(&s->tell, on_tell);
+}
+
+static struct pair *pair_new(struct reactor *r) {
+    struct pair *p = mem_alloc(mem_system(), sizeof(*p));
+    assert(p != NULL);
+    p->reactor = r;
+    list_init(&p->node);
+    end_init(p, 0);
+    end_init(p, 1);
+    return p;
+}
+
+void fake_stream_pair(struct reactor *r, struct stream **ret_a, struct stream **ret_b) {
+    struct pair *p = pair_new(r);
+    *ret_a = &p->end[0];
+    *ret_b = &p->end[1];
+}
+
+/* --- stream.h --- */
+
+void stream_set_events(struct stream *s, const struct stream_events *events, void *user) {
+    s->events = events;
+    s->user = user;
+    if (s->pending != 0)
+        reactor_defer(s->pair->reactor, &s->tell);
+}
+
+void *stream_user(const struct stream *s) {
+    return s->user;
+}
+
+ssize_t stream_write(struct stream *s, const struct slice *v, size_t count) {
+    struct stream *to = s->other;
+    assert(!s->released);
+    if (s->closed && s->error != 0)
+        return -ERR_CONN_CLOSED;
+    if (s->fin_out || s->write_stopped)
+        return -EPIPE;
+    size_t taken = 0;
+    while (taken < count && to->in.len + to->uncredited < FAKE_WINDOW_BYTES) {
+        struct slice one = v[taken];
+        if (slice_queue_push(&to->in, one) < 0)
+            break;
+        taken++;
+    }
+    s->write_short = taken < count;
+    if (taken > 0)
+        tell(to, EV_READABLE);
+    return (ssize_t)taken;
+}
+
+int stream_write_bytes(struct stream *s, struct bytes b) {
+    struct buf *buf = buf_new(reactor_pool(s->pair->reactor), buf_class_for(b.len), &s->quota);
+    if (buf == NULL)
+        return -EAGAIN;
+    memcpy(buf->data, b.data, b.len);
+    struct slice v = slice_of(buf, 0, (uint32_t)b.len);
+    ssize_t n = stream_write(s, &v, 1);
+    if (n == 1)
+        return 0;
+    slice_unref(&v);
+    return n < 0 ? (int)n : -EAGAIN;
+}
+
+ssize_t stream_read(struct stream *s, struct slice *out, size_t max) {
+    size_t n = 0;
+    assert(!s->released);
+    if (s->read_reset)
+        return -ECONNRESET;
+    while (n < max && slice_queue_shift(&s->in, &out[n]))
+        s->uncredited += out[n++].len;
+    if (n == 0 && s->fin_in) {
+        s->fin_told = true;
+        close_if_over(s);
+        return -ENODATA;
+    }
+    if (s->in.len > 0 || s->fin_in)
+        tell(s, EV_READABLE);
+    return (ssize_t)n;
+}
+
+void stream_credit(struct stream *s, size_t bytes) {
+    assert(bytes <= s->uncredited);
+    s->uncredited -= bytes;
+    if (s->other->write_short) {
+        s->other->write_short = false;
+        tell(s->other, EV_WRITABLE);
+    }
+}
+
+void stream_shutdown_write(struct stream *s) {
+    if (s->fin_out || s->write_stopped)
+        return;
+    s->fin_out = true;
+    s->other->fin_in = true;
+    tell(s->other, EV_READABLE);
+    close_if_over(s);
+}
+
+static void reset_reading(struct stream *s, uint64_t code) {
+    if (s->fin_told || s->read_reset)
+        return;
+    slice_queue_done(&s->in);
+    s->read_reset = true;
+    s->reset_code = code;
+    tell(s, EV_RESET);
+    close_if_over(s);
+}
+
+void stream_stop_reading(struct stream *s, uint64_t code) {
+    struct stream *other = s->other;
+    slice_queue_done(&s->in);
+    if (other->write_stopped || s->fin_told)
+        return;
+    other->write_stopped = true;
+    other->stop_code = code;
+    if (!other->fin_out)
+        tell(other, EV_STOPPED);
+    close_if_over(other);
+}
+
+void stream_reset(struct stream *s, uint64_t code) {
+    if (!s->fin_out)
+        reset_reading(s->other, code);
+    s->fin_out = true;
+    stream_stop_reading(s, code);
+}
+
+struct stream *stream_release(struct stream *s) {
+    if (s == NULL)
+        return NULL;
+    struct pair *p = s->pair;
+    assert(!s->released);
+    if (!s->closed)
+        stream_stop_reading(s, 0);
+    if (!s->fin_out && !s->closed)
+        reset_reading(s->other, 0);
+    s->released = true;
+    deferred_cancel(&s->tell);
+    slice_queue_done(&s->in);
+    if (s->other->released)
+        slice_queue_done(&s->other->in);
+    if (!s->other->released)
+        return NULL;
+    assert(p->end[0].quota.used_bytes == 0);
+    assert(p->end[1].quota.used_bytes == 0);
+    list_remove(&p->node);
+    if (p->host != NULL)
+        p->host->streams--;
+    return mem_free(mem_system(), p);
+}
+
+const struct peer_id *stream_peer(const struct stream *s) {
+    return &s->pair->peers[s == &s->pair->end[0]];
+}
+
+const char *stream_protocol(const struct stream *s) {
+    return s->pair->protocol;
+}
+
+struct quota *stream_quota(struct stream *s) {
+    return &s->quota;
+}
+
+/* --- host.h --- */
+
+struct peer_id fake_peer_id(const char *name) {
+    struct peer_id id = {.len = 38, .bytes = {0x00, 0x24}};
+    size_t len = strlen(name);
+    memcpy(id.bytes + 2, name, MIN(len, (size_t)36));
+    return id;
+}
+
+static struct protocol_handler *find_handler(struct host *h, const char *protocol) {
+    list_for_each (node, &h->handlers) {
+        struct protocol_handler *ph = LIST_ENTRY(node, struct protocol_handler, node);
+        if (strcmp(ph->protocol, protocol) == 0)
+            return ph;
+    }
+    return NULL;
+}
+
+static struct stream *open_stream(struct host *h, const char *protocol, struct stream **ret_far) {
+    struct pair *p = pair_new(h->reactor);
+    p->host = h;
+    p->peers[0] = h->id;
+    p->peers[1] = h->remote->id;
+    p->protocol = protocol;
+    list_push(&h->pairs, &p->node);
+    h->streams++;
+    *ret_far = &p->end[1];
+    return &p->end[0];
+}
+
+static void answer(struct host *h, struct stream_request *r) {
+    if (h->fail_count > 0) {
+        h->fail_count--;
+        r->done(r, NULL, h->fail_error);
+        return;
+    }
+    if (h->remote == NULL) {
+        r->done(r, NULL, -ERR_NO_ADDRESSES);
+        return;
+    }
+    if (h->streams >= h->streams_max) {
+        r->done(r, NULL, -ERR_RESOURCE_LIMIT);
+        return;
+    }
+    struct stream *far;
+    struct stream *near = open_stream(h, r->protocol, &far);
+    struct protocol_handler *ph = find_handler(h->remote, r->protocol);
+    if (ph != NULL) {
+        ph->accept(ph, far);
+    } else {
+        far->released = true;
+        near->error = -ERR_PROTOCOL_NOT_SUPPORTED;
+        tell(near, EV_CLOSED);
+    }
+    r->done(r, near, 0);
+}
+
+static void on_answer(struct deferred *d) {
+    struct host *h = CONTAINER_OF(d, struct host, answer);
+    struct list *node;
+    while ((node = list_shift(&h->requests)) != NULL) {
+        struct stream_request *r = LIST_ENTRY(node, struct stream_request, node);
+        r->pending = false;
+        answer(h, r);
+    }
+}
+
+struct host *fake_host_new(struct reactor *r, const char *peer_name, struct host *remote) {
+    struct host *h = mem_alloc(mem_system(), sizeof(*h));
+    assert(h != NULL);
+    h->reactor = r;
+    h->remote = remote;
+    h->id = fake_peer_id(peer_name);
+    h->streams_max = UINT32_MAX;
+    list_init(&h->handlers);
+    list_init(&h->requests);
+    list_init(&h->pairs);
+    deferred_init(&h->answer, on_answer);
+    return h;
+}
+
+void fake_host_free(struct host *h) {
+    assert(h->streams == 0);
+    assert(list_is_empty(&h->requests));
+    assert(list_is_empty(&h->handlers));
+    deferred_cancel(&h->answer);
+    (void)mem_free(mem_system(), h);
+}
+
+void fake_host_fail(struct host *h, int error, uint32_t count) {
+    h->fail_error = error;
+    h->fail_count = count;
+}
+
+void fake_host_limit(struct host *h, uint32_t streams_max) {
+    h->streams_max = streams_max;
+}
+
+void fake_host_kill(struct host *h, int error) {
+    list_for_each (node, &h->pairs) {
+        struct pair *p = LIST_ENTRY(node, struct pair, node);
+        for (int i = 0; i < 2; i++) {
+            struct stream *s = &p->end[i];
+            s->error = error;
+            s->closed = true;
+            s->pending = 0;
+            tell(s, EV_CLOSED);
+        }
+    }
+}
+
+uint32_t fake_host_streams(const struct host *h) {
+    return h->streams;
+}
+
+int host_handle(struct host *h, struct protocol_handler *ph) {
+    if (find_handler(h, ph->protocol) != NULL)
+        return -EEXIST;
+    list_init(&ph->node);
+    list_push(&h->handlers, &ph->node);
+    return 0;
+}
+
+void host_unhandle(struct host *h, struct protocol_handler *ph) {
+    (void)h;
+    list_remove(&ph->node);
+}
+
+void host_open_stream(struct host *h, struct stream_request *r, const struct peer_id *peer,
+                      const char *protocol, nsec_t deadline,
+                      void (*done)(struct stream_request *r, struct stream *s, int error)) {
+    (void)deadline;
+    r->host = h;
+    r->peer = *peer;
+    r->protocol = protocol;
+    r->done = done;
+    r->pending = true;
+    list_init(&r->node);
+    list_push(&h->requests, &r->node);
+    reactor_defer(h->reactor, &h->answer);
+}
+
+void stream_request_cancel(struct stream_request *r) {
+    if (r->pending) {
+        r->pending = false;
+        list_remove(&r->node);
+    }
+}
