@@ -172,6 +172,55 @@ static int open_transport(struct host *h, const struct host_config *cfg, struct 
     return e;
 }
 
+static void on_transport_closed(void *user) {
+    struct host *h = user;
+    void (*closed)(void *) = TAKE(h->closed);
+    closed(h->closed_user);
+}
+
+static void close_now(struct deferred *d) {
+    struct host *h = CONTAINER_OF(d, struct host, close_work);
+    h->transport->ops->close(h->transport, CONN_CODE_SHUTDOWN, on_transport_closed, h);
+}
+
+void host_close(struct host *h, void (*closed)(void *user), void *user) {
+    assert(!h->closing);
+    h->closing = true;
+    h->closed = closed;
+    h->closed_user = user;
+    timer_stop(&h->push_timer);
+    /* Whoever waits for something hears of it at the end of the turn, and before closed(). */
+    swarm_fail_all(h);
+    reactor_defer(h->reactor, &h->close_work);
+}
+
+struct host *host_free(struct host *h) {
+    if (h == NULL)
+        return NULL;
+    assert(list_is_empty(&h->conns));
+    swarm_done(h);
+    timer_done(&h->push_timer);
+    deferred_cancel(&h->work);
+    deferred_cancel(&h->close_work);
+    map_done(&h->peers);
+    if (h->transport != NULL)
+        h->transport->ops->free(h->transport);
+    identity_done(&h->identity);
+    return mem_free(reactor_mem(h->reactor), h);
+}
+
+static void free_abandoned(void *user) {
+    (void)host_free(user);
+}
+
+/* A host that could not be set up goes by itself, as soon as its sockets are closed. */
+static void abandon(struct host *h) {
+    if (h->transport == NULL)
+        (void)host_free(h);
+    else
+        host_close(h, free_abandoned, h);
+}
+
 int host_new(const struct host_config *cfg, struct problem *problem, struct host **ret_host) {
     struct mem *mem = reactor_mem(cfg->reactor);
     struct host *h = mem_alloc(mem, sizeof(*h));
@@ -186,52 +235,28 @@ int host_new(const struct host_config *cfg, struct problem *problem, struct host
     list_init(&h->conns);
     list_init(&h->busy);
     deferred_init(&h->work, swarm_work);
+    deferred_init(&h->close_work, close_now);
     int e = map_init(&h->peers, mem, reactor_rng(h->reactor));
     if (e < 0) {
         (void)mem_free(mem, h);
         return e;
     }
-    e = open_transport(h, cfg, problem);
+    e = identify_service_init(h);
     if (e < 0) {
-        /* Sockets that were opened close by themselves: the caller runs the reactor until then. */
-        *ret_host = h;
+        map_done(&h->peers);
+        (void)mem_free(mem, h);
         return e;
     }
-    identify_service_init(h);
     ping_service_init(h);
     if (cfg->serve_perf)
         perf_service_init(h);
+    e = open_transport(h, cfg, problem);
+    if (e < 0) {
+        abandon(h);
+        return e;
+    }
     *ret_host = h;
     return 0;
-}
-
-static void on_transport_closed(void *user) {
-    struct host *h = user;
-    void (*closed)(void *) = TAKE(h->closed);
-    closed(h->closed_user);
-}
-
-void host_close(struct host *h, void (*closed)(void *user), void *user) {
-    assert(!h->closing);
-    h->closing = true;
-    h->closed = closed;
-    h->closed_user = user;
-    timer_stop(&h->push_timer);
-    swarm_fail_all(h, -ERR_SHUTDOWN);
-    h->transport->ops->close(h->transport, CONN_CODE_SHUTDOWN, on_transport_closed, h);
-}
-
-struct host *host_free(struct host *h) {
-    if (h == NULL)
-        return NULL;
-    assert(list_is_empty(&h->conns));
-    swarm_done(h);
-    timer_done(&h->push_timer);
-    deferred_cancel(&h->work);
-    map_done(&h->peers);
-    h->transport->ops->free(h->transport);
-    identity_done(&h->identity);
-    return mem_free(reactor_mem(h->reactor), h);
 }
 
 const struct identity *host_identity(const struct host *h) {

@@ -43,7 +43,8 @@ struct host_config {
 };
 
 /* -EADDRINUSE and other errors of binding, -ERR_UNSUPPORTED for an address that is not QUIC,
- * -ENOMEM, -ERR_CRYPTO; `problem` names the address. */
+ * -ENOMEM, -ERR_CRYPTO; `problem` names the address.  Sockets that were open already close by
+ * themselves in the reactor's next turns. */
 NODISCARD int host_new(const struct host_config *cfg, struct problem *problem,
                        struct host **ret_host);
 

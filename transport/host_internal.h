@@ -27,6 +27,8 @@ struct peer {
     struct peer_id id;
     struct list conns; /* struct host_conn.node */
     uint32_t conns_count;
+    uint16_t pings_count;  /* inbound ping streams */
+    uint16_t pushes_count; /* identify messages being pushed to us */
     struct multiaddr addrs[HOST_ADDRS_PER_PEER_MAX];
     uint32_t addrs_count;
     struct list stream_requests;
@@ -46,10 +48,8 @@ struct host_conn {
     bool full; /* no stream can be opened now */
     bool authorized;
     bool wants_push;
+    bool push_due; /* we changed since the peer was told last */
     char agent[IDENTIFY_AGENT_SIZE];
-    struct stream *identify; /* reading the peer's message */
-    struct identify_reader reader;
-    struct timer identify_timer;
 };
 
 struct host {
@@ -72,6 +72,7 @@ struct host {
     struct protocol_handler ping_handler;
     struct protocol_handler perf_handler;
     bool closing;
+    struct deferred close_work;
     void (*closed)(void *user);
     void *closed_user;
 };
@@ -90,15 +91,16 @@ void swarm_work(struct deferred *d);
 NODISCARD int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn);
 /* Forgets it; what waited for it fails with `error`. */
 void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *why);
-void swarm_fail_all(struct host *h, int error);
+/* The host is closing: ends all dials, and has all requests fail at the end of the turn. */
+void swarm_fail_all(struct host *h);
 void swarm_done(struct host *h);
 
 /* identify_service.c */
-void identify_service_init(struct host *h);
-/* Asks the peer of a new connection. */
+/* Also sets up what identify_changed() needs.  -ENOMEM */
+NODISCARD int identify_service_init(struct host *h);
+/* Asks the peer of a new connection.  Ends with the connection's streams. */
 void identify_start(struct host *h, struct host_conn *hc);
-void identify_stop(struct host_conn *hc);
-/* Our protocols changed. */
+/* Our protocols or addresses changed: peers that take pushes will hear of it. */
 void identify_changed(struct host *h);
 
 /* ping_service.c, perf_service.c */

@@ -76,6 +76,13 @@ NODISCARD ssize_t stream_read(struct stream *s, struct slice *out, size_t max);
 /* Bytes that were read before and are now off our hands. */
 void stream_credit(struct stream *s, size_t bytes);
 
+/* Drops a slice that was read and is not needed any more, and credits it. */
+static inline void stream_consume(struct stream *s, struct slice *in) {
+    size_t bytes = in->len;
+    slice_unref(in);
+    stream_credit(s, bytes);
+}
+
 void stream_shutdown_write(struct stream *s);
 void stream_stop_reading(struct stream *s, uint64_t code);
 void stream_reset(struct stream *s, uint64_t code);

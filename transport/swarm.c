@@ -274,7 +274,6 @@ int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn) 
 
 void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *why) {
     struct peer *p = hc->peer;
-    identify_stop(hc);
     list_remove(&hc->node);
     list_remove(&hc->host_node);
     assert(p->conns_count > 0);
@@ -350,7 +349,15 @@ static void fail_dial_round(struct peer *p) {
     fail_requests(p, error, &why);
 }
 
+static void fail_at_shutdown(struct peer *p) {
+    struct problem why;
+    (void)problem_set(&why, 0, "%s", err_text(-ERR_SHUTDOWN));
+    fail_requests(p, -ERR_SHUTDOWN, &why);
+}
+
 static void look_at(struct peer *p) {
+    if (p->host->closing)
+        fail_at_shutdown(p);
     serve_connects(p);
     serve_streams(p);
     bool streams_wait = !list_is_empty(&p->stream_requests);
@@ -358,7 +365,7 @@ static void look_at(struct peer *p) {
     if (p->dials_running == 0 && !streams_wait && !connects_wait)
         p->dial_error = 0; /* nobody is left to hear of it */
     else if (p->dials_running == 0) {
-        if (p->dial_error == 0 && p->conns_count < HOST_CONNS_PER_PEER_MAX && !p->host->closing)
+        if (p->dial_error == 0 && p->conns_count < HOST_CONNS_PER_PEER_MAX)
             start_dials(p);
         if (p->dials_running == 0)
             fail_dial_round(p);
@@ -376,13 +383,11 @@ void swarm_work(struct deferred *d) {
         look_at(LIST_ENTRY(node, struct peer, work_node));
 }
 
-void swarm_fail_all(struct host *h, int error) {
-    struct problem why;
-    (void)problem_set(&why, error, "%s", err_text(error));
+void swarm_fail_all(struct host *h) {
     map_for_each (node, &h->peers) {
         struct peer *p = CONTAINER_OF(node, struct peer, node);
         cancel_dials(p);
-        fail_requests(p, error, &why);
+        swarm_wake(p);
     }
 }
 
