@@ -146,8 +146,8 @@ static int refuse_line(const char *path, uint32_t number, struct bytes line, int
                        path, number, (int)MIN(id.len, (size_t)80), (const char *)id.data);
 }
 
-int authkeys_parse(struct mem *mem, const char *path, struct bytes text, struct authkeys **ret_keys,
-                   struct problem *ret_problem) {
+static int parse_text(struct mem *mem, const char *path, struct bytes text, bool skip_bad,
+                      struct authkeys **ret_keys, struct problem *ret_problem) {
     SCOPED(authkeys_freep) struct authkeys *k = mem_alloc(mem, sizeof(*k));
     if (k == NULL)
         return problem_set(ret_problem, -ENOMEM, "%s: %s", path, err_text(-ENOMEM));
@@ -160,7 +160,7 @@ int authkeys_parse(struct mem *mem, const char *path, struct bytes text, struct 
     for (uint32_t number = 1; next_line(&text, &line, &whole); number++) {
         struct problem why = PROBLEM_INIT;
         int e = parse_line(&k->arena, line, &k->items[k->count], &why);
-        if (e == -ENOENT)
+        if (e == -ENOENT || (e < 0 && e != -ENOMEM && skip_bad))
             continue;
         if (e < 0)
             return refuse_line(path, number, line, e, &why, ret_problem);
@@ -170,22 +170,37 @@ int authkeys_parse(struct mem *mem, const char *path, struct bytes text, struct 
     return 0;
 }
 
+int authkeys_parse(struct mem *mem, const char *path, struct bytes text, struct authkeys **ret_keys,
+                   struct problem *ret_problem) {
+    return parse_text(mem, path, text, false, ret_keys, ret_problem);
+}
+
 static int read_list(struct mem *mem, const char *path, char **ret_text, size_t *ret_len,
                      struct problem *ret_problem) {
     return trusted_file_read(mem, path, "authorized_keys file", AUTHKEYS_BYTES_MAX, ret_text,
                              ret_len, ret_problem);
 }
 
-int authkeys_load(struct mem *mem, const char *path, struct authkeys **ret_keys,
-                  struct problem *ret_problem) {
+static int load(struct mem *mem, const char *path, bool skip_bad, struct authkeys **ret_keys,
+                struct problem *ret_problem) {
     char *text;
     size_t len;
     int e = read_list(mem, path, &text, &len, ret_problem);
     if (e < 0)
         return e;
-    e = authkeys_parse(mem, path, bytes_of(text, len), ret_keys, ret_problem);
+    e = parse_text(mem, path, bytes_of(text, len), skip_bad, ret_keys, ret_problem);
     (void)mem_free(mem, text);
     return e;
+}
+
+int authkeys_load(struct mem *mem, const char *path, struct authkeys **ret_keys,
+                  struct problem *ret_problem) {
+    return load(mem, path, false, ret_keys, ret_problem);
+}
+
+int authkeys_load_readable(struct mem *mem, const char *path, struct authkeys **ret_keys,
+                           struct problem *ret_problem) {
+    return load(mem, path, true, ret_keys, ret_problem);
 }
 
 struct authkeys *authkeys_free(struct authkeys *k) {

@@ -50,7 +50,12 @@ struct authkeys;
 NODISCARD int authkeys_load(struct mem *mem, const char *path, struct authkeys **ret_keys,
                             struct problem *ret_problem);
 
-/* The same from text; `path` is for messages. */
+/* The same for a list of what is there: bad lines are left out instead of failing the load.  Never
+ * for deciding who may connect. */
+NODISCARD int authkeys_load_readable(struct mem *mem, const char *path, struct authkeys **ret_keys,
+                                     struct problem *ret_problem);
+
+/* As authkeys_load() from text; `path` is for messages. */
 NODISCARD int authkeys_parse(struct mem *mem, const char *path, struct bytes text,
                              struct authkeys **ret_keys, struct problem *ret_problem);
 

@@ -275,6 +275,7 @@ static int parse_addrs(struct reading *r, const struct spot *at, void *to) {
         if (fault != NULL) {
             if ((e = find_at(r, &item, "%s \"%s\"", fault, texts[i])) < 0)
                 return e;
+            addrs.bad_count++;
             continue;
         }
         items[addrs.count].text = texts[i];
@@ -630,7 +631,8 @@ bool schema_value_is_empty(const struct config_option *o, const void *value) {
     case CONFIG_HOST_PORT:
         return ((const struct config_host_port *)value)->text == NULL;
     case CONFIG_ADDRS:
-        return ((const struct config_addrs *)value)->count == 0;
+        return ((const struct config_addrs *)value)->count == 0 &&
+               ((const struct config_addrs *)value)->bad_count == 0;
     case CONFIG_PEERS:
         return ((const struct config_peers *)value)->count == 0;
     case CONFIG_SERVERS:

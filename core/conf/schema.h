@@ -101,7 +101,8 @@ struct config_addr {
 struct config_addrs {
     const struct config_addr *items;
     uint32_t count;
-    bool is_set; /* the key stands in the file, if only as [] */
+    uint32_t bad_count; /* entries that were left out; each is a finding */
+    bool is_set;        /* the key stands in the file, if only as [] */
 };
 
 struct config_peers {
