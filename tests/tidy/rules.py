@@ -63,14 +63,14 @@ OWNED_CALLS = [
         "names": """time clock clock_gettime gettimeofday timespec_get ftime clock_nanosleep
                     nanosleep sleep usleep alarm setitimer getitimer timer_create
                     timerfd_create timerfd_settime""",
-        "owners": ["uring/*.c"],
+        "owners": ["uring/*.c", "ctl/sysenv.c"],
         "instead": "the nsec_t passed in, or reactor_now() in a driver",
     },
     {
         "what": "randomness",
         "names": """rand rand_r srand random srandom random_r drand48 erand48 lrand48 mrand48
                     getrandom getentropy arc4random arc4random_uniform arc4random_buf""",
-        "owners": ["uring/*.c"],
+        "owners": ["uring/*.c", "ctl/sysenv.c"],
         "instead": "the random source passed in, or reactor_random() in a driver",
     },
     {
