@@ -1,10 +1,198 @@
 /* SPDX-License-Identifier: MIT */
+
+/* The table of commands, and how one is chosen.  Spec: cli.md, section 1. */
+
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "core/base/version.h"
+#include "cli/command.h"
+#include "cli/out.h"
+#include "core/base/err.h"
+#include "core/base/mem.h"
+#include "core/base/problem.h"
 
-int main(void) {
-    printf("peerup %s (%s) built %s\n%s\n", version_release(), version_commit(), version_date(),
-           version_toolchain());
-    return 0;
+#define FLAGS(...) ((const struct flag[]){__VA_ARGS__ __VA_OPT__(, ){NULL, FLAG_BOOL, NULL, NULL}})
+
+#define F_CONFIG \
+    { "config", FLAG_TEXT, "PATH", "config file to use instead of the first one found" }
+#define F_FILE \
+    { "file", FLAG_TEXT, "PATH", "authorized_keys file to use instead of the config's" }
+#define F_JSON \
+    { "json", FLAG_BOOL, NULL, "print JSON" }
+
+/* clang-format off */
+static const struct command COMMANDS[] = {
+    {"init", cmd_init, "", 0, "Create a config, a key and an empty list of authorized peers",
+     FLAGS({"dir", FLAG_TEXT, "DIR", "directory to create them in (~/.config/peerup)"},
+           {"network", FLAG_TEXT, "NAME", "private DHT namespace"},
+           {"relay", FLAG_TEXT, "ADDR", "relay as multiaddr, IP or IP:PORT; asks nothing"},
+           {"peer-id", FLAG_TEXT, "ID", "the relay's peer ID, where ADDR lacks it"},
+           {"no-relay", FLAG_BOOL, NULL, "use no relay; asks nothing"}), STYLE_C},
+    {"whoami", cmd_whoami, "", 0, "Print this node's peer ID", FLAGS(F_CONFIG), STYLE_C},
+    {"status", cmd_status, "", 0, "Show this node's settings", FLAGS(F_CONFIG), STYLE_C},
+    {"auth add", cmd_auth_add, "<peer-id>", 1, "Authorize a peer",
+     FLAGS({"comment", FLAG_TEXT, "TEXT", "label for the peer"}, F_FILE, F_CONFIG), STYLE_C},
+    {"auth list", cmd_auth_list, "", 0, "List authorized peers", FLAGS(F_FILE, F_CONFIG), STYLE_C},
+    {"auth remove", cmd_auth_remove, "<peer-id>", 1, "Revoke a peer",
+     FLAGS(F_FILE, F_CONFIG), STYLE_C},
+    {"auth validate", cmd_auth_validate, "[file]", 1, "Check the list of authorized peers",
+     FLAGS(F_FILE, F_CONFIG), STYLE_C},
+    {"service add", cmd_service_add, "<name> <host:port>", 2, "Offer a local TCP service to peers",
+     FLAGS({"protocol", FLAG_TEXT, "ID", "note to keep with the service"}, F_CONFIG), STYLE_C},
+    {"service list", cmd_service_list, "", 0, "List services", FLAGS(F_CONFIG), STYLE_C},
+    {"service remove", cmd_service_remove, "<name>", 1, "Remove a service",
+     FLAGS(F_CONFIG), STYLE_C},
+    {"service enable", cmd_service_enable, "<name>", 1, "Offer a service again",
+     FLAGS(F_CONFIG), STYLE_C},
+    {"service disable", cmd_service_disable, "<name>", 1, "Keep a service but do not offer it",
+     FLAGS(F_CONFIG), STYLE_C},
+    {"config validate", cmd_config_validate, "", 0, "Check the config", FLAGS(F_CONFIG), STYLE_C},
+    {"config show", cmd_config_show, "", 0, "Print the config with all defaults filled in",
+     FLAGS(F_CONFIG), STYLE_C},
+    {"resolve", cmd_resolve, "<name>", 1, "Print the peer ID behind a name",
+     FLAGS(F_JSON, F_CONFIG), STYLE_C},
+    {"version", cmd_version, "", 0, "Print the version and the licence", FLAGS(), STYLE_C},
+};
+/* clang-format on */
+
+/* The name's length when `word` is its first word and others follow, else 0. */
+static size_t group_prefix(const struct command *c, const char *word) {
+    size_t len = strlen(word);
+    return strncmp(c->name, word, len) == 0 && c->name[len] == ' ' ? len : 0;
+}
+
+static bool is_group(const char *word) {
+    for (size_t i = 0; i < ARRAY_COUNT(COMMANDS); i++)
+        if (group_prefix(&COMMANDS[i], word) > 0)
+            return true;
+    return false;
+}
+
+static const struct command *command_by_name(const char *first, const char *second) {
+    for (size_t i = 0; i < ARRAY_COUNT(COMMANDS); i++) {
+        const struct command *c = &COMMANDS[i];
+        size_t len = group_prefix(c, first);
+        if (second == NULL ? strcmp(c->name, first) == 0
+                           : len > 0 && strcmp(c->name + len + 1, second) == 0)
+            return c;
+    }
+    return NULL;
+}
+
+static bool is_help(const char *word) {
+    return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-help") == 0 ||
+           strcmp(word, "-h") == 0;
+}
+
+/* Usage of the program, or of one group. */
+static void print_usage(const char *group) {
+    out_line(OUT_PLAIN, "Usage: peerup %s%s<command> [arguments]\n", group == NULL ? "" : group,
+             group == NULL ? "" : " ");
+    out_line(OUT_PLAIN, "Commands:");
+    for (size_t i = 0; i < ARRAY_COUNT(COMMANDS); i++) {
+        const struct command *c = &COMMANDS[i];
+        char call[64];
+        if (group != NULL && group_prefix(c, group) == 0)
+            continue;
+        (void)snprintf(call, sizeof(call), "%s %s", c->name, c->arguments);
+        out_line(OUT_PLAIN, "  %-32s %s", call, c->summary);
+    }
+    out_line(OUT_PLAIN, "\nRun 'peerup <command> --help' for its flags.");
+}
+
+static void print_flags(const struct command *c, FILE *f) {
+    (void)fprintf(f, "Usage: peerup %s%s%s%s\n", c->name, *c->arguments == '\0' ? "" : " ",
+                  c->arguments, c->flags[0].name == NULL ? "" : " [flags]");
+    for (const struct flag *flag = c->flags; flag->name != NULL; flag++) {
+        char call[64];
+        (void)snprintf(call, sizeof(call), "--%s%s%s", flag->name,
+                       flag->value_name == NULL ? "" : " ",
+                       flag->value_name == NULL ? "" : flag->value_name);
+        (void)fprintf(f, "  %-24s %s\n", call, flag->help);
+    }
+}
+
+static int unknown(const char *what, const char *word, const char *group) {
+    (void)out_failure("Unknown %s: %s\n", what, word);
+    print_usage(group);
+    return 1;
+}
+
+static int run_command(const struct command *c, int argc, char **argv) {
+    struct cli cli = {.command = c, .mem = mem_system(), .home = getenv("HOME")};
+    struct problem why = PROBLEM_INIT;
+
+    if (cli.home != NULL && *cli.home == '\0')
+        cli.home = NULL;
+    int e = args_parse(c->flags, argc, argv, &cli.args, &why);
+    if (e == 0 && cli.args.wants_help) {
+        out_line(OUT_PLAIN, "%s.\n", c->summary);
+        print_flags(c, stdout);
+        return 0;
+    }
+    if (e == 0 && cli.args.positionals_count > c->arguments_max)
+        e = problem_set(&why, -EINVAL, "unexpected argument: %s",
+                        cli.args.positionals[c->arguments_max]);
+    if (e == 0)
+        return c->run(&cli);
+    if (c->style == STYLE_C)
+        return out_error("%s", why.text);
+    (void)out_failure("%s", why.text);
+    print_flags(c, stderr);
+    return 2;
+}
+
+/* Behind the name of a group: one of its commands, its usage, or the command that has the group's
+ * own name ("daemon"). */
+static int run_group(const char *group, int argc, char **argv) {
+    const struct command *own = command_by_name(group, NULL);
+    char what[64];
+
+    if (argc > 0 && is_help(argv[0])) {
+        print_usage(group);
+        return 0;
+    }
+    if (argc > 0) {
+        const struct command *c = command_by_name(group, argv[0]);
+        if (c != NULL)
+            return run_command(c, argc - 1, argv + 1);
+        if (own == NULL || argv[0][0] != '-') {
+            (void)snprintf(what, sizeof(what), "%s %s", group,
+                           own == NULL ? "command" : "subcommand");
+            return unknown(what, argv[0], group);
+        }
+    }
+    if (own != NULL)
+        return run_command(own, argc, argv);
+    print_usage(group);
+    return 1;
+}
+
+static int dispatch(int argc, char **argv) {
+    if (argc < 1) {
+        print_usage(NULL);
+        return 1;
+    }
+    if (is_help(argv[0])) {
+        if (argc == 1) {
+            print_usage(NULL);
+            return 0;
+        }
+        char *asked[3] = {argv[1], argc > 2 ? argv[2] : argv[0], argv[0]};
+        return dispatch(argc > 2 ? 3 : 2, asked); /* "help auth add" is "auth add help" */
+    }
+    const char *word = strcmp(argv[0], "--version") == 0 ? "version" : argv[0];
+    if (is_group(word))
+        return run_group(word, argc - 1, argv + 1);
+    const struct command *c = command_by_name(word, NULL);
+    return c == NULL ? unknown("command", argv[0], NULL) : run_command(c, argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv) {
+    int status = dispatch(argc - 1, argv + 1);
+    int e = out_finish();
+    if (e < 0)
+        return out_error("cannot write output: %s", err_text(e));
+    return status;
 }

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/command.h"
+
+#include <stdio.h>
+
+#include "cli/out.h"
+#include "core/base/mem.h"
+#include "core/base/problem.h"
+#include "core/conf/config.h"
+
+int cli_usage_error(const struct cli *cli) {
+    char flags[256] = "";
+    size_t len = 0;
+    for (const struct flag *f = cli->command->flags; f->name != NULL && len < sizeof(flags); f++) {
+        int n =
+            snprintf(flags + len, sizeof(flags) - len, " [--%s%s%s]", f->name,
+                     f->value_name == NULL ? "" : " ", f->value_name == NULL ? "" : f->value_name);
+        len += n < 0 ? 0 : (size_t)n;
+    }
+    return out_error("usage: peerup %s%s%s%s", cli->command->name,
+                     *cli->command->arguments == '\0' ? "" : " ", cli->command->arguments, flags);
+}
+
+int cli_load_config(struct cli *cli, struct config **ret_config) {
+    struct problem why = PROBLEM_INIT;
+    char *path;
+
+    int e = config_find(cli->mem, args_text(&cli->args, "config"), cli->home, &path, &why);
+    if (e < 0)
+        return out_error("config error: %s", why.text);
+    e = config_load(cli->mem, path, ret_config, &why);
+    (void)mem_free(cli->mem, path);
+    return e < 0 ? out_error("config error: %s", why.text) : 0;
+}
+
+void cli_print_service(const struct config_service *s, bool with_protocol) {
+    bool has_protocol = with_protocol && s->protocol != NULL;
+    out_line(OUT_PLAIN, "  %-12s -> %-20s (%s)%s%s", s->item.key,
+             s->local.text == NULL ? "(no address)" : s->local.text,
+             s->enabled ? "enabled" : "disabled", has_protocol ? "  protocol: " : "",
+             has_protocol ? s->protocol : "");
+}
+
+void cli_print_warnings(const struct config *c) {
+    for (const struct config_finding *f = c->base.findings; f != NULL; f = f->next)
+        if (!f->is_error)
+            (void)out_failure("Warning: %s", f->text);
+}
