@@ -707,6 +707,16 @@ static void drop_unannounced(struct quic_conn *c) {
     }
 }
 
+/* A closed connection answers stray packets with the one that it has written: all else goes now, so
+ * that a thousand of them weigh little. */
+static void shed(struct quic_conn *c) {
+    assert(c->state > QUIC_OPEN);
+    ngtcp2_conn_del(c->ngtcp2);
+    c->ngtcp2 = NULL;
+    quic_tls_session_close(&c->tls);
+    slice_queue_done(&c->datagrams_out);
+}
+
 bool quic_conn_next_event(struct quic_conn *c, struct quic_event *ret_event) {
     *ret_event = (struct quic_event){.type = QUIC_EV_CONNECTED};
     if (next_cid_event(c, ret_event))
@@ -726,6 +736,7 @@ bool quic_conn_next_event(struct quic_conn *c, struct quic_event *ret_event) {
     ret_event->type = QUIC_EV_CLOSED;
     if (take_flag(&c->tell_closed)) {
         c->told_closed = true;
+        shed(c);
         return true;
     }
     ret_event->type = QUIC_EV_GONE;
@@ -766,6 +777,8 @@ const struct quic_path *quic_conn_path(const struct quic_conn *c) {
 
 nsec_t quic_conn_rtt(const struct quic_conn *c) {
     ngtcp2_conn_info info;
+    if (c->state > QUIC_OPEN)
+        return 0;
     ngtcp2_conn_get_conn_info2(c->ngtcp2, &info);
     return info.smoothed_rtt;
 }
