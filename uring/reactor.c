@@ -88,7 +88,6 @@ static int reactor_init(struct reactor *r, const struct reactor_config *cfg) {
         return error;
     r->now = r->backend->type->now(r->backend);
     r->wolf_env = (struct wolf_env){.rng = &r->rng, .wall = wall_from_backend, .context = r};
-    (void)wolf_env_set(&r->wolf_env);
     return timer_init(&r->trim_timer, r, on_trim);
 }
 
@@ -161,6 +160,10 @@ static bool has_work(const struct reactor *r) {
     return !list_is_empty(&r->deferred) || r->backend->type->has_work(r->backend);
 }
 
+void reactor_make_current(struct reactor *r) {
+    (void)wolf_env_set(&r->wolf_env);
+}
+
 static int turn(struct reactor *r, nsec_t deadline) {
     const struct reactor_backend *type = r->backend->type;
     deadline = has_work(r) ? 0 : MIN(deadline, reactor_next_deadline(r));
@@ -171,7 +174,7 @@ static int turn(struct reactor *r, nsec_t deadline) {
     nsec_t now = type->now(r->backend);
     assert(now >= r->now);
     r->now = now;
-    (void)wolf_env_set(&r->wolf_env);
+    reactor_make_current(r);
     if (type->dispatch(r->backend) && !heap_node_is_linked(&r->trim_timer.node))
         timer_start(&r->trim_timer, now + TRIM_AFTER);
     (void)reactor_deliver_mail(r);

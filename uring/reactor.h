@@ -13,8 +13,8 @@
  *            -> submit everything that they started, in one system call, and wait again.
  *
  * A reactor is a value that belongs to one thread.  Several may exist and share nothing but
- * messages (reactor_post).  Making one, and each turn, sets the thread's environment of
- * core/crypto/wolf_env.h to its clock and random source.  Three backends stand behind it
+ * messages (reactor_post).  Each turn sets the thread's environment of core/crypto/wolf_env.h to
+ * the reactor's clock and random source.  Three backends stand behind it
  * (uring/backend.h): io_uring, epoll, and in the tests a simulation; whoever uses this header
  * cannot tell them apart.
  *
@@ -58,6 +58,10 @@ NODISCARD int reactor_new(const struct reactor_config *cfg, struct reactor **ret
 /* On the thread that turned it.  Every handle must be closed and every timer done (asserted). Waits
  * for the worker thread, and delivers what it still posts.  Accepts NULL, returns NULL. */
 struct reactor *reactor_free(struct reactor *r);
+
+/* Does for this thread's wolfSSL what a turn does, for what is built before the first one (keys,
+ * certificates).  Holds until another reactor's turn, or reactor_free(). */
+void reactor_make_current(struct reactor *r);
 
 /* Runs turns until reactor_stop().  0, or the error that broke the backend. */
 NODISCARD int reactor_run(struct reactor *r);

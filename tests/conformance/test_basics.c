@@ -367,11 +367,41 @@ CASE(world, random_bytes_differ_and_wall_time_is_of_this_century) {
 CASE(world, wolfssl_asks_the_reactor) {
     uint8_t a[16] = {0};
     uint8_t b[16] = {0};
-    cr_assert_eq(reactor_turn(t->reactor, 0), 0);
+    cr_assert_eq(peerup_wolf_random(a, sizeof(a)), -1);
+    reactor_make_current(t->reactor);
     cr_assert_eq(peerup_wolf_random(a, sizeof(a)), 0);
+    cr_assert_eq(reactor_turn(t->reactor, 0), 0);
     cr_assert_eq(peerup_wolf_random(b, sizeof(b)), 0);
     cr_assert(memcmp(a, b, sizeof(a)) != 0);
     cr_assert(peerup_wolf_time(NULL) > 1700000000);
     t->reactor = reactor_free(t->reactor);
     cr_assert_eq(peerup_wolf_random(a, sizeof(a)), -1);
+}
+
+/* --- Threads --- */
+
+static void *turning_main(void *context) {
+    struct fixture *t = context;
+    struct pair p;
+    cr_assert(pair_open(&p, t, V4));
+    p.server.echo = true;
+    tcp_read_start(&p.server.conn);
+    tcp_read_start(&p.client.conn);
+    struct slice s = pattern_slice(t, 0, 3000);
+    tcp_write(&p.client.conn, &s, 1);
+    TURN_UNTIL(t, p.client.got_len == 3000);
+    pair_end(&p);
+    t->reactor = reactor_free(t->reactor);
+    return NULL;
+}
+
+/* Goal: a reactor made on one thread runs on another, and an operation may be started before. */
+CASE(threads, made_on_one_and_turned_on_another) {
+    pthread_t thread;
+    struct dgrams d;
+    cr_assert(dgrams_open(&d, t, V4));
+    udp_close(&d.socket);
+    cr_assert_eq(pthread_create(&thread, NULL, turning_main, t), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_assert_eq(d.closed, 1);
 }
