@@ -144,8 +144,10 @@ static void end_list(struct epoll *e, struct list *ops) {
         end(e, LIST_ENTRY(node, struct op, node), -ECANCELED);
 }
 
-static void start_close(struct epoll *e, struct ep_handle *h, struct op *op) {
-    handle_forget(e, h);
+/* Works without memory: a descriptor for which there never was any has nothing to forget. */
+static void start_close(struct epoll *e, struct op *op) {
+    if ((size_t)op->fd < e->handles_count && e->handles[op->fd] != NULL)
+        handle_forget(e, e->handles[op->fd]);
     (void)close(op->fd); /* the descriptor is gone whatever it answers */
     end(e, op, 0);
 }
@@ -200,18 +202,21 @@ static void start_on(struct epoll *e, struct ep_handle *h, struct op *op) {
         end_list(e, &h->writes);
         end(e, op, 0);
         break;
-    case OP_CLOSE:
-        start_close(e, h, op);
-        return;
+    case OP_CLOSE: /* see epoll_start() */
+        break;
     }
     handle_ready(e, h);
 }
 
 static void epoll_start(struct backend *b, struct op *op) {
     struct epoll *e = epoll_of(b);
+    if (op->kind == OP_CLOSE) {
+        start_close(e, op);
+        return;
+    }
     struct ep_handle *h = NULL;
     int error = handle_get(e, op->fd, &h);
-    if (error == 0 && op->kind != OP_CLOSE && op->kind != OP_CANCEL)
+    if (error == 0 && op->kind != OP_CANCEL)
         error = handle_register(e, h);
     if (error < 0)
         end(e, op, error);
