@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* A command: one row in the table of main.c and one function in a file of its own. */
+/* A command: one row in the table of commands.c and one function in a file of its own. */
 
 #include "cli/args.h"
 
@@ -26,6 +26,10 @@ struct command {
     const struct flag *flags;    /* ended by a NULL name */
     enum command_style style;
 };
+
+/* In the order in which the usage shows them. */
+extern const struct command CLI_COMMANDS[];
+extern const size_t CLI_COMMANDS_COUNT;
 
 /* What a command is given. */
 struct cli {

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The table of commands: it dispatches, parses flags, prints help and makes the tables of
+ * docs/cli.md and peerup(1). */
+
+#include "cli/command.h"
+
+#define FLAGS(...) ((const struct flag[]){__VA_ARGS__ __VA_OPT__(, ){NULL, FLAG_BOOL, NULL, NULL}})
+
+#define F_CONFIG \
+    { "config", FLAG_TEXT, "PATH", "config file to use instead of the first one found" }
+#define F_FILE \
+    { "file", FLAG_TEXT, "PATH", "authorized_keys file to use instead of the config's" }
+#define F_JSON \
+    { "json", FLAG_BOOL, NULL, "print JSON" }
+
+/* clang-format off */
+const struct command CLI_COMMANDS[] = {
+    {"init", cmd_init, "", 0, "Create a config, a key and an empty list of authorized peers",
+     FLAGS({"dir", FLAG_TEXT, "DIR", "directory to create them in (~/.config/peerup)"},
+           {"network", FLAG_TEXT, "NAME", "private DHT namespace"},
+           {"relay", FLAG_TEXT, "ADDR", "relay as multiaddr, IP or IP:PORT; asks nothing"},
+           {"peer-id", FLAG_TEXT, "ID", "the relay's peer ID, where ADDR lacks it"},
+           {"no-relay", FLAG_BOOL, NULL, "use no relay; asks nothing"}), STYLE_C},
+    {"whoami", cmd_whoami, "", 0, "Print this node's peer ID", FLAGS(F_CONFIG), STYLE_C},
+    {"status", cmd_status, "", 0, "Show this node's settings", FLAGS(F_CONFIG), STYLE_C},
+    {"auth add", cmd_auth_add, "<peer-id>", 1, "Authorize a peer",
+     FLAGS({"comment", FLAG_TEXT, "TEXT", "label for the peer"}, F_FILE, F_CONFIG), STYLE_C},
+    {"auth list", cmd_auth_list, "", 0, "List authorized peers", FLAGS(F_FILE, F_CONFIG), STYLE_C},
+    {"auth remove", cmd_auth_remove, "<peer-id>", 1, "Revoke a peer",
+     FLAGS(F_FILE, F_CONFIG), STYLE_C},
+    {"auth validate", cmd_auth_validate, "[file]", 1, "Check the list of authorized peers",
+     FLAGS(F_FILE, F_CONFIG), STYLE_C},
+    {"service add", cmd_service_add, "<name> <host:port>", 2, "Offer a local TCP service to peers",
+     FLAGS({"protocol", FLAG_TEXT, "ID", "note to keep with the service"}, F_CONFIG), STYLE_C},
+    {"service list", cmd_service_list, "", 0, "List services", FLAGS(F_CONFIG), STYLE_C},
+    {"service remove", cmd_service_remove, "<name>", 1, "Remove a service",
+     FLAGS(F_CONFIG), STYLE_C},
+    {"service enable", cmd_service_enable, "<name>", 1, "Offer a service again",
+     FLAGS(F_CONFIG), STYLE_C},
+    {"service disable", cmd_service_disable, "<name>", 1, "Keep a service but do not offer it",
+     FLAGS(F_CONFIG), STYLE_C},
+    {"config validate", cmd_config_validate, "", 0, "Check the config", FLAGS(F_CONFIG), STYLE_C},
+    {"config show", cmd_config_show, "", 0, "Print the config with all defaults filled in",
+     FLAGS(F_CONFIG), STYLE_C},
+    {"resolve", cmd_resolve, "<name>", 1, "Print the peer ID behind a name",
+     FLAGS(F_JSON, F_CONFIG), STYLE_C},
+    {"version", cmd_version, "", 0, "Print the version and the licence", FLAGS(), STYLE_C},
+};
+/* clang-format on */
+
+const size_t CLI_COMMANDS_COUNT = ARRAY_COUNT(CLI_COMMANDS);
