@@ -107,12 +107,10 @@ static void prepare_connect(struct uring *u, struct io_uring_sqe *sqe, const str
 }
 
 static void prepare_recv(struct uring *u, struct io_uring_sqe *sqe, const struct op *op) {
-    /* Length 0: as much as the buffer that the kernel picks has room for. */
+    /* Length 0: as much as the buffer that the kernel picks has room for.  Not a bundle of buffers:
+     * kernels that know them may shorten a buffer and go on in the next one, and the completion
+     * does not tell where; with ten busy connections that came up within a second. */
     io_uring_prep_recv(sqe, op->fd, NULL, 0, 0);
-    if (op->size > buf_class_size(BUF_64K) && u->backend.features.recv_bundle) {
-        sqe->ioprio |= IORING_RECVSEND_BUNDLE;
-        sqe->len = (uint32_t)op->size;
-    }
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = u->slabs.group;
 }
