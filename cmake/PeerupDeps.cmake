@@ -114,8 +114,9 @@ message(STATUS "wolfSSL, ngtcp2, liburing: ${deps_root}")
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(YAML IMPORTED_TARGET yaml-0.1)
-if(NOT YAML_FOUND AND NOT CMAKE_CROSSCOMPILING)
-    message(FATAL_ERROR "libyaml is missing: run scripts/setup, or install libyaml-dev")
+if(NOT YAML_FOUND)
+    message(FATAL_ERROR "libyaml is missing: run scripts/setup (scripts/setup cross for another "
+        "architecture), or install libyaml-dev")
 endif()
 pkg_check_modules(SYSTEMD QUIET IMPORTED_TARGET libsystemd)
 

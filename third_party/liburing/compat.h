@@ -4,10 +4,10 @@
 #ifndef LIBURING_COMPAT_H
 #define LIBURING_COMPAT_H
 
+#include <linux/futex.h>
 #include <linux/ioctl.h>
 #include <linux/openat2.h>
 #include <linux/time_types.h>
-#include <linux/futex.h>
 #include <sys/wait.h>
 
 #define UAPI_LINUX_IO_URING_H_SKIP_LINUX_TIME_TYPES_H 1

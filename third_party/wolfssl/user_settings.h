@@ -8,7 +8,7 @@
 #pragma once
 
 #ifndef __ASSEMBLER__
-#    include <time.h>
+#include <time.h>
 
 /* Fills out with size random bytes.  Returns 0, or non-zero when there are none. */
 int peerup_wolf_random(unsigned char *out, unsigned int size);
@@ -104,16 +104,16 @@ time_t peerup_wolf_time(time_t *t);
 #define WOLFSSL_USE_ALIGN
 
 #if defined(__x86_64__)
-#    define WOLFSSL_X86_64_BUILD
-#    define WOLFSSL_AESNI
-#    define USE_INTEL_SPEEDUP
-#    define WOLFSSL_SP_ASM
-#    define WOLFSSL_SP_X86_64
-#    define WOLFSSL_SP_X86_64_ASM
+#define WOLFSSL_X86_64_BUILD
+#define WOLFSSL_AESNI
+#define USE_INTEL_SPEEDUP
+#define WOLFSSL_SP_ASM
+#define WOLFSSL_SP_X86_64
+#define WOLFSSL_SP_X86_64_ASM
 #elif defined(__aarch64__)
-#    define WOLFSSL_AARCH64_BUILD
-#    define WOLFSSL_ARMASM
-#    define WOLFSSL_SP_ASM
-#    define WOLFSSL_SP_ARM64
-#    define WOLFSSL_SP_ARM64_ASM
+#define WOLFSSL_AARCH64_BUILD
+#define WOLFSSL_ARMASM
+#define WOLFSSL_SP_ASM
+#define WOLFSSL_SP_ARM64
+#define WOLFSSL_SP_ARM64_ASM
 #endif

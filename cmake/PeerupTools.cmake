@@ -6,3 +6,6 @@ add_custom_target(format
 add_custom_target(lint
     COMMAND ${CMAKE_SOURCE_DIR}/scripts/lint --build ${CMAKE_BINARY_DIR}
     WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} USES_TERMINAL VERBATIM)
+# Target `dist`: the release archives, in dist/.
+add_custom_target(dist COMMAND ${CMAKE_SOURCE_DIR}/scripts/dist
+    WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} USES_TERMINAL VERBATIM)
