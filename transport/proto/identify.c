@@ -89,28 +89,49 @@ static size_t record_size(const struct identify_info *info, const struct public_
            pb_bytes_size(3, payload) + pb_bytes_size(5, ED25519_SIGNATURE_BYTES);
 }
 
+/* How many of the first addresses and protocols are in a message. */
+struct counts {
+    size_t addrs;
+    size_t protocols;
+};
+
 static size_t message_size(const struct identify_info *info, const struct public_key *key,
-                           size_t addrs_count) {
+                           struct counts n) {
     size_t size = pb_bytes_size(FIELD_PUBLIC_KEY, key->len) +
                   pb_bytes_size(FIELD_PROTOCOL_VERSION, strlen(info->protocol_version)) +
                   pb_bytes_size(FIELD_AGENT, strlen(info->agent)) +
-                  pb_bytes_size(FIELD_RECORD, record_size(info, key, addrs_count));
+                  pb_bytes_size(FIELD_RECORD, record_size(info, key, n.addrs));
     if (info->observed != NULL)
         size += pb_bytes_size(FIELD_OBSERVED_ADDR, info->observed->len);
-    for (size_t i = 0; i < info->protocols_count; i++)
+    for (size_t i = 0; i < n.protocols; i++)
         size += pb_bytes_size(FIELD_PROTOCOL, strlen(info->protocols[i]));
-    for (size_t i = 0; i < addrs_count; i++)
+    for (size_t i = 0; i < n.addrs; i++)
         size += pb_bytes_size(FIELD_LISTEN_ADDR, info->addrs[i].len);
     return size;
 }
 
-/* How many of the first addresses fit a message of `limit` bytes. */
-static size_t addrs_that_fit(const struct identify_info *info, const struct public_key *key,
-                             size_t limit) {
-    size_t count = 0;
-    while (count < info->addrs_count && message_size(info, key, count + 1) <= limit)
-        count++;
-    return count;
+/* Adds addresses, up to `addrs_max`, while the message stays within `limit` bytes. */
+static struct counts add_addrs(const struct identify_info *info, const struct public_key *key,
+                               struct counts n, size_t addrs_max, size_t limit) {
+    for (struct counts more = n; more.addrs < addrs_max; n = more) {
+        more.addrs++;
+        if (message_size(info, key, more) > limit)
+            break;
+    }
+    return n;
+}
+
+/* The best addresses come first, then all protocols that fit, then more addresses.  A protocol that
+ * is left out costs its users a round trip at most: they ask instead of knowing. */
+static struct counts choose(const struct identify_info *info, const struct public_key *key) {
+    size_t kept = MIN(info->addrs_count, (size_t)IDENTIFY_ADDRS_KEPT);
+    struct counts n = add_addrs(info, key, (struct counts){0, 0}, kept, IDENTIFY_WRITE_WANTED);
+    for (struct counts more = n; more.protocols < info->protocols_count; n = more) {
+        more.protocols++;
+        if (message_size(info, key, more) > IDENTIFY_WRITE_MAX)
+            break;
+    }
+    return add_addrs(info, key, n, info->addrs_count, IDENTIFY_WRITE_WANTED);
 }
 
 ssize_t identify_encode(const struct identify_info *info, uint8_t ret_out[IDENTIFY_OUT_MAX]) {
@@ -118,25 +139,23 @@ ssize_t identify_encode(const struct identify_info *info, uint8_t ret_out[IDENTI
     uint8_t record[IDENTIFY_WRITE_MAX];
 
     identity_public_key(info->identity, &key);
-    size_t count = addrs_that_fit(info, &key, IDENTIFY_WRITE_WANTED);
-    if (count < MIN(info->addrs_count, (size_t)IDENTIFY_ADDRS_KEPT))
-        count = MIN(addrs_that_fit(info, &key, IDENTIFY_WRITE_MAX), (size_t)IDENTIFY_ADDRS_KEPT);
-    size_t size = message_size(info, &key, count);
+    struct counts n = choose(info, &key);
+    size_t size = message_size(info, &key, n);
     if (size > IDENTIFY_WRITE_MAX)
         return -ERR_LIMIT;
-    ssize_t record_len = peer_record_seal(info->identity, info->record_seq, info->addrs, count,
+    ssize_t record_len = peer_record_seal(info->identity, info->record_seq, info->addrs, n.addrs,
                                           record, sizeof(record));
     if (record_len < 0)
         return record_len;
-    assert((size_t)record_len == record_size(info, &key, count));
+    assert((size_t)record_len == record_size(info, &key, n.addrs));
 
     struct wr w = wr_init(ret_out, IDENTIFY_OUT_MAX);
     wr_uvarint(&w, size);
     size_t start = w.len;
     pb_wr_bytes(&w, FIELD_PUBLIC_KEY, public_key_protobuf(&key));
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < n.addrs; i++)
         pb_wr_bytes(&w, FIELD_LISTEN_ADDR, multiaddr_bytes(&info->addrs[i]));
-    for (size_t i = 0; i < info->protocols_count; i++)
+    for (size_t i = 0; i < n.protocols; i++)
         pb_wr_bytes(&w, FIELD_PROTOCOL, bytes_of_str(info->protocols[i]));
     if (info->observed != NULL)
         pb_wr_bytes(&w, FIELD_OBSERVED_ADDR, multiaddr_bytes(info->observed));

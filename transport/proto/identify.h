@@ -58,7 +58,7 @@ struct identify_info {
     const struct identity *identity;
     const struct multiaddr *addrs; /* best first: see identify_sort_addrs(); without /p2p */
     size_t addrs_count;
-    const char *const *protocols; /* those with a handler */
+    const char *const *protocols; /* those with a handler, the most wanted first */
     size_t protocols_count;
     const struct multiaddr *observed; /* the peer's address as we see it; NULL: none */
     const char *protocol_version;     /* may be empty */
@@ -70,10 +70,10 @@ struct identify_info {
  * QUIC, TCP, secure WebSocket, WebTransport, WebRTC, others.  Equal ones keep their order. */
 void identify_sort_addrs(struct multiaddr *addrs, size_t addrs_count);
 
-/* Writes length and message.  As many of the first addresses are in it, and in the signed record,
- * as fit IDENTIFY_WRITE_WANTED, or IDENTIFY_WRITE_MAX when these would be fewer than
- * IDENTIFY_ADDRS_KEPT.  Returns the bytes written;
- *   -ERR_LIMIT   the protocols alone don't fit: a bug of ours
+/* Writes length and message.  The first IDENTIFY_ADDRS_KEPT addresses are in it and in the signed
+ * record, then as many protocols as IDENTIFY_WRITE_MAX allows, then as many more addresses as
+ * IDENTIFY_WRITE_WANTED does.  Returns the bytes written;
+ *   -ERR_LIMIT   agent and version are too long
  *   -ERR_CRYPTO  the record could not be signed */
 NODISCARD ssize_t identify_encode(const struct identify_info *info,
                                   uint8_t ret_out[IDENTIFY_OUT_MAX]);

@@ -91,7 +91,8 @@ static size_t count_addrs(const struct identify_message *m, const struct peer_id
 }
 
 /* Encodes, with so many addresses and protocols, and reads it back. */
-static ssize_t encode_sized(size_t addrs_count, size_t protocols_count, size_t *ret_addrs) {
+static ssize_t encode_sized(size_t addrs_count, size_t protocols_count, size_t *ret_addrs,
+                            size_t *ret_protocols) {
     static struct multiaddr addrs[200];
     static char names[200][48];
     static const char *protocols[200];
@@ -124,31 +125,57 @@ static ssize_t encode_sized(size_t addrs_count, size_t protocols_count, size_t *
         *ret_addrs = count_addrs(&event.message, &a.id);
         event.message.record = BYTES_EMPTY;
         cr_assert_eq(count_addrs(&event.message, &a.id), *ret_addrs, "unsigned: the same");
-        for (size_t i = 0; i < protocols_count; i++)
-            cr_assert(identify_has_protocol(&event.message, names[i]));
+        struct bytes name;
+        struct identify_walk w = identify_protocols(&event.message);
+        for (*ret_protocols = 0; identify_next_protocol(&w, &name); ++*ret_protocols)
+            cr_assert(bytes_equal(name, bytes_of_str(names[*ret_protocols])), "the first ones");
         identify_reader_done(&r);
     }
     identity_done(&a);
     return n;
 }
 
-Test(identify, addresses_are_cut_to_2048_bytes_or_eight_to_4096) {
+Test(identify, the_best_addresses_then_the_protocols_then_more_addresses_are_written) {
     size_t addrs_count = 0;
-    cr_assert_leq(encode_sized(10, 10, &addrs_count), IDENTIFY_WRITE_WANTED + 2);
+    size_t protocols_count = 0;
+    cr_assert_leq(encode_sized(10, 10, &addrs_count, &protocols_count), IDENTIFY_WRITE_WANTED + 2);
     cr_assert_eq(addrs_count, 10, "all of them fit");
-    cr_assert_leq(encode_sized(200, 10, &addrs_count), IDENTIFY_WRITE_WANTED + 2);
+    cr_assert_eq(protocols_count, 10);
+
+    cr_assert_leq(encode_sized(200, 10, &addrs_count, &protocols_count), IDENTIFY_WRITE_WANTED + 2);
     cr_assert_gt(addrs_count, IDENTIFY_ADDRS_KEPT);
     cr_assert_lt(addrs_count, 200);
+    cr_assert_eq(protocols_count, 10);
 
-    ssize_t n = encode_sized(200, 90, &addrs_count);
+    ssize_t n = encode_sized(200, 90, &addrs_count, &protocols_count);
     cr_assert_gt(n, IDENTIFY_WRITE_WANTED + 2);
     cr_assert_leq(n, IDENTIFY_WRITE_MAX + 2);
     cr_assert_eq(addrs_count, IDENTIFY_ADDRS_KEPT);
+    cr_assert_eq(protocols_count, 90);
 
-    n = encode_sized(200, 120, &addrs_count);
+    n = encode_sized(200, 200, &addrs_count, &protocols_count);
+    cr_assert_gt(n, IDENTIFY_WRITE_MAX - 32);
     cr_assert_leq(n, IDENTIFY_WRITE_MAX + 2);
-    cr_assert_lt(addrs_count, IDENTIFY_ADDRS_KEPT);
-    cr_assert_eq(encode_sized(200, 140, &addrs_count), -ERR_LIMIT);
+    cr_assert_eq(addrs_count, IDENTIFY_ADDRS_KEPT);
+    cr_assert_gt(protocols_count, 100);
+    cr_assert_lt(protocols_count, 200);
+
+    n = encode_sized(2, 200, &addrs_count, &protocols_count);
+    cr_assert_leq(n, IDENTIFY_WRITE_MAX + 2);
+    cr_assert_eq(addrs_count, 2);
+}
+
+Test(identify, an_agent_beyond_all_limits_is_refused) {
+    struct identity a = identity_of(0x00);
+    char agent[IDENTIFY_WRITE_MAX];
+    uint8_t out[IDENTIFY_OUT_MAX];
+    memset(agent, 'x', sizeof(agent) - 1);
+    agent[sizeof(agent) - 1] = '\0';
+    struct identify_info info = {.identity = &a, .protocol_version = "", .agent = agent};
+    cr_assert_eq(identify_encode(&info, out), -ERR_LIMIT);
+    agent[3000] = '\0';
+    cr_assert_gt(identify_encode(&info, out), 3000);
+    identity_done(&a);
 }
 
 /* --- reading --------------------------------------------------------------------------------- */
