@@ -105,10 +105,15 @@ static int fill(int fd, struct bytes content, mode_t mode) {
     return fsync(fd) < 0 ? -errno : 0;
 }
 
-/* link(2) fails on an existing name where rename(2) would replace it. */
+/* Gives the temporary file its name. */
 static int publish(const char *temporary, const char *path, enum file_write_flags flags) {
     if (flags == FILE_REPLACE)
         return rename(temporary, path) < 0 ? -errno : 0;
+    if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL)
+        return -errno;
+    /* A file system that has no such flag (NFS): link(2) fails on an existing name, too. */
     if (link(temporary, path) < 0)
         return -errno;
     return unlink(temporary) < 0 ? -errno : 0;

@@ -27,7 +27,7 @@ static const struct shape {
 };
 
 enum multiaddr_kind multiaddr_kind(const struct multiaddr *a) {
-    uint32_t codes[MULTIADDR_PARTS_MAX];
+    uint32_t codes[MULTIADDR_PARTS_MAX] = {0};
     size_t count = 0;
     struct multiaddr_part part;
     for (struct bytes left = multiaddr_bytes(a); multiaddr_next(&left, &part);) {
