@@ -236,12 +236,12 @@ static void add_field(struct line *n, const struct kv *field) {
 }
 
 static void format_time(int64_t wall_ms, char *out, size_t size) {
-    time_t seconds = (time_t)(wall_ms / 1000);
+    time_t seconds = (time_t)(MAX(wall_ms, 0) / 1000); /* a clock before 1970 is no clock */
     struct tm tm;
-    if (wall_ms < 0 || gmtime_r(&seconds, &tm) == NULL)
-        memset(&tm, 0, sizeof(tm));
+    const struct tm *done = gmtime_r(&seconds, &tm);
+    assert(done != NULL); /* milliseconds in 64 bits end before years in 32 do */
     size_t len = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
-    (void)snprintf(out + len, size - len, ".%03dZ", (int)(wall_ms % 1000));
+    (void)snprintf(out + len, size - len, ".%03dZ", (int)(MAX(wall_ms, 0) % 1000));
 }
 
 void log_write(struct log *l, enum log_level level, enum log_topic topic, const char *message,

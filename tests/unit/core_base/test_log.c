@@ -153,6 +153,18 @@ Test(log, durations_are_readable) {
     }
 }
 
+static int64_t before_1970(struct log *l) {
+    (void)l;
+    return -1;
+}
+
+Test(log, a_clock_before_1970_prints_its_beginning) {
+    struct capture c = capture(false);
+    c.log.wall_ms = before_1970;
+    log_info(&c.log, L_CORE, "m");
+    cr_assert_str_eq(c.text, "time=1970-01-01T00:00:00.000Z level=INFO msg=m topic=core\n");
+}
+
 Test(log, a_limit_lets_a_burst_pass_and_then_its_rate) {
     struct log_limit limit = LOG_LIMIT_INIT(3, SEC(1));
     nsec_t now = SEC(1000);

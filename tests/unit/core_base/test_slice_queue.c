@@ -165,6 +165,21 @@ Test(slice_writer, takes_what_the_quota_allows_to_the_last_slab) {
     writing_done(&w);
 }
 
+Test(slice_writer, without_memory_for_the_ring_nothing_is_taken_or_lost) {
+    struct writing w;
+    struct fail_mem f;
+    writing_init(&w, SIZE_MAX);
+    fail_mem_start(&f);
+    w.queue.mem = &f.mem;
+    cr_assert_eq(slice_writer_add(&w.writer, BYTES_LIT("abc")), 0);
+    cr_assert(f.failed);
+    cr_assert_eq(w.queue.len, 0);
+    cr_assert_eq(slice_writer_add(&w.writer, BYTES_LIT("abc")), 3);
+    cr_assert(bytes_equal(slice_bytes(slice_queue_at(&w.queue, 0)), BYTES_LIT("abc")));
+    writing_done(&w);
+    cr_assert_eq(f.blocks, 0);
+}
+
 /* Someone else may have put slices into the queue, or hold views of ours, in between. */
 Test(slice_writer, appends_only_behind_its_own_last_byte) {
     struct writing w;

@@ -36,3 +36,15 @@ Test(sign, a_secp256k1_point_has_one_compressed_form) {
     cr_assert_eq(secp256k1_compress(expected, out), 0);
     cr_assert(bytes_equal(BYTES_OF(out), expected));
 }
+
+/* DER has one form for each length; the vectors have 0x81 before a short one. */
+Test(sign, lengths_in_other_forms_are_no_der) {
+    static const char *const rows[] = {"30820002", "3083000002", "3080", "30850000000002",
+                                       "3081ff",   "3082ffff",   "30"};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        uint8_t memory[16];
+        struct bytes in = hex_into(rows[i], memory, sizeof(memory));
+        cr_assert_eq(ecdsa_check_key(in), -ERR_BAD_KEY, "%s", rows[i]);
+        cr_assert_eq(rsa_check_key(in), -ERR_BAD_KEY, "%s", rows[i]);
+    }
+}
