@@ -24,9 +24,18 @@ struct rng *sysenv_rng(void) {
     return (struct rng *)(uintptr_t)&kernel; /* without state: nobody writes to it */
 }
 
-walltime_t sysenv_walltime(void) {
+static struct timespec wall(void) {
     struct timespec now;
     if (clock_gettime(CLOCK_REALTIME, &now) < 0)
         abort(); /* only for a clock that does not exist */
-    return now.tv_sec;
+    return now;
+}
+
+walltime_t sysenv_walltime(void) {
+    return wall().tv_sec;
+}
+
+int64_t sysenv_wall_ms(void) {
+    struct timespec now = wall();
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }

@@ -13,3 +13,6 @@ struct rng *sysenv_rng(void);
 
 /* Seconds since 1970 UTC. */
 walltime_t sysenv_walltime(void);
+
+/* Milliseconds since 1970 UTC, for the log's time field. */
+int64_t sysenv_wall_ms(void);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/client.h"
+
+#include "core/base/err.h"
+#include "core/base/problem.h"
+#include "core/conf/config.h"
+#include "core/conf/names.h"
+#include "ctl/lock.h"
+#include "ctl/node.h"
+#include "uring/reactor.h"
+
+static int check(const struct client_config *cfg, struct problem *problem) {
+    const char *key_file = cfg->config->identity.key_file;
+
+    if (key_file == NULL)
+        return problem_set(problem, -ERR_CONFIG_INVALID, "%s: identity.key_file is required",
+                           cfg->config->base.path);
+    if (lock_is_taken(key_file))
+        return problem_set(problem, -ERR_DAEMON_RUNNING,
+                           "a daemon is running with this identity (%s): stop it, or use another "
+                           "config with --config",
+                           key_file);
+    if (cfg->target->addrs_count == 0)
+        return problem_set(problem, -ERR_NO_ADDRESSES,
+                           "no address is known for the peer: give it as "
+                           "/ip4/<address>/udp/<port>/quic-v1/p2p/<peer-id>, here or under names:");
+    return 0;
+}
+
+int client_open(struct client *c, const struct client_config *cfg, struct problem *ret_problem) {
+    *c = (struct client){0};
+    int e = check(cfg, ret_problem);
+    if (e < 0)
+        return e;
+    struct node_config node_cfg = {
+        .mem = cfg->mem, .log = cfg->log, .key_file = cfg->config->identity.key_file};
+    e = node_open(&node_cfg, &c->node, ret_problem);
+    if (e < 0)
+        return e;
+    e = host_add_addrs(node_host(c->node), &cfg->target->id, cfg->target->addrs,
+                       cfg->target->addrs_count);
+    if (e == 0)
+        e = stop_signals_open(&c->stop, c->node);
+    if (e < 0) {
+        client_close(c);
+        return problem_set(ret_problem, e, "%s", err_text(e));
+    }
+    return 0;
+}
+
+static void on_connected(struct connect_request *r, const struct multiaddr *remote, int error) {
+    struct client *c = CONTAINER_OF(r, struct client, connect);
+
+    if (error < 0) {
+        *c->problem = r->problem;
+        client_end(c, error);
+    } else {
+        c->connected(c, remote, reactor_now(node_reactor(c->node)) - c->connect_began);
+    }
+}
+
+int client_run(struct client *c, const struct target *target,
+               void (*connected)(struct client *c, const struct multiaddr *remote, nsec_t took),
+               struct problem *ret_problem) {
+    nsec_t now = reactor_now(node_reactor(c->node));
+
+    c->connected = connected;
+    c->problem = ret_problem;
+    c->connect_began = now;
+    host_connect(node_host(c->node), &c->connect, &target->id, now + CLIENT_CONNECT_TIMEOUT,
+                 on_connected);
+    int e = node_run(c->node);
+    connect_request_cancel(&c->connect);
+    if (e < 0)
+        return problem_set(ret_problem, e, "the event loop failed: %s", err_text(e));
+    return c->error;
+}
+
+void client_end(struct client *c, int error) {
+    c->error = error;
+    node_stop(c->node);
+}
+
+void client_close(struct client *c) {
+    if (c->node == NULL)
+        return;
+    stop_signals_close(&c->stop);
+    c->node = node_free(c->node);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What the commands that run without a daemon are given. */
+
+struct config;
+struct log;
+struct mem;
+struct target;
+
+struct client_config {
+    struct mem *mem;
+    const struct config *config;
+    struct log *log;
+    const struct target *target; /* the peer that the command is about */
+};

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/gate.h"
+
+#include "core/base/err.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/problem.h"
+#include "core/conf/authkeys.h"
+
+struct gate_table {
+    struct gate gate;
+    struct mem *mem;
+    struct log *log;
+    struct authkeys *keys;
+    char *path;
+};
+
+static bool denies(struct gate *g, const struct peer_id *peer, walltime_t now) {
+    struct gate_table *t = CONTAINER_OF(g, struct gate_table, gate);
+    return !authkeys_allow(t->keys, peer, now);
+}
+
+int gate_table_new(struct mem *mem, const char *path, struct log *log,
+                   struct gate_table **ret_table, struct problem *ret_problem) {
+    struct gate_table *t = mem_alloc(mem, sizeof(*t));
+    if (t == NULL)
+        return problem_set(ret_problem, -ENOMEM, "%s", err_text(ENOMEM));
+    t->mem = mem;
+    t->log = log;
+    t->gate = (struct gate){.denies = denies};
+    t->path = mem_strdup(mem, path);
+    int e = t->path == NULL ? problem_set(ret_problem, -ENOMEM, "%s", err_text(ENOMEM))
+                            : authkeys_load(mem, path, &t->keys, ret_problem);
+    if (e < 0) {
+        (void)gate_table_free(t);
+        return e;
+    }
+    *ret_table = t;
+    return 0;
+}
+
+struct gate_table *gate_table_free(struct gate_table *t) {
+    if (t == NULL)
+        return NULL;
+    t->keys = authkeys_free(t->keys);
+    (void)mem_free(t->mem, t->path);
+    return mem_free(t->mem, t);
+}
+
+int gate_table_reload(struct gate_table *t, struct problem *ret_problem) {
+    struct authkeys *keys;
+    int e = authkeys_load(t->mem, t->path, &keys, ret_problem);
+    if (e < 0)
+        return e;
+    (void)authkeys_free(t->keys);
+    t->keys = keys;
+    log_info(t->log, L_GATE, "updated authorized peers list",
+             kv_uint("count", gate_table_count(t)));
+    return 0;
+}
+
+struct gate *gate_table_gate(struct gate_table *t) {
+    return &t->gate;
+}
+
+uint32_t gate_table_count(const struct gate_table *t) {
+    uint32_t count;
+    (void)authkeys_items(t->keys, &count);
+    return count;
+}
+
+const char *gate_table_path(const struct gate_table *t) {
+    return t->path;
+}
+
+walltime_t gate_table_next_expiry(const struct gate_table *t, walltime_t now) {
+    walltime_t next = AUTHKEY_NO_EXPIRY;
+    uint32_t count;
+    const struct authkey *items = authkeys_items(t->keys, &count);
+    for (uint32_t i = 0; i < count; i++)
+        if (items[i].expires > now)
+            next = MIN(next, items[i].expires);
+    return next;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Who is authorized: the gate of the host, from an authorized_keys file.  A live table: reloading
+ * replaces it as a whole, and an entry that expires stops counting at that second.
+ *
+ * Spec:   config.md, section 6; decision 1.
+ * Thread: the reactor's.  Reading the file blocks.
+ */
+
+#include "core/base/time.h"
+#include "transport/host.h"
+
+struct log;
+struct mem;
+struct problem;
+
+struct gate_table;
+
+/* Errors of authkeys_load(). */
+NODISCARD int gate_table_new(struct mem *mem, const char *path, struct log *log,
+                             struct gate_table **ret_table, struct problem *ret_problem);
+/* Accepts NULL, returns NULL. */
+struct gate_table *gate_table_free(struct gate_table *t);
+
+/* Reads the file again; on failure the old table stays.  The caller tells the host. */
+NODISCARD int gate_table_reload(struct gate_table *t, struct problem *ret_problem);
+
+/* What the host asks. */
+struct gate *gate_table_gate(struct gate_table *t);
+
+uint32_t gate_table_count(const struct gate_table *t);
+const char *gate_table_path(const struct gate_table *t);
+/* When the next entry stops counting; AUTHKEY_NO_EXPIRY for never. */
+walltime_t gate_table_next_expiry(const struct gate_table *t, walltime_t now);

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/node.h"
+
+#include <stdio.h>
+
+#include "core/base/err.h"
+#include "core/base/mem.h"
+#include "core/base/problem.h"
+#include "core/base/version.h"
+#include "core/conf/authkeys.h"
+#include "core/p2p/identity.h"
+#include "ctl/gate.h"
+#include "ctl/lock.h"
+#include "ctl/sysenv.h"
+#include "relay/ping.h"
+#include "relay/service.h"
+#include "transport/host.h"
+#include "uring/reactor.h"
+#include "uring/resolver.h"
+
+/* An expiry further away is looked at again then: the wall clock may be set meanwhile. */
+#define EXPIRY_CHECK_MAX SEC(3600)
+
+enum { LISTEN_MAX = 32 };
+
+struct node {
+    struct mem *mem;
+    struct log *log;
+    struct identity identity;
+    struct reactor *reactor;
+    struct resolver *resolver;
+    struct gate_table *gate;
+    struct timer expiry;
+    struct host *host;
+    struct services *services;
+    struct ping_server *ping;
+    int lock;
+    bool has_expiry;
+    bool services_closed;
+    bool host_closed;
+    bool is_closed;
+};
+
+static int open_reactor(struct node *n, struct problem *problem) {
+    struct reactor_config cfg = {.mem = n->mem, .log = n->log};
+    int e = reactor_new(&cfg, &n->reactor);
+    if (e == -EINVAL)
+        return problem_set(problem, e, "PEERUP_IO must be io_uring, epoll or empty");
+    if (e < 0)
+        return problem_set(problem, e, "cannot set up the event loop: %s", err_text(e));
+    e = resolver_system_new(n->reactor, &n->resolver);
+    return e < 0 ? problem_set(problem, e, "%s", err_text(e)) : 0;
+}
+
+/* --- The gate --- */
+
+static void schedule_expiry(struct node *n) {
+    walltime_t now = reactor_walltime(n->reactor);
+    walltime_t next = gate_table_next_expiry(n->gate, now);
+    if (next == AUTHKEY_NO_EXPIRY) {
+        timer_stop(&n->expiry);
+        return;
+    }
+    nsec_t wait = MIN((uint64_t)(next - now), EXPIRY_CHECK_MAX / SEC(1)) * SEC(1);
+    timer_start(&n->expiry, reactor_now(n->reactor) + wait);
+}
+
+static void on_expiry(struct timer *t) {
+    struct node *n = CONTAINER_OF(t, struct node, expiry);
+
+    host_gate_changed(n->host);
+    schedule_expiry(n);
+}
+
+int node_reload_gate(struct node *n, struct problem *ret_problem) {
+    if (n->gate == NULL)
+        return 0;
+    int e = gate_table_reload(n->gate, ret_problem);
+    if (e < 0)
+        return e;
+    host_gate_changed(n->host);
+    schedule_expiry(n);
+    return 0;
+}
+
+static int open_gate(struct node *n, const char *path, struct problem *problem) {
+    if (path == NULL)
+        return 0;
+    int e = gate_table_new(n->mem, path, n->log, &n->gate, problem);
+    if (e < 0)
+        return e;
+    e = timer_init(&n->expiry, n->reactor, on_expiry);
+    if (e < 0)
+        return problem_set(problem, e, "%s", err_text(e));
+    n->has_expiry = true;
+    schedule_expiry(n);
+    return 0;
+}
+
+/* --- The host and what it serves --- */
+
+static int open_host(struct node *n, const struct node_config *cfg, struct problem *problem) {
+    struct multiaddr listen[LISTEN_MAX];
+    char agent[64];
+    char text[MULTIADDR_TEXT_MAX];
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < cfg->listen_count; i++) {
+        if (multiaddr_kind(&cfg->listen[i]) != MULTIADDR_KIND_QUIC)
+            log_info(n->log, L_NODE, "only QUIC is listened on yet: address passed over",
+                     kv_str("address", multiaddr_format(&cfg->listen[i], text)));
+        else if (count == LISTEN_MAX)
+            return problem_set(problem, -ERR_LIMIT, "more than %d listen addresses", LISTEN_MAX);
+        else
+            listen[count++] = cfg->listen[i];
+    }
+    (void)snprintf(agent, sizeof(agent), "peerup/%s", version_release());
+    struct host_config host_cfg = {
+        .reactor = n->reactor,
+        .identity = &n->identity,
+        .agent = cfg->agent == NULL ? agent : cfg->agent,
+        .gate = n->gate == NULL ? NULL : gate_table_gate(n->gate),
+        .listen = listen,
+        .listen_count = count,
+        .serve_perf = cfg->serve_perf,
+    };
+    return host_new(&host_cfg, problem, &n->host);
+}
+
+static int open_handlers(struct node *n, const struct node_config *cfg, struct problem *problem) {
+    struct services_config services_cfg = {
+        .reactor = n->reactor, .host = n->host, .resolver = n->resolver, .log = n->log};
+    int e = services_new(&services_cfg, &n->services);
+    if (e == 0 && cfg->ping_protocol != NULL)
+        e = ping_server_new(n->reactor, n->host, cfg->ping_protocol, &n->ping);
+    if (e == -EEXIST)
+        return problem_set(problem, e, "protocols.ping_pong.id: %s is a protocol already",
+                           cfg->ping_protocol);
+    return e < 0 ? problem_set(problem, e, "%s", err_text(e)) : 0;
+}
+
+static int open_all(struct node *n, const struct node_config *cfg, struct problem *problem) {
+    int e = identity_load_or_create(cfg->key_file, sysenv_rng(), &n->identity, NULL, problem);
+    if (e == 0 && cfg->is_exclusive)
+        e = lock_take(cfg->key_file, &n->lock, problem);
+    if (e == 0)
+        e = open_reactor(n, problem);
+    if (e == 0)
+        e = open_gate(n, cfg->authorized_keys_file, problem);
+    if (e == 0)
+        e = open_host(n, cfg, problem);
+    if (e == 0)
+        e = open_handlers(n, cfg, problem);
+    return e;
+}
+
+int node_open(const struct node_config *cfg, struct node **ret_node, struct problem *ret_problem) {
+    struct node *n = mem_alloc(cfg->mem, sizeof(*n));
+    if (n == NULL)
+        return problem_set(ret_problem, -ENOMEM, "%s", err_text(ENOMEM));
+    n->mem = cfg->mem;
+    n->log = cfg->log;
+    n->lock = -1;
+    int e = open_all(n, cfg, ret_problem);
+    if (e < 0) {
+        (void)node_free(n);
+        return e;
+    }
+    *ret_node = n;
+    return 0;
+}
+
+/* --- Running and ending --- */
+
+int node_run(struct node *n) {
+    return reactor_run(n->reactor);
+}
+
+void node_stop(struct node *n) {
+    reactor_stop(n->reactor);
+}
+
+static void on_services_closed(void *user) {
+    ((struct node *)user)->services_closed = true;
+}
+
+static void on_host_closed(void *user) {
+    ((struct node *)user)->host_closed = true;
+}
+
+/* false: the reactor is broken, or it took too long. */
+static bool turn_until(struct node *n, const bool *done) {
+    nsec_t deadline = reactor_now(n->reactor) + NODE_CLOSE_TIMEOUT;
+    while (!*done && reactor_now(n->reactor) < deadline)
+        if (reactor_turn(n->reactor, deadline) < 0)
+            return false;
+    return *done;
+}
+
+void node_close(struct node *n) {
+    if (n->is_closed || n->reactor == NULL)
+        return;
+    n->is_closed = true;
+    n->ping = ping_server_free(n->ping);
+    if (n->services != NULL) {
+        services_close(n->services, on_services_closed, n);
+        if (!turn_until(n, &n->services_closed))
+            log_warn(n->log, L_NODE, "services did not end in time");
+    }
+    if (n->host != NULL) {
+        host_close(n->host, on_host_closed, n);
+        if (!turn_until(n, &n->host_closed))
+            log_warn(n->log, L_NODE, "connections did not end in time");
+    }
+}
+
+struct node *node_free(struct node *n) {
+    if (n == NULL)
+        return NULL;
+    node_close(n);
+    if ((n->services != NULL && !n->services_closed) || (n->host != NULL && !n->host_closed)) {
+        /* The kernel or a callback may still come back to it. */
+        log_error(n->log, L_NODE, "the node did not end and is left behind");
+        lock_release(&n->lock);
+        return NULL;
+    }
+    n->services = services_free(n->services);
+    n->host = host_free(n->host);
+    if (n->has_expiry)
+        timer_done(&n->expiry);
+    n->gate = gate_table_free(n->gate);
+    n->resolver = resolver_system_free(n->resolver);
+    n->reactor = reactor_free(n->reactor);
+    lock_release(&n->lock);
+    identity_done(&n->identity);
+    return mem_free(n->mem, n);
+}
+
+struct reactor *node_reactor(const struct node *n) {
+    return n->reactor;
+}
+
+struct host *node_host(const struct node *n) {
+    return n->host;
+}
+
+struct services *node_services(const struct node *n) {
+    return n->services;
+}
+
+const struct identity *node_identity(const struct node *n) {
+    return &n->identity;
+}
+
+const struct gate_table *node_gate(const struct node *n) {
+    return n->gate;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A node: identity, gate, host, services and pings on one reactor, wired together and nothing else.
+ * The daemon, the commands that run without one, and libpeerup each make theirs.
+ *
+ *   node_open() .. node_run(), or turns of node_reactor() .. node_close() .. node_free()
+ *
+ * Thread: the one that opens it, until node_free().
+ */
+
+#include "core/base/log.h"
+#include "core/base/time.h"
+#include "core/p2p/multiaddr.h"
+#include "uring/features.h"
+
+struct gate_table;
+struct host;
+struct identity;
+struct mem;
+struct node;
+struct problem;
+struct reactor;
+struct resolver;
+struct services;
+
+struct node_config {
+    struct mem *mem;
+    struct log *log;                  /* may be NULL */
+    const char *key_file;             /* made when it is missing */
+    const char *agent;                /* NULL: "peerup/<version>" */
+    const struct multiaddr *listen;   /* other kinds than QUIC are passed over with a warning */
+    uint32_t listen_count;            /* 0: dials only */
+    const char *authorized_keys_file; /* NULL: everybody is authorized */
+    const char *ping_protocol;        /* NULL: not served */
+    bool serve_perf;
+    bool is_exclusive; /* holds the identity's lock: a daemon */
+};
+
+/* What each needs is named in the problem: a bad key, a list that cannot be read (gating without a
+ * list does not start), an address that is taken, io_uring refused where it was asked for, a
+ * running daemon (-ERR_DAEMON_RUNNING). */
+NODISCARD int node_open(const struct node_config *cfg, struct node **ret_node,
+                        struct problem *ret_problem);
+
+/* Runs until node_stop(); returns 0, or what broke the reactor. */
+NODISCARD int node_run(struct node *n);
+/* Makes node_run() return after this turn. */
+void node_stop(struct node *n);
+
+/* Ends services, connections and sockets, turning the reactor until all are gone (at most
+ * NODE_CLOSE_TIMEOUT for peers that do not answer). */
+void node_close(struct node *n);
+#define NODE_CLOSE_TIMEOUT SEC(5)
+
+/* Closes first if that was not done.  Accepts NULL, returns NULL. */
+struct node *node_free(struct node *n);
+DEFINE_SCOPED_FREE(struct node *, node_free);
+
+/* Reads authorized_keys again; connections that lost their right are closed at once.  0 where
+ * gating is off; errors of gate_table_reload() leave the old list in force. */
+NODISCARD int node_reload_gate(struct node *n, struct problem *ret_problem);
+
+struct reactor *node_reactor(const struct node *n);
+struct host *node_host(const struct node *n);
+struct services *node_services(const struct node *n);
+const struct identity *node_identity(const struct node *n);
+/* NULL where gating is off. */
+const struct gate_table *node_gate(const struct node *n);

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+#include "ctl/run_daemon.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#include "core/base/err.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/problem.h"
+#include "core/base/version.h"
+#include "core/conf/archive.h"
+#include "core/conf/config.h"
+#include "core/p2p/identity.h"
+#include "ctl/gate.h"
+#include "ctl/node.h"
+#include "ctl/stop_signals.h"
+#include "ctl/systemd.h"
+#include "relay/service.h"
+#include "transport/host.h"
+#include "uring/reactor.h"
+
+enum { SHOWN_ADDRS_MAX = 32, TEXT_MAX = 1024 };
+
+struct daemon {
+    const struct run_daemon_config *cfg;
+    struct node *node;
+    struct stop_signals stop;
+    struct signal_watch reload;
+    struct timer watchdog;
+    nsec_t watchdog_every;
+    bool has_reload;
+    bool has_watchdog;
+};
+
+static void say(const struct daemon *d, const char *format, ...) PRINTF(2, 3);
+
+static void say(const struct daemon *d, const char *format, ...) {
+    char text[TEXT_MAX];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    d->cfg->say(d->cfg->user, text);
+}
+
+/* --- Before the node --- */
+
+static void raise_descriptor_limit(const struct daemon *d) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_warn(d->cfg->log, L_NODE, "cannot raise the limit of open files", kv_err(-errno));
+}
+
+static void say_config(const struct daemon *d) {
+    const struct config *c = d->cfg->config;
+    struct problem why = PROBLEM_INIT;
+
+    say(d, "peerup daemon %s (%s)\n", version_release(), version_commit());
+    if (config_archive(d->cfg->mem, c->base.path, &why) < 0)
+        log_warn(d->cfg->log, L_NODE, "failed to archive config", kv_str("reason", why.text));
+    say(d, "Loaded configuration from %s", c->base.path);
+    say(d, "Rendezvous: %s\n", c->discovery.rendezvous);
+    if (c->security.enable_connection_gating)
+        say(d, "Loading authorized peers from %s", c->security.authorized_keys_file);
+    else
+        say(d, "WARNING: Connection gating is DISABLED - any peer can connect!\n");
+}
+
+/* --- The node by the config --- */
+
+static int open_node(struct daemon *d, struct problem *problem) {
+    const struct config *c = d->cfg->config;
+    const struct config_addrs *addrs = &c->network.listen_addresses;
+    struct mem *mem = d->cfg->mem;
+
+    struct multiaddr *listen = mem_alloc_array(mem, MAX(addrs->count, 1u), sizeof(*listen));
+    if (listen == NULL)
+        return problem_set(problem, -ENOMEM, "%s", err_text(ENOMEM));
+    for (uint32_t i = 0; i < addrs->count; i++)
+        listen[i] = addrs->items[i].addr;
+    struct node_config cfg = {
+        .mem = mem,
+        .log = d->cfg->log,
+        .key_file = c->identity.key_file,
+        .listen = listen,
+        .listen_count = addrs->count,
+        .authorized_keys_file =
+            c->security.enable_connection_gating ? c->security.authorized_keys_file : NULL,
+        .ping_protocol = c->protocols.ping_pong_enabled ? c->protocols.ping_pong_id : NULL,
+        .serve_perf = true,
+        .is_exclusive = true,
+    };
+    int e = node_open(&cfg, &d->node, problem);
+    (void)mem_free(mem, listen);
+    return e;
+}
+
+static void say_node(const struct daemon *d) {
+    struct multiaddr addrs[SHOWN_ADDRS_MAX];
+    char text[MULTIADDR_TEXT_MAX];
+    char id[PEER_ID_TEXT_MAX];
+    const struct gate_table *gate = node_gate(d->node);
+
+    if (gate != NULL && gate_table_count(gate) == 0)
+        say(d,
+            "WARNING: %s is empty - nobody can connect!\n"
+            "Authorize a peer with: peerup auth add <peer-id>",
+            gate_table_path(gate));
+    (void)peer_id_format(&node_identity(d->node)->id, id);
+    say(d, "Peer ID: %s\n", id);
+    size_t count = host_listen_addrs(node_host(d->node), addrs, SHOWN_ADDRS_MAX);
+    for (size_t i = 0; i < count; i++)
+        say(d, "Listening on %s/p2p/%s", multiaddr_format(&addrs[i], text), id);
+    if (count == 0)
+        say(d, "WARNING: no QUIC listen address - nobody can connect!");
+    if (!d->cfg->config->protocols.ping_pong_enabled)
+        say(d, "Ping-pong protocol disabled in config");
+    say(d, "Event loop: %s\n", reactor_features(node_reactor(d->node))->backend);
+}
+
+/* A service that cannot be registered is logged and left out: the others are as good as before. */
+static void open_service(const struct daemon *d, const struct config_service *s) {
+    struct problem why = PROBLEM_INIT;
+    struct service_config cfg = {
+        .name = s->item.key,
+        .host = s->local.host,
+        .port = s->local.port,
+        .is_restricted = s->allowed_peers.is_set,
+        .allowed = s->allowed_peers.items,
+        .allowed_count = s->allowed_peers.count,
+    };
+    if (services_add(node_services(d->node), &cfg, &why) < 0) {
+        log_error(d->cfg->log, L_NODE, "service not registered", kv_str("service", s->item.key),
+                  kv_str("reason", why.text));
+        return;
+    }
+    say(d, "Exposing service: %s -> %s", s->item.key, s->local.text);
+    if (s->allowed_peers.is_set)
+        say(d, "  ACL: %u allowed peers", s->allowed_peers.count);
+}
+
+static void open_services(const struct daemon *d) {
+    const struct config *c = d->cfg->config;
+    for (uint32_t i = 0; i < c->services_count; i++)
+        if (c->services[i].enabled)
+            open_service(d, &c->services[i]);
+}
+
+/* --- While it runs --- */
+
+static void on_reload(struct signal_watch *w, int signo) {
+    struct daemon *d = CONTAINER_OF(w, struct daemon, reload);
+    struct problem why = PROBLEM_INIT;
+    (void)signo;
+
+    if (node_reload_gate(d->node, &why) < 0)
+        log_error(d->cfg->log, L_NODE, "authorized_keys not reloaded: the old list stays",
+                  kv_str("reason", why.text));
+}
+
+/* That a turn came here is what the watchdog asks for.  What a restart does not cure, such as the
+ * network, is no reason to stay silent. */
+static void on_watchdog(struct timer *t) {
+    struct daemon *d = CONTAINER_OF(t, struct daemon, watchdog);
+
+    systemd_notify_watchdog();
+    timer_start(t, reactor_now(node_reactor(d->node)) + d->watchdog_every);
+}
+
+static int open_events(struct daemon *d, struct problem *problem) {
+    struct reactor *r = node_reactor(d->node);
+
+    d->reload.raised = on_reload;
+    int e = stop_signals_open(&d->stop, d->node);
+    if (e == 0)
+        e = signal_watch_open(r, &d->reload, SIGHUP);
+    d->has_reload = e == 0;
+    if (e == 0)
+        e = timer_init(&d->watchdog, r, on_watchdog);
+    d->has_watchdog = e == 0;
+    if (e < 0)
+        return problem_set(problem, e, "cannot watch signals: %s", err_text(e));
+    d->watchdog_every = systemd_watchdog_interval() / 2;
+    if (d->watchdog_every > 0)
+        timer_start(&d->watchdog, reactor_now(r) + d->watchdog_every);
+    return 0;
+}
+
+static void close_events(struct daemon *d) {
+    if (d->has_watchdog)
+        timer_done(&d->watchdog);
+    if (d->has_reload)
+        signal_watch_close(node_reactor(d->node), &d->reload);
+    stop_signals_close(&d->stop);
+}
+
+static int serve(struct daemon *d, struct problem *problem) {
+    int e = open_events(d, problem);
+    if (e == 0) {
+        systemd_notify_ready();
+        e = node_run(d->node);
+        if (e < 0)
+            (void)problem_set(problem, e, "the event loop failed: %s", err_text(e));
+        else
+            say(d, "Received %s, shutting down...", stop_signals_name(&d->stop));
+        systemd_notify_stopping();
+    }
+    close_events(d);
+    return e;
+}
+
+int run_daemon(const struct run_daemon_config *cfg, struct problem *ret_problem) {
+    struct daemon d = {.cfg = cfg};
+
+    int e = config_check(cfg->config, ret_problem);
+    if (e < 0)
+        return e;
+    say_config(&d);
+    raise_descriptor_limit(&d);
+    e = open_node(&d, ret_problem);
+    if (e < 0)
+        return e;
+    say_node(&d);
+    open_services(&d);
+    e = serve(&d, ret_problem);
+    d.node = node_free(d.node);
+    if (e == 0)
+        say(&d, "Daemon stopped.");
+    return e;
+}
