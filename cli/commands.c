@@ -45,6 +45,15 @@ const struct command CLI_COMMANDS[] = {
      FLAGS(F_CONFIG), STYLE_C},
     {"resolve", cmd_resolve, "<name>", 1, "Print the peer ID behind a name",
      FLAGS(F_JSON, F_CONFIG), STYLE_C},
+    {"daemon", cmd_daemon, "", 0, "Run the node in the foreground", FLAGS(F_CONFIG), STYLE_X},
+    {"daemon start", cmd_daemon, "", 0, "The same as daemon", FLAGS(F_CONFIG), STYLE_X},
+    {"proxy", cmd_proxy, "<target> <service> <local-port>", 3,
+     "Lead a local port to a peer's service", FLAGS(F_CONFIG), STYLE_X},
+    {"ping", cmd_ping, "<target>", 1, "Measure the way to a peer and back",
+     FLAGS({"c", FLAG_INT, "N", "how often; 0, the default: until Ctrl-C"},
+           {"n", FLAG_INT, "N", "the same as -c"},
+           {"interval", FLAG_DURATION, "TIME", "from one to the next (1s)"}, F_JSON, F_CONFIG),
+     STYLE_X},
     {"version", cmd_version, "", 0, "Print the version and the licence", FLAGS(), STYLE_C},
 };
 /* clang-format on */

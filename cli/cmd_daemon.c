@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/command.h"
+#include "cli/out.h"
+#include "core/base/problem.h"
+#include "core/conf/config.h"
+#include "ctl/log_stderr.h"
+#include "ctl/run_daemon.h"
+
+/* Flushed line by line, for service managers and for who waits for a line. */
+static void say(void *user, const char *text) {
+    (void)user;
+    out_text(OUT_PLAIN, "%s\n", text);
+}
+
+int cmd_daemon(struct cli *cli) {
+    SCOPED(config_freep) struct config *c = NULL;
+    struct problem why = PROBLEM_INIT;
+    struct log log;
+
+    int status = cli_load_config(cli, &c);
+    if (status != 0)
+        return status;
+    cli_print_warnings(c);
+    log_stderr_init(&log, LOG_INFO);
+    struct run_daemon_config cfg = {.mem = cli->mem, .config = c, .log = &log, .say = say};
+    if (run_daemon(&cfg, &why) < 0)
+        return out_failure("Failed to start: %s", why.text);
+    return 0;
+}
