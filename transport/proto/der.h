@@ -20,10 +20,8 @@ enum der_tag {
     DER_UTC_TIME = 0x17,
     DER_GENERALIZED_TIME = 0x18,
     DER_SEQUENCE = 0x30,
-    DER_CONTEXT_0 = 0xa0,          /* [0] EXPLICIT */
-    DER_CONTEXT_3 = 0xa3,          /* [3] EXPLICIT */
-    DER_CONTEXT_1_IMPLICIT = 0x81, /* [1] IMPLICIT, primitive */
-    DER_CONTEXT_2_IMPLICIT = 0x82,
+    DER_CONTEXT_0 = 0xa0, /* [0] EXPLICIT */
+    DER_CONTEXT_3 = 0xa3,
 };
 
 /* Whether an element with this tag comes next. */

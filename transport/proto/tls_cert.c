@@ -70,16 +70,15 @@ static void put(struct wr *w, const char *literal, size_t size) {
 
 /* Tag and length; the form of the length is the minimal one. */
 static void put_head(struct wr *w, enum der_tag tag, size_t len) {
-    assert(len <= 0xffff);
     wr_u8(w, (uint8_t)tag);
-    if (len > 0xff) {
-        wr_u8(w, 0x82);
-        wr_be16(w, (uint16_t)len);
+    if (len <= 0x7f) {
+        wr_u8(w, (uint8_t)len);
         return;
     }
-    if (len > 0x7f)
-        wr_u8(w, 0x81);
-    wr_u8(w, (uint8_t)len);
+    assert(len > 0xff); /* nothing of ours takes the form between */
+    assert(len <= 0xffff);
+    wr_u8(w, 0x82);
+    wr_be16(w, (uint16_t)len);
 }
 
 static void put_spki(struct wr *w, const uint8_t point[P256_POINT_BYTES]) {
@@ -346,11 +345,7 @@ static void take_extension(struct rd *r, struct parsed *p) {
 }
 
 static void take_extensions(struct rd *r, struct parsed *p) {
-    /* Unique identifiers of issuer and subject: nobody writes them, the grammar has them. */
-    if (der_is_next(r, DER_CONTEXT_1_IMPLICIT))
-        (void)der_take(r, DER_CONTEXT_1_IMPLICIT);
-    if (der_is_next(r, DER_CONTEXT_2_IMPLICIT))
-        (void)der_take(r, DER_CONTEXT_2_IMPLICIT);
+    /* X.509 has unique identifiers before it, which nobody writes: they are malformed here. */
     if (!der_is_next(r, DER_CONTEXT_3))
         return;
 

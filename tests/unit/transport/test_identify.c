@@ -59,17 +59,19 @@ Test(identify, addresses_are_sorted_as_go_does_and_equal_ones_keep_their_order) 
         const char *text;
         size_t place;
     } rows[] = {
-        {"/ip6/::1/tcp/1", 10},
+        {"/ip6/::1/tcp/1", 11},
         {"/ip4/44.0.0.1/udp/1/webrtc-direct", 5},
         {"/ip4/192.168.0.1/udp/1/quic-v1", 7},
         {RELAYED, 2}, /* goes by its relay's transport */
-        {"/ip4/127.0.0.1/udp/1/quic-v1", 9},
+        {"/ip4/127.0.0.1/udp/1/quic-v1", 10},
         {"/ip4/44.0.0.1/tcp/1", 3},
         {"/ip4/44.0.0.1/udp/1/quic-v1", 0},
         {"/ip4/44.0.0.1/udp/1/quic-v1/webtransport", 4},
         {"/ip4/10.0.0.1/tcp/1", 8},
         {"/ip6/2a00::1/udp/1/quic-v1", 1},
         {"/ip4/44.0.0.1/udp/1", 6},
+        {"/dns4/localhost/tcp/1", 9}, /* go looks for loopback among IP addresses only */
+        {"/ip6zone/1/ip6/::1/tcp/1", 12},
     };
     struct multiaddr addrs[ARRAY_COUNT(rows)];
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "core/base/err.h"
+#include "core/crypto/cert_sign.h"
 #include "core/p2p/identity.h"
 #include "tests/support/fixed_rng.h"
 #include "transport/proto/tls_cert.h"
@@ -86,12 +87,11 @@ Test(tls_cert, a_flipped_bit_in_any_byte_is_refused) {
 }
 
 /* A certificate of ours with parts replaced, to reach what the vectors don't. */
-static size_t replace(uint8_t *der, size_t len, struct bytes old, struct bytes new) {
+static void replace(uint8_t *der, size_t len, struct bytes old, struct bytes new) {
     uint8_t *at = memmem(der, len, old.data, old.len);
     cr_assert_not_null(at);
     cr_assert_eq(old.len, new.len);
     memcpy(at, new.data, new.len);
-    return len;
 }
 
 Test(tls_cert, dates_that_are_none_are_malformed) {
@@ -105,7 +105,7 @@ Test(tls_cert, dates_that_are_none_are_malformed) {
         uint8_t changed[512];
         struct tls_peer peer;
         memcpy(changed, der.data, der.len);
-        (void)replace(changed, der.len, BYTES_LIT("750101000000Z"), bytes_of_str(dates[i]));
+        replace(changed, der.len, BYTES_LIT("750101000000Z"), bytes_of_str(dates[i]));
         cr_assert_str_eq(verdict(bytes_of(changed, der.len), NOW, &peer),
                          tls_cert_fault_text(TLS_CERT_MALFORMED), "%s", dates[i]);
     }
@@ -120,7 +120,7 @@ Test(tls_cert, leap_days_are_dates) {
         uint8_t changed[512];
         struct tls_peer peer;
         memcpy(changed, der.data, der.len);
-        (void)replace(changed, der.len, BYTES_LIT("750101000000Z"), bytes_of_str(dates[i]));
+        replace(changed, der.len, BYTES_LIT("750101000000Z"), bytes_of_str(dates[i]));
         cr_assert_str_eq(verdict(bytes_of(changed, der.len), NOW, &peer),
                          tls_cert_fault_text(TLS_CERT_SELF_SIGNATURE), "%s", dates[i]);
     }
@@ -135,15 +135,15 @@ Test(tls_cert, keys_and_algorithms_that_are_not_handled_are_told_apart) {
 
     /* prime256v1 becomes another curve */
     memcpy(changed, der.data, der.len);
-    (void)replace(changed, der.len, BYTES_LIT("\x2a\x86\x48\xce\x3d\x03\x01\x07"),
-                  BYTES_LIT("\x2a\x86\x48\xce\x3d\x03\x01\x01"));
+    replace(changed, der.len, BYTES_LIT("\x2a\x86\x48\xce\x3d\x03\x01\x07"),
+            BYTES_LIT("\x2a\x86\x48\xce\x3d\x03\x01\x01"));
     cr_assert_str_eq(verdict(bytes_of(changed, der.len), NOW, &peer), unsupported);
 
     /* ecdsa-with-SHA256 becomes ecdsa-with-SHA224, at both places */
     memcpy(changed, der.data, der.len);
     for (int i = 0; i < 2; i++)
-        (void)replace(changed, der.len, BYTES_LIT("\x2a\x86\x48\xce\x3d\x04\x03\x02"),
-                      BYTES_LIT("\x2a\x86\x48\xce\x3d\x04\x03\x01"));
+        replace(changed, der.len, BYTES_LIT("\x2a\x86\x48\xce\x3d\x04\x03\x02"),
+                BYTES_LIT("\x2a\x86\x48\xce\x3d\x04\x03\x01"));
     cr_assert_str_eq(verdict(bytes_of(changed, der.len), NOW, &peer), unsupported);
 
     /* only outside: not the algorithm that was signed */
@@ -156,6 +156,63 @@ Test(tls_cert, keys_and_algorithms_that_are_not_handled_are_told_apart) {
     last[7] = 3;
     cr_assert_str_eq(verdict(bytes_of(changed, der.len), NOW, &peer),
                      tls_cert_fault_text(TLS_CERT_MALFORMED));
+}
+
+/* Signs a certificate of ours again, after a part of what is signed was changed. */
+static void sign_again(struct tls_cert *c) {
+    struct fixed_rng rng;
+    uint8_t signature[P256_SIGNATURE_BYTES_MAX];
+    const uint8_t *secret = c->key_der + 7;
+    const uint8_t *point = c->key_der + TLS_CERT_KEY_DER_BYTES - P256_POINT_BYTES;
+    struct bytes tbs = bytes_of(c->der + 4, 4 + (size_t)(c->der[6] << 8 | c->der[7]));
+    size_t bits_at = 4 + tbs.len + 12;
+    fixed_rng_init(&rng, 99);
+    ssize_t n = p256_sign(secret, point, &rng.rng, tbs, signature);
+    cr_assert_gt(n, 0);
+    cr_assert_eq(c->der[bits_at], 3);
+    c->der[bits_at + 1] = (uint8_t)(n + 1);
+    memcpy(c->der + bits_at + 3, signature, (size_t)n);
+    c->der_len = bits_at + 3 + (size_t)n;
+    size_t content = c->der_len - 4;
+    c->der[2] = (uint8_t)(content >> 8);
+    c->der[3] = (uint8_t)content;
+}
+
+/* Everything behind the self-signature can only be reached by who signs for itself. */
+Test(tls_cert, faults_in_what_the_peer_signed_itself_are_told_apart) {
+#define VALUE "\x30\x68\x04\x24\x08\x01\x12\x20"
+    static const struct {
+        struct bytes old;
+        struct bytes new;
+        enum tls_cert_fault fault;
+    } rows[] = {
+        /* not a SEQUENCE; lengths that don't add up; not OCTET STRINGs */
+        {BYTES_LIT(VALUE), BYTES_LIT("\x31\x68\x04\x24\x08\x01\x12\x20"),
+         TLS_CERT_EXTENSION_MALFORMED},
+        {BYTES_LIT(VALUE), BYTES_LIT("\x30\x67\x04\x24\x08\x01\x12\x20"),
+         TLS_CERT_EXTENSION_MALFORMED},
+        {BYTES_LIT(VALUE), BYTES_LIT("\x30\x68\x04\x23\x08\x01\x12\x20"),
+         TLS_CERT_EXTENSION_MALFORMED},
+        {BYTES_LIT(VALUE), BYTES_LIT("\x30\x68\x03\x24\x08\x01\x12\x20"),
+         TLS_CERT_EXTENSION_MALFORMED},
+        /* a key of no known type; one whose length is another */
+        {BYTES_LIT(VALUE), BYTES_LIT("\x30\x68\x04\x24\x08\x04\x12\x20"), TLS_CERT_HOST_KEY},
+        {BYTES_LIT(VALUE), BYTES_LIT("\x30\x68\x04\x24\x08\x01\x12\x1f"), TLS_CERT_HOST_KEY},
+        /* another's key: that of identity A begins 03a107bf */
+        {BYTES_LIT("\x03\xa1\x07\xbf"), BYTES_LIT("\x03\xa1\x07\xbe"), TLS_CERT_HOST_SIGNATURE},
+        /* another OID; version 2 */
+        {BYTES_LIT("\x83\xa2\x5a\x01\x01"), BYTES_LIT("\x83\xa2\x5a\x01\x02"),
+         TLS_CERT_NO_EXTENSION},
+        {BYTES_LIT("\xa0\x03\x02\x01\x02"), BYTES_LIT("\xa0\x03\x02\x01\x01"), TLS_CERT_MALFORMED},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct tls_cert cert = make(1);
+        struct tls_peer peer;
+        replace(cert.der, cert.der_len, rows[i].old, rows[i].new);
+        sign_again(&cert);
+        cr_assert_str_eq(verdict(der_of(&cert), NOW, &peer), tls_cert_fault_text(rows[i].fault),
+                         "row %zu", i);
+    }
 }
 
 Test(tls_cert, alerts_are_those_of_the_spec) {
