@@ -14,6 +14,7 @@
 #include "core/conf/archive.h"
 #include "core/conf/config.h"
 #include "core/p2p/identity.h"
+#include "ctl/bootstrap.h"
 #include "ctl/gate.h"
 #include "ctl/node.h"
 #include "ctl/stop_signals.h"
@@ -29,6 +30,7 @@ struct daemon {
     struct node *node;
     struct stop_signals stop;
     struct signal_watch reload;
+    struct bootstrap *bootstrap;
     struct timer watchdog;
     nsec_t watchdog_every;
     bool has_reload;
@@ -152,6 +154,10 @@ static void open_services(const struct daemon *d) {
             open_service(d, &c->services[i]);
 }
 
+static void on_bootstrapped(void *user, uint32_t connected) {
+    say(user, "Connected to %u bootstrap peers", connected);
+}
+
 /* --- While it runs --- */
 
 static void on_reload(struct signal_watch *w, int signo) {
@@ -202,6 +208,10 @@ static void close_events(struct daemon *d) {
 
 static int serve(struct daemon *d, struct problem *problem) {
     int e = open_events(d, problem);
+    if (e == 0)
+        e = bootstrap_start(node_reactor(d->node), node_host(d->node), d->cfg->log,
+                            &d->cfg->config->discovery.bootstrap_peers, on_bootstrapped, d,
+                            &d->bootstrap);
     if (e == 0) {
         systemd_notify_ready();
         e = node_run(d->node);
@@ -211,6 +221,7 @@ static int serve(struct daemon *d, struct problem *problem) {
             say(d, "Received %s, shutting down...", stop_signals_name(&d->stop));
         systemd_notify_stopping();
     }
+    d->bootstrap = bootstrap_free(d->bootstrap);
     close_events(d);
     return e;
 }
