@@ -435,7 +435,7 @@ static int parse_scalar(struct reading *r, const struct spot *at, void *to) {
     case CONFIG_TARGET:
         break;
     }
-    assert(!"lists are parsed elsewhere");
+    assert(0 && "lists are parsed elsewhere");
     return 0;
 }
 

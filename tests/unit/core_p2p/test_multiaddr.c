@@ -299,7 +299,7 @@ Test(multiaddr, what_has_no_socket_address_says_so) {
     static const char *const rows[] = {"/dns/example.com/udp/1/quic-v1",
                                        "/ip4/1.2.3.4",
                                        "/ip4/1.2.3.4/sctp/1",
-                                       "/p2p/" ID_A,
+                                       ("/p2p/" ID_A),
                                        "/ip6zone/eth0/ip6/fe80::1/udp/1",
                                        "/ip6zone/4294967296/ip6/fe80::1/udp/1",
                                        "/ip6zone/3",
@@ -313,7 +313,7 @@ Test(multiaddr, what_has_no_socket_address_says_so) {
 
 Test(multiaddr, host_names_are_handed_out_for_resolving) {
     static const char *const others[] = {"/ip4/1.2.3.4/udp/1", "/dnsaddr/a.b/tcp/1", "/dns/a.b",
-                                         "/dns/a.b/p2p/" ID_A, "/tcp/1"};
+                                         ("/dns/a.b/p2p/" ID_A), "/tcp/1"};
     struct multiaddr a = addr_of("/dns4/example.com/udp/443/quic-v1/p2p/" ID_A);
     struct multiaddr_part name;
     uint16_t port;
