@@ -102,6 +102,7 @@ Test(multiaddr, binary_that_would_not_print_as_itself_is_refused) {
         {"unix without a slash", "90030161"},
         {"unix that is a directory", "9003032f612f"},
         {"unix with NUL", "9003032f6100"},
+        {"unix with a part behind it", "9003022f6106000c"},
         {"certhash that is none", "d2030400010203"},
         {"http-path of nothing", "e10300"},
         {"length with padding", "3581006162"},
