@@ -10,6 +10,9 @@
 #include "core/conf/config.h"
 #include "core/conf/config_file.h"
 
+/* Four times the largest file: indentation and quotes grow it. */
+enum { SHOWN_BYTES_MAX = 4 * CONFIG_BYTES_MAX };
+
 int cmd_config_validate(struct cli *cli) {
     SCOPED(config_freep) struct config *c = NULL;
     struct problem why = PROBLEM_INIT;
@@ -47,7 +50,7 @@ static void print_archive_line(struct config *c) {
 
 int cmd_config_show(struct cli *cli) {
     SCOPED(config_freep) struct config *c = NULL;
-    SCOPED(strbuf_free) struct strbuf text = STRBUF_INIT(4 * CONFIG_BYTES_MAX);
+    SCOPED(strbuf_free) struct strbuf text = STRBUF_INIT(SHOWN_BYTES_MAX);
     struct problem why = PROBLEM_INIT;
     char *path;
 

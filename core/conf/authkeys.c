@@ -309,6 +309,7 @@ static int add_to(struct mem *mem, const char *path, struct bytes text, const st
     int e = authkeys_parse(mem, path, text, &keys, ret_problem);
     if (e < 0)
         return e;
+    assert(keys != NULL);
     if (authkeys_find(keys, id) != NULL)
         return problem_set(ret_problem, -ERR_PEER_EXISTS, "peer already authorized: %s",
                            peer_id_format_short(id, id_short));
@@ -357,7 +358,7 @@ static int write_edited(struct mem *mem, struct bytes line, const struct line_ed
                         struct strbuf *out, struct problem *ret_problem) {
     struct authkey_attribute list[AUTHKEY_ATTRIBUTES_MAX + 1];
     char id_text[PEER_ID_TEXT_MAX];
-    struct authkey k;
+    struct authkey k = {.comment = ""};
     struct arena a;
     size_t count = 0;
 

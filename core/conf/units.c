@@ -353,8 +353,8 @@ int rfc3339_parse(const char *text, walltime_t *ret_time) {
     }
     if (!take_offset(&s, &offset) || *s != '\0')
         return -EINVAL;
-    *ret_time =
-        days_of_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
+    int seconds = hour * 3600 + minute * 60 + second - offset;
+    *ret_time = days_of_date(year, month, day) * 86400 + seconds;
     return 0;
 }
 

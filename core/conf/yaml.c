@@ -29,7 +29,8 @@ static struct yaml_place place_of(yaml_mark_t m) {
 }
 
 static int refuse(struct walk *w, yaml_mark_t at, int error, const char *what) {
-    return problem_set(w->problem, error, "%s:%u: %s", w->name, place_of(at).line, what);
+    (void)problem_set(w->problem, error, "%s:%u: %s", w->name, place_of(at).line, what);
+    return error;
 }
 
 static bool is_null(const char *text) {
