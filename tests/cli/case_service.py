@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """service add|list|remove|enable|disable: cli.md 3.1."""
 
+import os
+
 from harness import PEER_A, case, expect, expect_equal
 
 TAIL = "Config: {home}/.config/peerup/config.yaml\n\nRestart 'peerup daemon' to apply.\n"
@@ -88,3 +90,20 @@ def an_unwritable_or_odd_config_is_left_whole(home):
                  "Please edit manually: peerup.yaml\n")
     expect_equal(path.read_text(), "{services: {ssh: {}}}\n", "the file")
     expect_equal(sorted(p.name for p in home.path.iterdir()), ["peerup.yaml"], "nothing beside it")
+
+
+@case
+def a_directory_that_cannot_be_written_gives_a_clear_error(home):
+    home.write("peerup.yaml", "version: 1\n", 0o644)
+    home.write("keys", f"{PEER_A}\n", 0o644)
+    home.path.chmod(0o555)
+    nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    home.run("service", "add", "ssh", "localhost:22", status=1, out="", spawn=nobody,
+             err_has="Permission denied (the old file was left as it was)")
+    home.run("auth", "remove", PEER_A, "--file", "keys", status=1, out="", spawn=nobody,
+             err_has="Permission denied")
+    home.run("init", "--no-relay", "--dir", "d", status=1, spawn=nobody,
+             err="Error: cannot create directory d: Permission denied\n")
+    home.path.chmod(0o755)
+    expect_equal((home.path / "peerup.yaml").read_text(), "version: 1\n", "the config")
+    expect_equal((home.path / "keys").read_text(), f"{PEER_A}\n", "the list")

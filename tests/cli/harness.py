@@ -53,7 +53,8 @@ class Home:
         self.keys = self.path / ".config/peerup/authorized_keys"
         self.key = self.path / ".config/peerup/identity.key"
 
-    def run(self, *args, status=0, out=None, err=None, stdin="", env=None, stdout=None):
+    def run(self, *args, status=0, out=None, err=None, err_has=None, stdin="", env=None,
+            stdout=None, spawn=None):
         """Runs a command; `out` and `err` are what it must print, "{home}" is filled in."""
         environment = {k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}
         environment |= {"HOME": str(self.path), "PATH": os.environ["PATH"]}
@@ -68,6 +69,7 @@ class Home:
             cwd=self.path,
             env=environment,
             timeout=60,
+            **(spawn or {}),
         )
         call = "peerup " + " ".join(args)
         detail = f"\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}"
@@ -76,6 +78,8 @@ class Home:
             expect_equal(done.stdout, out.replace("{home}", str(self.path)), f"{call}: stdout")
         if err is not None:
             expect_equal(done.stderr, err.replace("{home}", str(self.path)), f"{call}: stderr")
+        if err_has is not None:
+            expect(err_has in done.stderr, f"{call}: stderr lacks {err_has!r}{detail}")
         return done.stdout
 
     def write(self, path, text, mode=0o600):
