@@ -70,10 +70,11 @@ static int handles_grow(struct epoll *e, size_t fd) {
     size_t count = MAX(e->handles_count, (size_t)HANDLES_AT_START);
     while (count <= fd)
         count *= 2;
-    struct ep_handle **grown = mem_resize(e->backend.cfg.mem, e->handles, count * sizeof(*grown));
+    struct ep_handle **grown =
+        mem_resize(e->backend.cfg.mem, e->handles, count * sizeof(struct ep_handle *));
     if (grown == NULL)
         return -ENOMEM;
-    memset(grown + e->handles_count, 0, (count - e->handles_count) * sizeof(*grown));
+    memset(grown + e->handles_count, 0, (count - e->handles_count) * sizeof(struct ep_handle *));
     e->handles = grown;
     e->handles_count = count;
     return 0;

@@ -111,6 +111,9 @@ static void prepare_recv(struct uring *u, struct io_uring_sqe *sqe, const struct
      * kernels that know them may shorten a buffer and go on in the next one, and the completion
      * does not tell where; with ten busy connections that came up within a second. */
     io_uring_prep_recv(sqe, op->fd, NULL, 0, 0);
+    /* Saves the attempt that would find nothing: 5 % of the CPU of a 64-byte echo. */
+    if (op->drained)
+        sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = u->slabs.group;
 }
@@ -295,6 +298,7 @@ static void complete_recv(struct uring *u, struct op *op, const struct io_uring_
         list_push(&u->starved, &op->node);
         return;
     }
+    op->drained = cqe->res > 0 && (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) == 0;
     if (cqe->res > 0) {
         bufring_take(&u->slabs, (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT),
                      (uint32_t)cqe->res, &u->received);

@@ -12,8 +12,8 @@ int bufring_open(struct bufring *b, struct io_uring *uring, struct buf_pool *poo
     b->ring = io_uring_setup_buf_ring(uring, BUFRING_ENTRIES, group, 0, &error);
     if (b->ring == NULL)
         return error;
-    for (uint16_t id = 0; id < BUFRING_ENTRIES; id++)
-        b->ids_free[id] = id;
+    for (uint32_t id = 0; id < BUFRING_ENTRIES; id++)
+        b->ids_free[id] = (uint16_t)id;
     b->ids_free_count = BUFRING_ENTRIES;
     b->target = BUFRING_TARGET_MIN;
     return 0;
@@ -108,8 +108,8 @@ int dgram_ring_open(struct dgram_ring *d, struct io_uring *uring, uint16_t group
     }
     d->msg =
         (struct msghdr){.msg_namelen = DGRAM_NAME_BYTES, .msg_controllen = DGRAM_CONTROL_BYTES};
-    for (uint16_t id = 0; id < DGRAM_BUFFERS; id++)
-        dgram_ring_return(d, id);
+    for (uint32_t id = 0; id < DGRAM_BUFFERS; id++)
+        dgram_ring_return(d, (uint16_t)id);
     return 0;
 }
 

@@ -37,9 +37,10 @@ struct op {
     uint32_t flags;
     uint8_t kind;
     bool flying;
-    int fd;      /* the backend's handle */
-    void *data;  /* parameters when it starts, results in done(), by kind */
-    size_t size; /* of the parameters, by kind */
+    bool drained; /* io_uring's own: the last receive emptied the socket */
+    int fd;       /* the backend's handle */
+    void *data;   /* parameters when it starts, results in done(), by kind */
+    size_t size;  /* of the parameters, by kind */
 };
 
 static inline void op_init(struct op *op, enum op_kind kind, op_fn *done) {

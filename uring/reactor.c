@@ -66,6 +66,13 @@ static void on_trim(struct timer *t) {
         r->backend->type->trim(r->backend);
 }
 
+static void log_features(const struct reactor *r) {
+    const struct reactor_features *f = &r->backend->features;
+    log_debug(r->log, L_REACTOR, "reactor started", kv_str("backend", f->backend),
+              kv_bool("recv_bundle", f->recv_bundle), kv_bool("udp_gso", f->udp_gso),
+              kv_bool("udp_gro", f->udp_gro));
+}
+
 static int reactor_init(struct reactor *r, const struct reactor_config *cfg) {
     int error = heap_reserve(&r->timers, TIMERS_AT_START);
     if (error < 0)
@@ -86,6 +93,7 @@ static int reactor_init(struct reactor *r, const struct reactor_config *cfg) {
         error = backend_open_kernel(r, cfg->io, &backend);
     if (error < 0)
         return error;
+    log_features(r);
     r->now = r->backend->type->now(r->backend);
     r->wolf_env = (struct wolf_env){.rng = &r->rng, .wall = wall_from_backend, .context = r};
     return timer_init(&r->trim_timer, r, on_trim);

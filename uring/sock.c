@@ -383,7 +383,8 @@ int sock_udp_batch_read(struct msghdr *msg, uint8_t *data, size_t len,
         return -EINVAL;
     union sock_name name = {0};
     memcpy(&name, msg->msg_name, MIN((size_t)msg->msg_namelen, sizeof(name)));
-    struct udp_batch batch = {.data = data, .len = len, .segment_len = len};
+    struct udp_batch batch = {.len = len, .segment_len = len};
+    batch.data = data;
     ip_from_name(&name, &batch.remote);
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c))
         control_read(c, &batch);

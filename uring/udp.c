@@ -106,7 +106,7 @@ static void on_sent(struct op *op) {
     send_end(s);
 }
 
-void udp_send_start(struct udp_socket *u, struct udp_send *s) {
+static void send_check(const struct udp_socket *u, const struct udp_send *s) {
     assert(!u->closing);
     assert(s->len > 0);
     assert(s->segment_len > 0);
@@ -114,7 +114,10 @@ void udp_send_start(struct udp_socket *u, struct udp_send *s) {
     assert(s->len <= UDP_SEND_BYTES_MAX);
     assert(s->len <= s->segment_len * UDP_SEGMENTS_MAX);
     assert(s->remote.family == u->bound.family);
+}
 
+void udp_send_start(struct udp_socket *u, struct udp_send *s) {
+    send_check(u, s);
     op_init(&s->op, OP_UDP_SEND, on_sent);
     s->socket = u;
     s->sent_bytes = 0;

@@ -5,6 +5,7 @@
  *   peerup-bench-reactor [SECONDS]
  *
  *   tcp pump   source thread -> TCP -> reactor -> TCP -> sink thread, over loopback
+ *   tcp echo   64 bytes there and back, one at a time, from a blocking thread
  *   udp        one socket to another on one reactor, 40 segments of 1,350 bytes a batch
  *
  * The source and the sink are plain blocking threads whose time is not counted. */
@@ -35,8 +36,8 @@ struct run {
     nsec_t length;
     struct reactor *reactor;
     struct timer timer;
-    nsec_t wall_start;
-    nsec_t cpu_start;
+    double wall; /* seconds, after run_turns() */
+    double cpu;
     uint64_t bytes;
     bool ending;
 };
@@ -69,20 +70,24 @@ static void run_start(struct run *run, enum reactor_io io, nsec_t length) {
         fatal("timer", -ENOMEM);
 }
 
-static void run_measure(struct run *run, const char *what) {
+static void run_turns(struct run *run) {
     timer_start(&run->timer, reactor_now(run->reactor) + run->length);
-    run->wall_start = reactor_now(run->reactor);
-    run->cpu_start = cpu_now();
+    nsec_t wall_start = reactor_now(run->reactor);
+    nsec_t cpu_start = cpu_now();
     int error = reactor_run(run->reactor);
     if (error < 0)
         fatal("run", error);
-    double cpu = (double)(cpu_now() - run->cpu_start) / 1e9;
-    double wall = (double)(reactor_now(run->reactor) - run->wall_start) / 1e9;
+    run->cpu = (double)(cpu_now() - cpu_start) / 1e9;
+    run->wall = (double)(reactor_now(run->reactor) - wall_start) / 1e9;
+    timer_done(&run->timer);
+}
+
+static void run_measure(struct run *run, const char *what) {
+    run_turns(run);
     double gbit = (double)run->bytes * 8 / 1e9;
     printf("%-9s %-10s %7.2f Gbit/s per CPU-second %7.2f Gbit/s, CPU %3.0f %%\n", run->backend,
-           what, gbit / cpu, gbit / wall, 100 * cpu / wall);
+           what, gbit / run->cpu, gbit / run->wall, 100 * run->cpu / run->wall);
     (void)fflush(stdout);
-    timer_done(&run->timer);
 }
 
 /* --- TCP --- */
@@ -254,6 +259,82 @@ static void bench_tcp(enum reactor_io io, nsec_t length, uint32_t queue_max) {
     (void)reactor_free(p.run.reactor);
 }
 
+/* --- Small messages --- */
+
+enum { ECHO_BYTES = 64 };
+
+struct echo {
+    struct run run;
+    struct tcp_conn conn;
+    struct tcp_listener listener;
+    int closed;
+};
+
+static void echo_data(struct tcp_conn *c, struct slice s) {
+    CONTAINER_OF(c, struct echo, conn)->run.bytes += s.len;
+    tcp_write(c, &s, 1);
+}
+
+static void echo_closed(struct tcp_conn *c) {
+    CONTAINER_OF(c, struct echo, conn)->closed++;
+}
+
+static const struct tcp_events echo_events = {.connected = out_connected,
+                                              .data = echo_data,
+                                              .eof = ignore_conn,
+                                              .written = ignore_conn,
+                                              .failed = any_failed,
+                                              .closed = echo_closed};
+
+static void echo_accepted(struct tcp_listener *l, int fd, const struct sock_addr *remote) {
+    struct echo *e = CONTAINER_OF(l, struct echo, listener);
+    (void)remote;
+    tcp_conn_adopt(&e->conn, fd);
+    tcp_read_start(&e->conn);
+}
+
+static void echo_listener_closed(struct tcp_listener *l) {
+    CONTAINER_OF(l, struct echo, listener)->closed++;
+}
+
+static const struct tcp_listener_events echo_listener_events = {.accepted = echo_accepted,
+                                                                .closed = echo_listener_closed};
+
+static void *ask_main(void *context) {
+    int fd = *(int *)context;
+    uint8_t message[ECHO_BYTES] = {0};
+    while (send(fd, message, sizeof(message), MSG_NOSIGNAL) > 0 &&
+           recv(fd, message, sizeof(message), MSG_WAITALL) > 0)
+        ;
+    (void)close(fd);
+    return NULL;
+}
+
+static void bench_echo(enum reactor_io io, nsec_t length) {
+    struct echo e = {0};
+    run_start(&e.run, io, length);
+    struct sock_addr at = loopback(0);
+    tcp_conn_init(&e.conn, e.run.reactor, &echo_events, NULL);
+    if (tcp_listen(&e.listener, e.run.reactor, &at, &echo_listener_events) < 0 ||
+        tcp_listener_addr(&e.listener, &at) < 0)
+        fatal("echo", -errno);
+    int fd = plain_connect(at.ip.port);
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, ask_main, &fd) != 0)
+        fatal("thread", -EAGAIN);
+    run_turns(&e.run);
+    double count = (double)e.run.bytes / ECHO_BYTES;
+    printf("%-9s %-10s %7.2f us of CPU each %7.2f us there and back\n", e.run.backend, "tcp echo",
+           1e6 * e.run.cpu / count, 1e6 * e.run.wall / count);
+    tcp_close(&e.conn);
+    tcp_listener_close(&e.listener);
+    while (e.closed < 2)
+        if (reactor_turn(e.run.reactor, NSEC_NEVER) < 0)
+            fatal("turn", -1);
+    (void)pthread_join(thread, NULL);
+    (void)reactor_free(e.run.reactor);
+}
+
 /* --- UDP --- */
 
 struct duo {
@@ -344,6 +425,7 @@ int main(int argc, char **argv) {
         bench_tcp(ios[i], length, 1);
         bench_tcp(ios[i], length, 4);
         bench_tcp(ios[i], length, PUMP_SLICES_MAX);
+        bench_echo(ios[i], length);
         bench_udp(ios[i], length);
     }
     return 0;
