@@ -19,10 +19,10 @@
  *
  *   OP_ACCEPT    multishot      result: a handle
  *   OP_CONNECT   data: struct sock_addr     result: 0
- *   OP_RECV      size: how many bytes are welcome, RECV_BYTES_MAX at most; a slab's size or less
- *                means one slab      result: bytes, 0 at the end; data: struct recv_result, whose
- *                references the callee takes over.  A backend that has no memory for it waits
- *                inside until slabs come back to the pool.
+ *   OP_RECV      data: struct recv_result, empty; size: how many bytes are welcome, RECV_BYTES_MAX
+ *                at most, a slab's size at least      result: bytes, 0 at the end; the references
+ *                in data are the callee's.  A backend that has no memory for it waits inside until
+ *                slabs come back to the pool, and holds none while the peer is silent
  *   OP_SEND      data: struct slice[size]   result: bytes taken, possibly not all
  *   OP_UDP_RECV  multishot      data: struct udp_batch, valid during done()
  *   OP_UDP_SEND  data: struct udp_out       result: bytes, all or none
@@ -46,17 +46,6 @@
 struct log;
 struct mem;
 struct reactor_backend;
-
-enum {
-    RECV_BYTES_MAX = 4 * 65536, /* a busy stream's: docs/adr/0003-receive-shape.md */
-    RECV_SLICES_MAX = 8,        /* io_uring may join two receives into one completion */
-    SEND_SLICES_MAX = 16,
-};
-
-struct recv_result {
-    struct slice slices[RECV_SLICES_MAX];
-    uint32_t count;
-};
 
 struct backend_config {
     struct mem *mem;

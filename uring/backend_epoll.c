@@ -231,7 +231,7 @@ static int32_t send_slices(const struct op *op) {
     const struct slice *slices = op->data;
     struct iovec iov[SEND_SLICES_MAX];
     for (size_t i = 0; i < op->size; i++)
-        iov[i] = (struct iovec){.iov_base = slices[i].data, .iov_len = slices[i].len};
+        iov[i] = sock_iovec_of(&slices[i]);
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = op->size};
     ssize_t n = sendmsg(op->fd, &msg, MSG_NOSIGNAL);
     return n < 0 ? -errno : (int32_t)n;
@@ -344,52 +344,23 @@ static int epoll_wait_turn(struct backend *b, nsec_t deadline) {
 
 /* --- Reading: while completions are delivered --- */
 
-static uint32_t slabs_take(struct epoll *e, size_t size, struct recv_result *ret_result,
-                           struct iovec *ret_iov) {
-    uint32_t count = 0;
-    size_t taken = 0;
-    while (taken < MIN(size, (size_t)RECV_BYTES_MAX)) {
-        struct buf *slab = buf_new(e->backend.cfg.pool, BUF_64K, NULL);
-        if (slab == NULL)
-            break;
-        ret_result->slices[count] = slice_of(slab, 0, slab->size);
-        ret_iov[count] = (struct iovec){.iov_base = slab->data, .iov_len = slab->size};
-        taken += slab->size;
-        count++;
-    }
-    ret_result->count = count;
-    return count;
-}
-
-/* Keeps the slices that `len` bytes fill. */
-static void slabs_trim(struct recv_result *got, size_t len) {
-    uint32_t count = got->count;
-    got->count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        struct slice *s = &got->slices[i];
-        if (len == 0) {
-            slice_unref(s);
-            continue;
-        }
-        s->len = (uint32_t)MIN(len, (size_t)s->len);
-        len -= s->len;
-        got->count++;
-    }
-}
-
 /* False: nothing to read now. */
 static bool read_stream(struct epoll *e, struct ep_handle *h, struct op *op) {
-    struct recv_result got;
+    struct recv_result *into = op->data;
     struct iovec iov[RECV_SLICES_MAX];
-    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = slabs_take(e, op->size, &got, iov)};
-    if (got.count == 0) {
+    uint32_t count = sock_slabs_lend(e->backend.cfg.pool, op->size, into);
+    if (count == 0) {
         list_push(&e->starved, &h->starved_node);
         return false;
     }
-    size_t room = (size_t)got.count * buf_class_size(BUF_64K);
+    for (uint32_t i = 0; i < count; i++)
+        iov[i] = sock_iovec_of(&into->slices[i]);
+    into->lent_count = count;
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = count};
+    size_t room = (size_t)count * buf_class_size(BUF_64K);
     ssize_t n = recvmsg(op->fd, &msg, 0);
     int error = errno;
-    slabs_trim(&got, n > 0 ? (size_t)n : 0);
+    sock_slabs_keep(into, n);
     if (n < 0 && error == EAGAIN) {
         h->readable = false;
         return false;
@@ -398,7 +369,6 @@ static bool read_stream(struct epoll *e, struct ep_handle *h, struct op *op) {
     if (n > 0 && (size_t)n < room && !h->hung_up)
         h->readable = false;
     list_remove(&op->node);
-    op->data = &got;
     op_complete(op, n < 0 ? -error : (int32_t)n, 0);
     return true;
 }

@@ -43,8 +43,7 @@ struct uring {
     struct scratch scratch[SCRATCH_COUNT];
     uint32_t scratch_used;
 
-    struct recv_result received; /* of the completion that is being delivered */
-    struct udp_batch batch;
+    struct udp_batch batch; /* of the completion that is being delivered */
 };
 
 /* user_data of completions that belong to no operation. */
@@ -93,7 +92,7 @@ static void prepare_send(struct uring *u, struct io_uring_sqe *sqe, const struct
     struct scratch *s = scratch_get(u);
     assert(op->size <= SEND_SLICES_MAX);
     for (size_t i = 0; i < op->size; i++)
-        s->iov[i] = (struct iovec){.iov_base = slices[i].data, .iov_len = slices[i].len};
+        s->iov[i] = sock_iovec_of(&slices[i]);
     s->msg = (struct msghdr){.msg_iov = s->iov, .msg_iovlen = op->size};
     /* WAITALL: the kernel goes on with a partial send by itself. */
     io_uring_prep_sendmsg(sqe, op->fd, &s->msg, MSG_NOSIGNAL | MSG_WAITALL);
@@ -106,13 +105,33 @@ static void prepare_connect(struct uring *u, struct io_uring_sqe *sqe, const str
     io_uring_prep_connect(sqe, op->fd, &s->name.sa, len < 0 ? 0 : (socklen_t)len);
 }
 
+/* What the last receive said of the socket. */
+enum recv_hint { RECV_UNKNOWN, RECV_DRAINED, RECV_MORE };
+
+/* Into slabs of the operation's own: only when there is something, since they would be held until
+ * there is.  DONTWAIT makes sure of that. */
+static bool prepare_recv_large(struct uring *u, struct io_uring_sqe *sqe, const struct op *op) {
+    struct recv_result *into = op->data;
+    if (op->hint != RECV_MORE || op->size <= buf_class_size(BUF_64K))
+        return false;
+    into->lent_count = sock_slabs_lend(u->backend.cfg.pool, op->size, into);
+    if (into->lent_count == 0)
+        return false;
+    struct scratch *s = scratch_get(u);
+    for (uint32_t i = 0; i < into->lent_count; i++)
+        s->iov[i] = sock_iovec_of(&into->slices[i]);
+    s->msg = (struct msghdr){.msg_iov = s->iov, .msg_iovlen = into->lent_count};
+    io_uring_prep_recvmsg(sqe, op->fd, &s->msg, MSG_DONTWAIT);
+    return true;
+}
+
 static void prepare_recv(struct uring *u, struct io_uring_sqe *sqe, const struct op *op) {
-    /* Length 0: as much as the buffer that the kernel picks has room for.  Not a bundle of buffers:
-     * kernels that know them may shorten a buffer and go on in the next one, and the completion
-     * does not tell where; with ten busy connections that came up within a second. */
+    if (prepare_recv_large(u, sqe, op))
+        return;
+    /* Length 0: as much as the buffer that the kernel picks has room for. */
     io_uring_prep_recv(sqe, op->fd, NULL, 0, 0);
     /* Saves the attempt that would find nothing: 5 % of the CPU of a 64-byte echo. */
-    if (op->drained)
+    if (op->hint == RECV_DRAINED)
         sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = u->slabs.group;
@@ -293,20 +312,27 @@ static void start_again(struct uring *u, struct op *op) {
 }
 
 static void complete_recv(struct uring *u, struct op *op, const struct io_uring_cqe *cqe) {
-    if (cqe->res == -ENOBUFS) {
+    struct recv_result *into = op->data;
+    bool was_large = into->lent_count > 0;
+    op->hint = cqe->flags & IORING_CQE_F_SOCK_NONEMPTY ? RECV_MORE : RECV_DRAINED;
+    if (cqe->res == -ENOBUFS && !was_large) {
         bufring_grow(&u->slabs);
         list_push(&u->starved, &op->node);
         return;
     }
-    op->drained = cqe->res > 0 && (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) == 0;
-    if (cqe->res > 0) {
-        bufring_take(&u->slabs, (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT),
-                     (uint32_t)cqe->res, &u->received);
-        op->data = &u->received;
+    if (was_large) {
+        sock_slabs_keep(into, cqe->res);
+    } else if (cqe->res > 0) {
+        uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+        into->slices[0] = slice_of(bufring_take(&u->slabs, id), 0, (uint32_t)cqe->res);
+        into->count = 1;
     }
-    if ((cqe->flags & IORING_CQE_F_MORE) == 0)
-        u->flying_recv_count--;
-    op_complete(op, cqe->res, cqe->flags & IORING_CQE_F_MORE ? OP_MORE : 0);
+    if (cqe->res == -EAGAIN && was_large) { /* there was nothing after all */
+        start_again(u, op);
+        return;
+    }
+    u->flying_recv_count--;
+    op_complete(op, cqe->res, 0);
 }
 
 static void complete_udp_recv(struct uring *u, struct op *op, const struct io_uring_cqe *cqe) {

@@ -36,10 +36,7 @@ bool bufring_fill(struct bufring *b) {
         if (slab == NULL)
             break;
         uint16_t id = b->ids_free[--b->ids_free_count];
-        uint16_t position = b->next_position++ % BUFRING_ENTRIES;
         b->slabs[id] = slab;
-        b->positions[id] = position;
-        b->ids_at[position] = id;
         io_uring_buf_ring_add(b->ring, slab->data, slab->size, id,
                               io_uring_buf_ring_mask(BUFRING_ENTRIES), added++);
         b->lent_count++;
@@ -57,29 +54,14 @@ void bufring_trim(struct bufring *b) {
     b->target = MAX(b->target / 2, (uint32_t)BUFRING_TARGET_MIN);
 }
 
-static struct buf *slab_take(struct bufring *b, uint16_t id) {
+struct buf *bufring_take(struct bufring *b, uint16_t id) {
+    assert(id < BUFRING_ENTRIES);
     struct buf *slab = b->slabs[id];
     assert(slab != NULL);
     b->slabs[id] = NULL;
     b->ids_free[b->ids_free_count++] = id;
     b->lent_count--;
     return slab;
-}
-
-void bufring_take(struct bufring *b, uint16_t id, uint32_t len, struct recv_result *ret_result) {
-    assert(id < BUFRING_ENTRIES);
-    assert(len > 0);
-    uint16_t position = b->positions[id];
-    uint32_t count = 0;
-    while (len > 0) {
-        assert(count < RECV_SLICES_MAX);
-        struct buf *slab = slab_take(b, b->ids_at[position]);
-        uint32_t here = MIN(len, slab->size);
-        ret_result->slices[count++] = slice_of(slab, 0, here);
-        len -= here;
-        position = (uint16_t)((position + 1) % BUFRING_ENTRIES);
-    }
-    ret_result->count = count;
 }
 
 /* --- Datagrams --- */

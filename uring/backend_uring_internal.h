@@ -21,14 +21,11 @@ struct bufring {
     struct io_uring_buf_ring *ring;
     struct io_uring *uring;
     struct buf_pool *pool;
-    struct buf *slabs[BUFRING_ENTRIES];  /* by buffer ID, lent to the kernel */
-    uint16_t positions[BUFRING_ENTRIES]; /* of a lent buffer ID, in order of lending */
-    uint16_t ids_at[BUFRING_ENTRIES];    /* the buffer ID at a position */
+    struct buf *slabs[BUFRING_ENTRIES]; /* by buffer ID, lent to the kernel */
     uint16_t ids_free[BUFRING_ENTRIES];
     uint32_t ids_free_count;
     uint32_t lent_count;
     uint32_t target; /* how many are to be lent */
-    uint16_t next_position;
     uint16_t group;
 };
 
@@ -41,8 +38,8 @@ bool bufring_fill(struct bufring *b);
 void bufring_grow(struct bufring *b);
 /* Halves the target again. */
 void bufring_trim(struct bufring *b);
-/* Takes back the slabs that a receive of `len` bytes filled, from buffer `id` on. */
-void bufring_take(struct bufring *b, uint16_t id, uint32_t len, struct recv_result *ret_result);
+/* Takes back the slab of a buffer that the kernel has filled. */
+struct buf *bufring_take(struct bufring *b, uint16_t id);
 
 /* --- A buffer ring of the backend's own memory, for datagrams ---
  *

@@ -9,7 +9,7 @@
  * A multishot operation calls done() any number of times with OP_MORE and once without.
  */
 
-#include "core/base/base.h"
+#include "core/base/buf.h"
 #include "core/base/list.h"
 
 struct op;
@@ -37,10 +37,23 @@ struct op {
     uint32_t flags;
     uint8_t kind;
     bool flying;
-    bool drained; /* io_uring's own: the last receive emptied the socket */
+    uint8_t hint; /* the backend's own, kept from one start to the next; 0 at first */
     int fd;       /* the backend's handle */
     void *data;   /* parameters when it starts, results in done(), by kind */
     size_t size;  /* of the parameters, by kind */
+};
+
+enum {
+    RECV_SLICES_MAX = 4, /* of a busy stream: docs/adr/0003-receive-shape.md */
+    RECV_BYTES_MAX = RECV_SLICES_MAX * 65536,
+    SEND_SLICES_MAX = 16,
+};
+
+/* Where a receive of a stream puts what it got. */
+struct recv_result {
+    struct slice slices[RECV_SLICES_MAX];
+    uint32_t count;
+    uint32_t lent_count; /* the backend's, while in flight: slabs that the kernel may write to */
 };
 
 static inline void op_init(struct op *op, enum op_kind kind, op_fn *done) {

@@ -293,6 +293,38 @@ bool sock_has_udp_gro(void) {
     return udp_takes_option(UDP_GRO, 1);
 }
 
+/* --- Slabs for a receive --- */
+
+uint32_t sock_slabs_lend(struct buf_pool *pool, size_t size, struct recv_result *into) {
+    assert(into->count == 0);
+    uint32_t count = 0;
+    for (size_t room = 0; room < size && count < RECV_SLICES_MAX; count++) {
+        struct buf *slab = buf_new(pool, BUF_64K, NULL);
+        if (slab == NULL)
+            break;
+        into->slices[count] = slice_of(slab, 0, slab->size);
+        room += slab->size;
+    }
+    return count;
+}
+
+void sock_slabs_keep(struct recv_result *into, ssize_t len) {
+    size_t left = len > 0 ? (size_t)len : 0;
+    assert(into->count == 0);
+    for (uint32_t i = 0; i < into->lent_count; i++) {
+        struct slice *s = &into->slices[i];
+        if (left == 0) {
+            slice_unref(s);
+            continue;
+        }
+        s->len = (uint32_t)MIN(left, (size_t)s->len);
+        left -= s->len;
+        into->count++;
+    }
+    assert(left == 0);
+    into->lent_count = 0;
+}
+
 /* --- Control data --- */
 
 static struct cmsghdr *control_add(struct udp_out *out, struct cmsghdr *at, int level, int type,

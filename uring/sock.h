@@ -9,6 +9,7 @@
 
 #include "core/base/time.h"
 #include "uring/datagram.h"
+#include "uring/op.h"
 #include "uring/sock_addr.h"
 
 struct backend;
@@ -41,6 +42,18 @@ void sock_random(struct backend *b, void *out, size_t size);
 
 bool sock_has_udp_gso(void);
 bool sock_has_udp_gro(void);
+
+/* --- Slabs for a receive --- */
+
+static inline struct iovec sock_iovec_of(const struct slice *s) {
+    return (struct iovec){.iov_base = s->data, .iov_len = s->len};
+}
+
+/* Fills slices[] with whole slabs for up to `size` bytes and returns how many: 0 when the pool is
+ * used up.  `count` stays 0 until they are kept. */
+uint32_t sock_slabs_lend(struct buf_pool *pool, size_t size, struct recv_result *into);
+/* After the receive: keeps what `len` bytes fill (none when it is an error), drops the rest. */
+void sock_slabs_keep(struct recv_result *into, ssize_t len);
 
 /* --- Control data of datagrams --- */
 

@@ -3,9 +3,6 @@
 
 #include "uring/reactor_internal.h"
 
-_Static_assert((int)TCP_RECV_SLICES_MAX == (int)RECV_SLICES_MAX, "a completion fits what is held");
-_Static_assert((int)TCP_WRITE_SLICES_MAX == (int)SEND_SLICES_MAX, "a write is one operation");
-
 static const struct reactor_backend *type_of(const struct reactor *r) {
     return r->backend->type;
 }
@@ -38,10 +35,10 @@ static void write_drop(struct tcp_conn *c) {
     c->writing = false;
 }
 
-static void held_drop(struct tcp_conn *c) {
-    for (uint32_t i = 0; i < c->held_count; i++)
-        slice_unref(&c->held[i]);
-    c->held_count = 0;
+static void received_drop(struct tcp_conn *c) {
+    for (uint32_t i = 0; i < c->received.count; i++)
+        slice_unref(&c->received.slices[i]);
+    c->received.count = 0;
 }
 
 static void fail(struct tcp_conn *c, int error) {
@@ -67,74 +64,29 @@ static size_t recv_size(const struct tcp_conn *c) {
 static void recv_start(struct tcp_conn *c) {
     if (c->recv_op.flying || c->read_ended || c->dead || c->closing || c->connecting)
         return;
+    assert(c->received.count == 0);
+    c->recv_op.data = &c->received;
     c->recv_op.size = recv_size(c);
     start(c, &c->recv_op);
 }
 
-static void give(struct tcp_conn *c, struct slice s) {
-    if (c->closing || c->dead) {
-        slice_unref(&s);
-    } else if (!c->reading || c->held_count > 0) {
-        /* After tcp_read_stop().  There is room: no receive starts while something is held, and one
-         * receive brings RECV_SLICES_MAX at most. */
-        assert(c->held_count < TCP_RECV_SLICES_MAX);
-        c->held[c->held_count++] = s;
-    } else {
-        c->events->data(c, s);
-    }
+static struct slice received_shift(struct tcp_conn *c) {
+    struct slice s = c->received.slices[0];
+    c->received.count--;
+    memmove(&c->received.slices[0], &c->received.slices[1], c->received.count * sizeof(s));
+    return s;
 }
 
-static void read_end(struct tcp_conn *c, int end) {
-    if (c->closing || c->dead)
-        return;
-    c->read_ended = true;
-    if (!c->reading || c->held_count > 0) {
-        c->held_end = end;
-    } else if (end < 0) {
-        fail(c, end);
-    } else {
-        c->events->eof(c);
-    }
-}
-
-static void on_received(struct op *op) {
-    struct tcp_conn *c = CONTAINER_OF(op, struct tcp_conn, recv_op);
-    int result = op->result;
-    bool more = (op->flags & OP_MORE) != 0;
-    if (!more)
-        op_ended(c);
-    if (result > 0) {
-        struct recv_result *got = op->data;
-        c->recv_was_full = (size_t)result >= buf_class_size(BUF_64K);
-        for (uint32_t i = 0; i < got->count; i++) {
-            struct slice s = got->slices[i];
-            buf_charge(s.buf, c->quota);
-            slice_compact(&s, c->quota);
-            give(c, s);
-        }
-    } else if (result == 0) {
-        read_end(c, 1);
-    } else if (result != -ECANCELED) {
-        read_end(c, result);
-    }
-    if (c->reading && c->held_count == 0)
-        recv_start(c);
-    close_when_idle(c);
-}
-
-/* What came while reading was stopped.  Each callback may stop it again, or close. */
-static void held_give(struct tcp_conn *c) {
-    while (c->held_count > 0 && c->reading && !c->closing) {
-        struct slice s = c->held[0];
-        c->held_count--;
-        memmove(&c->held[0], &c->held[1], c->held_count * sizeof(c->held[0]));
-        c->events->data(c, s);
-    }
+/* Gives what was received, then its end, then goes on receiving.  Each callback may stop reading,
+ * or close, and the rest waits for tcp_read_start(). */
+static void give(struct tcp_conn *c) {
+    while (c->received.count > 0 && c->reading && !c->closing)
+        c->events->data(c, received_shift(c));
     if (!c->reading || c->closing)
         return;
 
-    int end = c->held_end;
-    c->held_end = 0;
+    int end = c->received_end;
+    c->received_end = 0;
     if (end < 0)
         fail(c, end);
     else if (end > 0)
@@ -143,12 +95,33 @@ static void held_give(struct tcp_conn *c) {
         recv_start(c);
 }
 
+static void on_received(struct op *op) {
+    struct tcp_conn *c = CONTAINER_OF(op, struct tcp_conn, recv_op);
+    int result = op->result;
+    op_ended(c);
+    for (uint32_t i = 0; i < c->received.count; i++) {
+        struct slice *s = &c->received.slices[i];
+        buf_charge(s->buf, c->quota);
+        slice_compact(s, c->quota);
+    }
+    c->recv_was_full = result >= (int)buf_class_size(BUF_64K);
+    if (c->closing || c->dead) {
+        received_drop(c);
+    } else {
+        c->read_ended = result <= 0;
+        if (result <= 0)
+            c->received_end = result < 0 ? result : 1;
+        give(c);
+    }
+    close_when_idle(c);
+}
+
 void tcp_read_start(struct tcp_conn *c) {
     assert(!c->closing);
     if (c->reading || c->dead)
         return;
     c->reading = true;
-    if (c->held_count > 0 || c->held_end != 0)
+    if (c->received.count > 0 || c->received_end != 0)
         reactor_defer(c->reactor, &c->later);
     else
         recv_start(c);
@@ -274,7 +247,7 @@ static void on_later(struct deferred *d) {
     if (c->closing)
         closed(c); /* there never was a handle */
     else if (c->reading)
-        held_give(c);
+        give(c);
 }
 
 void tcp_conn_init(struct tcp_conn *c, struct reactor *r, const struct tcp_events *events,
@@ -321,7 +294,7 @@ void tcp_close(struct tcp_conn *c) {
         return;
     c->closing = true;
     c->reading = false;
-    held_drop(c);
+    received_drop(c);
     deferred_cancel(&c->later);
     if (c->fd < 0) {
         c->reactor->handles_count++; /* until closed() */

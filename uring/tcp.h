@@ -26,7 +26,7 @@
 struct tcp_conn;
 struct tcp_listener;
 
-enum { TCP_WRITE_SLICES_MAX = 16, TCP_RECV_SLICES_MAX = 8 };
+enum { TCP_WRITE_SLICES_MAX = SEND_SLICES_MAX };
 
 struct tcp_events {
     /* The connect ended: 0 or a negative errno (-ETIMEDOUT is the kernel's, after minutes: owners
@@ -63,9 +63,8 @@ struct tcp_conn {
     };
     uint32_t write_first;
     uint32_t write_count;
-    struct slice held[TCP_RECV_SLICES_MAX]; /* received after tcp_read_stop() */
-    uint32_t held_count;
-    int held_end; /* 1 for EOF, negative for an error that came after tcp_read_stop() */
+    struct recv_result received; /* and not given yet: some stay after tcp_read_stop() */
+    int received_end;            /* behind them: 1 for EOF, negative for an error */
     bool reading;
     bool recv_was_full; /* the stream is busy: the next receive may be larger */
     bool writing;

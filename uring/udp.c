@@ -106,18 +106,16 @@ static void on_sent(struct op *op) {
     send_end(s);
 }
 
-static void send_check(const struct udp_socket *u, const struct udp_send *s) {
-    assert(!u->closing);
-    assert(s->len > 0);
-    assert(s->segment_len > 0);
-    assert(s->segment_len <= s->len);
-    assert(s->len <= UDP_SEND_BYTES_MAX);
-    assert(s->len <= s->segment_len * UDP_SEGMENTS_MAX);
-    assert(s->remote.family == u->bound.family);
+static bool is_batch(const struct udp_send *s) {
+    return s->segment_len > 0 && s->segment_len <= s->len && s->len <= UDP_SEND_BYTES_MAX &&
+           s->len <= s->segment_len * UDP_SEGMENTS_MAX;
 }
 
 void udp_send_start(struct udp_socket *u, struct udp_send *s) {
-    send_check(u, s);
+    assert(!u->closing);
+    assert(is_batch(s));
+    assert(s->remote.family == u->bound.family);
+
     op_init(&s->op, OP_UDP_SEND, on_sent);
     s->socket = u;
     s->sent_bytes = 0;

@@ -73,13 +73,17 @@ struct slice pattern_slice(struct fixture *t, uint64_t at, uint32_t len) {
     return slice_of(b, 0, len);
 }
 
-uint64_t pattern_sum(uint64_t len) {
+uint64_t pattern_sum_from(uint64_t at, uint64_t len) {
     uint64_t sum = FNV1A_START;
-    for (uint64_t at = 0; at < len; at++) {
+    for (uint64_t end = at + len; at < end; at++) {
         uint8_t byte = pattern_at(at);
         sum = fnv1a(sum, &byte, 1);
     }
     return sum;
+}
+
+uint64_t pattern_sum(uint64_t len) {
+    return pattern_sum_from(0, len);
 }
 
 static struct peer *peer_of(struct tcp_conn *c) {

@@ -98,6 +98,7 @@ uint64_t fnv1a(uint64_t sum, const uint8_t *data, size_t len);
 
 /* A slab with `len` bytes of a pattern that depends on `at`, the position in the stream. */
 struct slice pattern_slice(struct fixture *t, uint64_t at, uint32_t len);
+uint64_t pattern_sum_from(uint64_t at, uint64_t len);
 uint64_t pattern_sum(uint64_t len);
 
 /* --- A listener that keeps what it accepts --- */

@@ -85,6 +85,34 @@ CASE(tcp, partial_writes_reach_a_slow_reader_whole) {
     pair_end(&p);
 }
 
+/* Goal: bytes of busy connections are never taken for each other's. */
+CASE(tcp, ten_busy_connections_stay_apart) {
+    enum { PAIRS = 10 };
+    static struct pair pairs[PAIRS];
+    struct source sources[PAIRS];
+    for (int i = 0; i < PAIRS; i++) {
+        cr_assert(pair_open(&pairs[i], t, V4));
+        /* Each starts elsewhere in the pattern. */
+        sources[i] = (struct source){.peer = &pairs[i].client, .at = (uint64_t)i * 1000};
+        sources[i].len = sources[i].at + (3 << 20);
+        tcp_read_start(&pairs[i].server.conn);
+    }
+    for (int finished = 0; finished < PAIRS;) {
+        finished = 0;
+        for (int i = 0; i < PAIRS; i++) {
+            if (!tcp_is_writing(&pairs[i].client.conn))
+                source_write(&sources[i], TCP_WRITE_SLICES_MAX);
+            if (pairs[i].server.got_len == 3 << 20)
+                finished++;
+        }
+        cr_assert_eq(reactor_turn(t->reactor, reactor_now(t->reactor) + MSEC(10)), 0);
+    }
+    for (int i = 0; i < PAIRS; i++) {
+        cr_assert_eq(pairs[i].server.sum, pattern_sum_from((uint64_t)i * 1000, 3 << 20));
+        pair_end(&pairs[i]);
+    }
+}
+
 /* Goal: when the reader stops, the write stays in flight and nothing more is taken from the pool;
  * when it goes on, so does the stream. */
 CASE(tcp, stopped_reader_pushes_back) {
