@@ -26,15 +26,38 @@ static bool wants_color(void) {
            S_ISCHR(st.st_mode);
 }
 
-/* C0 but LF and TAB, DEL, and C1 (U+0080 to U+009F, in UTF-8 C2 80 to C2 9F). */
+/* How many bytes follow the first byte of a UTF-8 character; -1 for one that cannot be first. */
+static int utf8_followers(unsigned char c) {
+    if (c < 0x80)
+        return 0;
+    if (c < 0xc2 || c > 0xf4)
+        return -1;
+    return c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+}
+
+/* The length of the character at `p`, or 0 when it is a control character (C0 but LF and TAB, DEL,
+ * and C1: U+0080 to U+009F) or no UTF-8. */
+static size_t safe_length(const char *p) {
+    unsigned char c = (unsigned char)*p, next = (unsigned char)p[1];
+    int followers = utf8_followers(c);
+
+    if (followers < 0 || (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ||
+        (c == 0xc2 && next < 0xa0))
+        return 0;
+    for (int i = 1; i <= followers; i++)
+        if (((unsigned char)p[i] & 0xc0) != 0x80)
+            return 0;
+    return (size_t)followers + 1;
+}
+
 static void write_safe(FILE *f, const char *text) {
-    for (const char *p = text; *p != '\0'; p++) {
-        unsigned char c = (unsigned char)*p, next = (unsigned char)p[1];
-        bool is_control = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f;
-        bool is_c1 = c == 0xc2 && next >= 0x80 && next <= 0x9f;
-        (void)fputc(is_control || is_c1 ? '?' : c, f); /* out_finish() tells of errors */
-        if (is_c1)
-            p++;
+    while (*text != '\0') {
+        size_t len = safe_length(text);
+        if (len == 0)
+            (void)fputc('?', f); /* out_finish() tells of errors */
+        else
+            (void)fwrite(text, 1, len, f); /* as above */
+        text += MAX(len, (size_t)1);
     }
 }
 

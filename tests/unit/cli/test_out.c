@@ -34,12 +34,18 @@ Test(out, lines_are_cleaned_and_may_be_long, .init = cr_redirect_stdout) {
 }
 
 Test(out, control_characters_become_question_marks, .init = cr_redirect_stdout) {
-    out_line(OUT_SUCCESS,
-             "a\x1b[2Jb\rc\x7f\xc2\x9b"
-             "d\xc3\xa4\t\n%s",
-             "e");
+    out_line(OUT_SUCCESS, "a\x1b[2Jb\rc\x7f\xc3\xa4\t\n%s", "e");
+    out_line(OUT_PLAIN, "C1 %s",
+             "\xc2\x9b"
+             "2J \x9b"
+             "2J");
+    out_line(OUT_PLAIN, "cut %s", "\xe2\x82");
+    out_line(OUT_PLAIN, "whole %s", "\xe2\x82\xac \xf0\x9f\x90\xb6 \xc2\xa0");
     cr_assert_eq(out_finish(), 0);
-    cr_assert_stdout_eq_str("a?[2Jb?c??d\xc3\xa4\t\ne\n");
+    cr_assert_stdout_eq_str("a?[2Jb?c?\xc3\xa4\t\ne\n"
+                            "C1 ??2J ?2J\n"
+                            "cut ??\n"
+                            "whole \xe2\x82\xac \xf0\x9f\x90\xb6 \xc2\xa0\n");
 }
 
 Test(out, errors_have_their_prefix_and_status, .init = cr_redirect_stderr) {
