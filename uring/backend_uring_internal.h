@@ -77,5 +77,6 @@ void dgram_ring_trim(struct dgram_ring *d);
 
 /* Makes the ring with as many of the wished flags as the kernel takes. */
 int uring_probe_ring(struct io_uring *ring);
-/* Fills in what can be asked.  -ENOSYS when an operation that we cannot do without is missing. */
+/* Fills in what can be asked.  -ENOSYS when an operation that we cannot do without is missing,
+ * -EPERM and others when the ring may be made and not used. */
 int uring_probe_features(struct io_uring *ring, struct reactor_features *features);

@@ -41,7 +41,17 @@ static bool ring_takes_inc_buffers(struct io_uring *ring) {
     return true;
 }
 
+/* A profile may allow making a ring and refuse using it.  A ring that is still disabled answers
+ * EBADFD, one made without that flag has nothing to do. */
+static int ring_may_be_entered(const struct io_uring *ring) {
+    int error = io_uring_enter((unsigned)ring->ring_fd, 0, 0, 0, NULL);
+    return error == -EBADFD ? 0 : MIN(error, 0);
+}
+
 int uring_probe_features(struct io_uring *ring, struct reactor_features *features) {
+    int error = ring_may_be_entered(ring);
+    if (error < 0)
+        return error;
     struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
     if (probe == NULL)
         return -ENOSYS;

@@ -53,7 +53,7 @@ static int backend_open_kernel(struct reactor *r, enum reactor_io io,
         return backend_epoll.open(cfg, &r->backend);
 
     int error = backend_uring.open(cfg, &r->backend);
-    if (error == 0 || error == -ENOMEM || io == REACTOR_IO_URING)
+    if (error == 0 || io == REACTOR_IO_URING)
         return error;
     log_warn(r->log, L_REACTOR, "io_uring is not available here, using epoll", kv_err(error));
     return backend_epoll.open(cfg, &r->backend);

@@ -123,6 +123,9 @@ int sock_stream_bind(struct backend *b, int fd, const struct sock_addr *local) {
         if (error < 0)
             return error;
     }
+    /* The port is then chosen by connect(), which may share it between destinations. */
+    if (local->ip.family != NET_NONE && local->ip.port == 0)
+        (void)option_set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
     return bind(fd, &name.sa, (socklen_t)len) < 0 ? -errno : 0;
 }
 

@@ -5,7 +5,8 @@
 #include "uring/reactor_internal.h"
 #include "uring/tcp.h"
 
-/* How long a listener rests when the process has no descriptor left for another connection. */
+/* How long a listener rests when accepting fails for another reason than the connection itself:
+ * most of all, when the process has no descriptor left. */
 #define ACCEPT_RETRY_AFTER MSEC(100)
 
 static void start(struct tcp_listener *l, struct op *op) {
@@ -31,8 +32,10 @@ static void close_when_idle(struct tcp_listener *l) {
     }
 }
 
-static bool is_shortage(int error) {
-    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
+/* Of a connection that died in the queue, or of a pause that has already been taken back. */
+static bool may_go_on(int result) {
+    return result >= 0 || result == -ECONNABORTED || result == -EPROTO || result == -EPERM ||
+           result == -ECANCELED || result == -EINTR;
 }
 
 static void give(struct tcp_listener *l, int fd) {
@@ -54,12 +57,10 @@ static void on_accepted(struct op *op) {
     if (result >= 0)
         give(l, result);
     if (!more) {
-        /* Other errors belong to a connection that died in the queue, or to the cancellation by a
-         * pause that has already been taken back. */
-        if (is_shortage(result) && !l->closing)
-            timer_start(&l->retry, reactor_now(l->reactor) + ACCEPT_RETRY_AFTER);
-        else
+        if (may_go_on(result) || l->closing)
             accept_start(l);
+        else if (!l->paused)
+            timer_start(&l->retry, reactor_now(l->reactor) + ACCEPT_RETRY_AFTER);
     }
     close_when_idle(l);
 }

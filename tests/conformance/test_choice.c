@@ -49,11 +49,11 @@ Test(choice, bad_value_in_the_environment_is_an_error) {
     cr_assert(r == NULL);
 }
 
-/* As a container's profile does it: io_uring_setup() answers `error`. */
-static void refuse_io_uring(int error) {
+/* As a container's profile does it: the call answers `error`. */
+static void refuse_call(unsigned number, int error) {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned)error & SECCOMP_RET_DATA)),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -63,10 +63,10 @@ static void refuse_io_uring(int error) {
         cr_skip("no seccomp filters here");
 }
 
-static void refused_with(int error) {
+static void refused_with(unsigned number, int error) {
     struct reactor *r = NULL;
     unsetenv("PEERUP_IO");
-    refuse_io_uring(error);
+    refuse_call(number, error);
     cr_assert_eq(choose(REACTOR_IO_AUTO, &r), 0);
     cr_assert_str_eq(reactor_features(r)->backend, "epoll");
     cr_assert_eq(choice_log.warnings, 1);
@@ -77,9 +77,18 @@ static void refused_with(int error) {
 }
 
 Test(choice, refused_io_uring_means_epoll_and_one_warning) {
-    refused_with(EPERM);
+    refused_with(SYS_io_uring_setup, EPERM);
 }
 
 Test(choice, missing_io_uring_means_epoll_and_one_warning) {
-    refused_with(ENOSYS);
+    refused_with(SYS_io_uring_setup, ENOSYS);
+}
+
+/* Some profiles name one call and forget another. */
+Test(choice, half_refused_io_uring_means_epoll_and_one_warning) {
+    refused_with(SYS_io_uring_enter, EPERM);
+}
+
+Test(choice, refused_registration_means_epoll_and_one_warning) {
+    refused_with(SYS_io_uring_register, ENOSYS);
 }
