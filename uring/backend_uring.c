@@ -33,6 +33,7 @@ struct uring {
     struct bufring slabs;
     struct dgram_ring dgrams;
     bool enabled;
+    bool wake_armed;
     int wake_fd;
 
     struct list waiting; /* found no room in the submission queue */
@@ -138,10 +139,7 @@ static void prepare_recv(struct uring *u, struct io_uring_sqe *sqe, const struct
 }
 
 static void prepare_udp_recv(struct uring *u, struct io_uring_sqe *sqe, const struct op *op) {
-    if (u->backend.features.multishot_recv)
-        io_uring_prep_recvmsg_multishot(sqe, op->fd, &u->dgrams.msg, 0);
-    else
-        io_uring_prep_recvmsg(sqe, op->fd, &u->dgrams.msg, 0);
+    io_uring_prep_recvmsg_multishot(sqe, op->fd, &u->dgrams.msg, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = u->dgrams.group;
 }
@@ -238,7 +236,8 @@ static void uring_start(struct backend *b, struct op *op) {
 
 static void wake_arm(struct uring *u) {
     struct io_uring_sqe *sqe = sqe_get(u);
-    if (sqe == NULL)
+    u->wake_armed = sqe != NULL;
+    if (sqe == NULL) /* wait() tries again */
         return;
     /* Multishot polls report each write, so the counter never needs to be read. */
     io_uring_prep_poll_multishot(sqe, u->wake_fd, POLLIN);
@@ -286,6 +285,8 @@ static int enter(struct uring *u, nsec_t deadline) {
 static int uring_wait(struct backend *b, nsec_t deadline) {
     struct uring *u = uring_of(b);
     enable(u);
+    if (!u->wake_armed)
+        wake_arm(u);
     lend_slabs(u);
     submit_waiting(u);
     if (!list_is_empty(&u->waiting) || uring_has_work(b))
@@ -315,21 +316,21 @@ static void complete_recv(struct uring *u, struct op *op, const struct io_uring_
     struct recv_result *into = op->data;
     bool was_large = into->lent_count > 0;
     op->hint = cqe->flags & IORING_CQE_F_SOCK_NONEMPTY ? RECV_MORE : RECV_DRAINED;
-    if (cqe->res == -ENOBUFS && !was_large) {
+    if (was_large) {
+        sock_slabs_keep(into, cqe->res);
+        if (cqe->res == -EAGAIN) { /* there was nothing after all */
+            start_again(u, op);
+            return;
+        }
+    } else if (cqe->res == -ENOBUFS) {
+        op->hint = RECV_UNKNOWN;
         bufring_grow(&u->slabs);
         list_push(&u->starved, &op->node);
         return;
-    }
-    if (was_large) {
-        sock_slabs_keep(into, cqe->res);
     } else if (cqe->res > 0) {
         uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
         into->slices[0] = slice_of(bufring_take(&u->slabs, id), 0, (uint32_t)cqe->res);
         into->count = 1;
-    }
-    if (cqe->res == -EAGAIN && was_large) { /* there was nothing after all */
-        start_again(u, op);
-        return;
     }
     u->flying_recv_count--;
     op_complete(op, cqe->res, 0);
@@ -338,11 +339,6 @@ static void complete_recv(struct uring *u, struct op *op, const struct io_uring_
 static void complete_udp_recv(struct uring *u, struct op *op, const struct io_uring_cqe *cqe) {
     bool more = (cqe->flags & IORING_CQE_F_MORE) != 0;
     if (cqe->res == -ENOBUFS) { /* all buffers are full of datagrams that come later in this loop */
-        start_again(u, op);
-        return;
-    }
-    if (cqe->res == -EINVAL && u->backend.features.multishot_recv) {
-        u->backend.features.multishot_recv = false;
         start_again(u, op);
         return;
     }
@@ -360,8 +356,7 @@ static void complete_udp_recv(struct uring *u, struct op *op, const struct io_ur
 
 static void complete(struct uring *u, const struct io_uring_cqe *cqe) {
     if (cqe->user_data == TAG_WAKE) {
-        if ((cqe->flags & IORING_CQE_F_MORE) == 0)
-            wake_arm(u);
+        u->wake_armed = (cqe->flags & IORING_CQE_F_MORE) != 0;
         return;
     }
     struct op *op = io_uring_cqe_get_data(cqe);

@@ -8,7 +8,7 @@
 #include "core/base/net_addr.h"
 
 /* One or more datagrams from one sender: `data` is cut every `segment_len` bytes, the last one may
- * be shorter.  Borrowed: valid during the callback only. */
+ * be shorter.  Never empty.  Borrowed: valid during the callback only. */
 struct udp_batch {
     uint8_t *data;
     size_t len;

@@ -123,7 +123,8 @@ struct reactor *reactor_free(struct reactor *r) {
     if (r == NULL)
         return NULL;
     offload_free(r->offload);
-    (void)reactor_deliver_mail(r);
+    while (reactor_deliver_mail(r))
+        ;
     if (r->trim_timer.reactor != NULL)
         timer_done(&r->trim_timer);
     assert(r->handles_count == 0);

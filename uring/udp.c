@@ -33,6 +33,8 @@ static bool is_fatal(int error) {
 
 static void give_batch(struct udp_socket *u, struct udp_batch *batch) {
     u->errors_in_row = 0;
+    if (batch->len == 0) /* an empty datagram, which means nothing to anybody */
+        return;
     if (batch->local.family == NET_NONE)
         batch->local = u->bound;
     batch->local.port = u->bound.port;

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "support.h"
 
 #define ECN_ECT0 2
@@ -134,6 +138,24 @@ CASE(udp, errors_of_one_send_do_not_kill_the_socket) {
         dgrams_end(&a);
         dgrams_end(&b);
     }
+}
+
+/* Goal: an empty datagram is no event, and disturbs none. */
+CASE(udp, empty_datagram_is_dropped) {
+    struct dgrams a;
+    static struct sending x;
+    cr_assert(dgrams_open(&a, t, V4));
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    to.sin_port = htons(a.socket.bound.port);
+    for (int i = 0; i < 100; i++)
+        cr_assert_eq(sendto(fd, "", 0, 0, (struct sockaddr *)&to, sizeof(to)), 0);
+    close(fd);
+    send_start(&x, &a, &a, 10, 10);
+    TURN_UNTIL(t, a.datagrams == 1 && x.done == 1);
+    cr_assert_eq(a.batches, 1);
+    cr_assert_eq(a.failed, 0);
+    dgrams_end(&a);
 }
 
 /* Goal: more batches than there are receive buffers arrive all the same. */
