@@ -2,6 +2,7 @@
 """service add|list|remove|enable|disable: cli.md 3.1."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 from harness import PEER_A, case, expect, expect_equal
 
@@ -103,7 +104,29 @@ def a_directory_that_cannot_be_written_gives_a_clear_error(home):
     home.run("auth", "remove", PEER_A, "--file", "keys", status=1, out="", spawn=nobody,
              err_has="Permission denied")
     home.run("init", "--no-relay", "--dir", "d", status=1, spawn=nobody,
-             err="Error: cannot create directory d: Permission denied\n")
+             err_has="Error: cannot create directory d: Permission denied\n")
     home.path.chmod(0o755)
     expect_equal((home.path / "peerup.yaml").read_text(), "version: 1\n", "the config")
     expect_equal((home.path / "keys").read_text(), f"{PEER_A}\n", "the list")
+
+
+@case
+def edits_at_the_same_time_lose_nothing(home):
+    home.make_node()
+    names = [f"s{i}" for i in range(8)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        for done in [pool.submit(home.run, "service", "add", n, "localhost:1") for n in names]:
+            done.result()
+    listed = home.run("service", "list")
+    for name in names:
+        expect(f"  {name} " in listed, listed)
+
+
+@case
+def keys_made_at_the_same_time_are_one(home):
+    home.make_node()
+    home.key.unlink()
+    with ThreadPoolExecutor(6) as pool:
+        ids = {pool.submit(home.run, "whoami") for _ in range(6)}
+        ids = {done.result() for done in ids}
+    expect_equal(len(ids), 1, "peer IDs")

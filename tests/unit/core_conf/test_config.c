@@ -62,40 +62,43 @@ Test(config, essential_file_loads_with_defaults) {
                      "reached by their addresses only");
 }
 
+/* Every key of the table, each with a value that is not its default. */
+static const char EVERY_KEY[] =
+
+    "version: 1\n"
+    "identity: {key_file: ./k}\n"
+    "network:\n"
+    "  listen_addresses: [/ip4/1.2.3.4/tcp/1, /ip6/::/udp/2/quic-v1]\n"
+    "  force_private_reachability: yes\n"
+    "  resource_limits_enabled: on\n"
+    "  stun_servers: [\"stun.example.com:3478\", \"[2001:db8::1]:3478\"]\n"
+    "relay:\n"
+    "  addresses: [/ip4/9.9.9.9/tcp/7777/p2p/" PEER_R "]\n"
+    "  reservation_interval: 1m30s\n"
+    "discovery:\n"
+    "  rendezvous: crew\n"
+    "  network: my-crew\n"
+    "  bootstrap_peers: [/ip4/8.8.8.8/tcp/1/p2p/" PEER_B "]\n"
+    "security:\n"
+    "  authorized_keys_file: /abs/keys\n"
+    "  enable_connection_gating: false\n"
+    "protocols:\n"
+    "  ping_pong: {enabled: false, id: /x/1}\n"
+    "services:\n"
+    "  web: {enabled: no, local_address: \"localhost:80\", protocol: my-web}\n"
+    "  ssh:\n"
+    "    enabled: true\n"
+    "    local_address: \"[::1]:22\"\n"
+    "    allowed_peers: [" PEER_A "]\n"
+    "names:\n"
+    "  home: " PEER_A "\n"
+    "  lab: [/ip4/1.1.1.1/udp/1/quic-v1/p2p/" PEER_B ", /ip4/2.2.2.2/tcp/2/p2p/" PEER_B "]\n"
+    "telemetry:\n"
+    "  metrics: {enabled: true, listen_address: \":9191\"}\n"
+    "  audit: {enabled: true}\n";
+
 Test(config, every_key_of_the_table_is_read) {
-    SCOPED(config_freep)
-    struct config *c = parse(
-        "version: 1\n"
-        "identity: {key_file: ./k}\n"
-        "network:\n"
-        "  listen_addresses: [/ip4/1.2.3.4/tcp/1, /ip6/::/udp/2/quic-v1]\n"
-        "  force_private_reachability: yes\n"
-        "  resource_limits_enabled: on\n"
-        "  stun_servers: [\"stun.example.com:3478\", \"[2001:db8::1]:3478\"]\n"
-        "relay:\n"
-        "  addresses: [/ip4/9.9.9.9/tcp/7777/p2p/" PEER_R "]\n"
-        "  reservation_interval: 1m30s\n"
-        "discovery:\n"
-        "  rendezvous: crew\n"
-        "  network: my-crew\n"
-        "  bootstrap_peers: [/ip4/8.8.8.8/tcp/1/p2p/" PEER_B "]\n"
-        "security:\n"
-        "  authorized_keys_file: /abs/keys\n"
-        "  enable_connection_gating: false\n"
-        "protocols:\n"
-        "  ping_pong: {enabled: false, id: /x/1}\n"
-        "services:\n"
-        "  web: {enabled: no, local_address: \"localhost:80\", protocol: my-web}\n"
-        "  ssh:\n"
-        "    enabled: true\n"
-        "    local_address: \"[::1]:22\"\n"
-        "    allowed_peers: [" PEER_A "]\n"
-        "names:\n"
-        "  home: " PEER_A "\n"
-        "  lab: [/ip4/1.1.1.1/udp/1/quic-v1/p2p/" PEER_B ", /ip4/2.2.2.2/tcp/2/p2p/" PEER_B "]\n"
-        "telemetry:\n"
-        "  metrics: {enabled: true, listen_address: \":9191\"}\n"
-        "  audit: {enabled: true}\n");
+    SCOPED(config_freep) struct config *c = parse(EVERY_KEY);
 
     cr_expect_eq(count_findings(c, true) + count_findings(c, false), 0);
     cr_expect_str_eq(c->identity.key_file, "/etc/peerup/k");
@@ -279,6 +282,8 @@ Test(config, what_does_not_matter_is_a_warning_with_its_line) {
         {"names:\n  home: [/ip4/1.1.1.1/tcp/1/p2p/" PEER_A ", /ip4/1.1.1.1/tcp/1/p2p/" PEER_B "]\n",
          "c.yaml:8: names.home: the addresses belong to different peers: "
          "\"/ip4/1.1.1.1/tcp/1/p2p/" PEER_B "\""},
+        {"names:\n  home: /ip4/300.1.1.1\n",
+         "c.yaml:8: names.home: invalid multiaddr \"/ip4/300.1.1.1\""},
         {"names:\n  home: []\n", "c.yaml:8: names.home: no peer ID and no address is given"},
         {"discovery:\n  bootstrap_peers: [/bad]\n",
          "c.yaml:8: discovery.bootstrap_peers: invalid multiaddr \"/bad\""},
@@ -394,6 +399,23 @@ Test(config, show_writes_the_resolved_file_in_the_tables_order) {
     SCOPED(config_freep) struct config *c2 = parse(strbuf_text(&out));
     schema_show(&CONFIG_SCHEMA, &c2->base, &again);
     cr_expect_str_eq(strbuf_text(&again), strbuf_text(&out));
+}
+
+Test(config, whatever_was_read_is_shown_as_a_file_that_reads_the_same) {
+    SCOPED(strbuf_free) struct strbuf once = STRBUF_INIT(KIB(64));
+    SCOPED(strbuf_free) struct strbuf twice = STRBUF_INIT(KIB(64));
+    SCOPED(config_freep) struct config *c = parse(EVERY_KEY);
+
+    schema_show(&CONFIG_SCHEMA, &c->base, &once);
+    SCOPED(config_freep) struct config *again = parse(strbuf_text(&once));
+    schema_show(&CONFIG_SCHEMA, &again->base, &twice);
+    cr_expect_str_eq(strbuf_text(&twice), strbuf_text(&once));
+    cr_expect_null(again->base.findings);
+    cr_expect_not_null(strstr(strbuf_text(&once), "    stun_servers:\n"
+                                                  "        - stun.example.com:3478\n"
+                                                  "        - \"[2001:db8::1]:3478\"\n"));
+    cr_expect_not_null(strstr(strbuf_text(&once), "    lab:\n"
+                                                  "        - /ip4/1.1.1.1/udp/1/quic-v1/p2p/"));
 }
 
 Test(config, the_generated_file_is_valid_and_has_the_keys_of_the_spec) {
@@ -520,6 +542,27 @@ Test(relay_config, defaults_are_those_of_the_spec_as_decision_2_amends_them) {
     cr_expect(!c->health.enabled);
     cr_expect_str_eq(c->health.listen_address, "127.0.0.1:9090");
     cr_expect_str_eq(c->telemetry.metrics_listen_address, "127.0.0.1:9091");
+}
+
+Test(relay_config, a_file_is_loaded_and_shown) {
+    SCOPED(strbuf_free) struct strbuf out = STRBUF_INIT(KIB(64));
+    SCOPED(relay_config_freep) struct relay_config *c = NULL;
+    struct problem why = PROBLEM_INIT;
+    char dir[] = "/tmp/peerup-test-XXXXXX";
+
+    cr_assert_not_null(mkdtemp(dir));
+    cr_assert_eq(chdir(dir), 0);
+    cr_expect_eq(relay_config_load(mem_system(), "relay-server.yaml", &c, &why), -ENOENT);
+    put_file("relay-server.yaml",
+             "identity: {key_file: k}\n"
+             "network: {listen_addresses: [/ip4/0.0.0.0/tcp/7777]}\n"
+             "resources: {session_data_limit: 64mb}\n",
+             0600);
+    cr_assert_eq(relay_config_load(mem_system(), "relay-server.yaml", &c, &why), 0, "%s", why.text);
+    schema_show(&RELAY_CONFIG_SCHEMA, &c->base, &out);
+    cr_expect_not_null(strstr(strbuf_text(&out), "    session_data_limit: 64MB\n"));
+    cr_expect_not_null(strstr(strbuf_text(&out), "    reservation_ttl: 1h0m0s\n"));
+    remove_tree(dir);
 }
 
 Test(relay_config, bad_values_name_file_line_and_key) {

@@ -68,6 +68,9 @@ Test(edit, changes_touch_nothing_else) {
         {"services: {web: {local_address: \"a:1\"} } # x\n", ADD_SSH,
          "services: {web: {local_address: \"a:1\"}, ssh: {enabled: true, local_address: "
          "\"localhost:22\"} } # x\n"},
+        {"services: {a: {}}\n",
+         {.kind = EDIT_SERVICE_ADD, .name = "web", .value = "h:80", .note = "n"},
+         "services: {a: {}, web: {enabled: true, local_address: \"h:80\", protocol: \"n\"}}\n"},
         {"",
          {.kind = EDIT_SERVICE_ADD, .name = "web", .value = "h:80", .note = "x \"y\""},
          "services:\n  web:\n    enabled: true\n    local_address: \"h:80\"\n"
@@ -211,6 +214,8 @@ Test(edit, a_file_keeps_its_mode_and_its_link) {
     cr_expect_eq(count_entries("."), 2, "no temporary file stays");
     cr_expect_eq(config_edit_file(mem_system(), "c.yaml", &add, &why), -EEXIST);
     cr_expect_eq(config_edit_file(mem_system(), "none.yaml", &add, &why), -ENOENT);
+    cr_expect_eq(config_edit_file(mem_system(), "no/such/c.yaml", &add, &why), -ENOENT);
+    cr_expect_str_eq(why.text, "cannot lock no/such/: No such file or directory");
     cr_assert_eq(chmod("real.yaml", 0666), 0);
     cr_expect_eq(config_edit_file(mem_system(), "c.yaml", &add, &why), -ERR_FILE_MODE);
     remove_tree(dir);
