@@ -301,7 +301,8 @@ static int open_somewhere(struct peer *p, const char *protocol, struct stream **
         e = stream_new_outbound(p->host->reactor, hc->conn, m, protocol, ret_stream);
         if (e < 0)
             hc->conn->ops->muxed.release(m);
-        return e;
+        if (e != -EAGAIN)
+            return e;
     }
     return -EAGAIN;
 }
@@ -313,6 +314,15 @@ static const struct host_conn *confirmed_conn(const struct peer *p) {
             return hc;
     }
     return NULL;
+}
+
+/* A peer lets us open more streams when it has admitted us, which is what confirms a connection. */
+static bool room_may_come(const struct peer *p) {
+    list_for_each (node, &p->conns) {
+        if (!LIST_ENTRY(node, const struct host_conn, node)->conn->confirmed)
+            return true;
+    }
+    return false;
 }
 
 static void serve_connects(struct peer *p) {
@@ -360,7 +370,7 @@ static void look_at(struct peer *p) {
         fail_at_shutdown(p);
     serve_connects(p);
     serve_streams(p);
-    bool streams_wait = !list_is_empty(&p->stream_requests);
+    bool streams_wait = !list_is_empty(&p->stream_requests) && !room_may_come(p);
     bool connects_wait = !list_is_empty(&p->connect_requests) && p->conns_count == 0;
     if (p->dials_running == 0 && !streams_wait && !connects_wait)
         p->dial_error = 0; /* nobody is left to hear of it */
