@@ -482,6 +482,7 @@ static int conn_new(const struct quic_conn_config *cfg, const struct quic_path *
     list_init(&c->events);
     list_init(&c->streams);
     list_init(&c->sendable);
+    list_init(&c->starved);
     slice_queue_init(&c->datagrams_in, c->mem);
     slice_queue_init(&c->datagrams_out, c->mem);
     set_path(c, path);

@@ -60,6 +60,7 @@ struct quic_conn {
 
     struct list streams;  /* all, by .node */
     struct list sendable; /* streams with something to send and leave to do so, by .send_node */
+    struct list starved;  /* writers that found the connection's quota used up, by .starved_node */
     uint32_t streams_count;
     size_t buffered;    /* received for streams, not yet credited by their readers */
     size_t owed;        /* received, not yet given back to the connection's window */
@@ -100,6 +101,7 @@ struct quic_stream {
     struct list node;
     struct list event_node;
     struct list send_node;
+    struct list starved_node;
     uint8_t events; /* enum quic_stream_event_bit, not told yet */
     bool released;  /* the owner forgot it */
     bool closed;    /* ngtcp2 forgot it */

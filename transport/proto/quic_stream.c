@@ -10,6 +10,8 @@ enum {
                          QUIC_STREAM_WINDOW_MAX + 4 * (64 << 10),
     /* Room below which nothing more is accepted: one receive of the TCP side is on its way. */
     STREAM_QUOTA_SPARE = 128 << 10,
+    /* The largest slab: with less left, a writer might not get one for what it wants to write. */
+    STREAM_QUOTA_LAST = 64 << 10,
 };
 
 int quic_stream_new(struct quic_conn *c, int64_t id, struct quic_stream **ret_stream) {
@@ -22,6 +24,7 @@ int quic_stream_new(struct quic_conn *c, int64_t id, struct quic_stream **ret_st
     list_init(&s->node);
     list_init(&s->event_node);
     list_init(&s->send_node);
+    list_init(&s->starved_node);
     slice_queue_init(&s->unsent, c->mem);
     slice_queue_init(&s->in_flight, c->mem);
     slice_queue_init(&s->received, c->mem);
@@ -32,10 +35,48 @@ int quic_stream_new(struct quic_conn *c, int64_t id, struct quic_stream **ret_st
     return 0;
 }
 
+/* With nothing on its way a stream may go further: new ones can negotiate, and short messages pass,
+ * while many others fill the connection. */
+static bool has_quota(const struct quic_stream *s) {
+    bool is_idle = s->unsent.len + s->in_flight.len == 0;
+    return quota_left(&s->quota) >= (is_idle ? STREAM_QUOTA_LAST : STREAM_QUOTA_SPARE);
+}
+
+static bool has_room(const struct quic_stream *s) {
+    return s->unsent.len < QUIC_STREAM_UNSENT_MAX &&
+           s->unsent.len + s->in_flight.len < QUIC_STREAM_IN_FLIGHT_MAX && has_quota(s);
+}
+
+/* Told with hysteresis: half of the room must be free, or each packet sent would wake the writer.
+ */
+static void tell_writable_if_wanted(struct quic_stream *s) {
+    if (s->want_writable && !s->write_stopped && has_room(s) &&
+        s->unsent.len <= QUIC_STREAM_UNSENT_MAX / 2) {
+        s->want_writable = false;
+        list_remove(&s->starved_node);
+        quic_stream_tell(s, STREAM_EV_WRITABLE);
+    }
+}
+
+/* Slabs of the connection were given back.  Who found it full may have nothing on its way whose
+ * acknowledgement would wake it, so that others have to: in turn, as far as it goes round. */
+static void wake_starved(struct quic_conn *c) {
+    if (list_is_empty(&c->starved))
+        return;
+    size_t left = quota_left(c->quota);
+    while (left >= 2 * STREAM_QUOTA_SPARE && !list_is_empty(&c->starved)) {
+        struct list *node = list_shift(&c->starved);
+        tell_writable_if_wanted(LIST_ENTRY(node, struct quic_stream, starved_node));
+        left -= STREAM_QUOTA_SPARE;
+    }
+}
+
 static void drop_outgoing(struct quic_stream *s) {
     slice_queue_done(&s->unsent);
     slice_queue_done(&s->in_flight);
     list_remove(&s->send_node);
+    list_remove(&s->starved_node);
+    wake_starved(s->conn);
 }
 
 /* The connection's window is given back when bytes arrive, not when they are read: each stream is
@@ -58,6 +99,7 @@ static void give_off(struct quic_conn *c, size_t bytes) {
     assert(bytes <= c->buffered);
     c->buffered -= bytes;
     settle_window(c);
+    wake_starved(c);
 }
 
 static void drop_incoming(struct quic_stream *s) {
@@ -113,22 +155,6 @@ void quic_stream_update_sendable(struct quic_stream *s) {
     }
 }
 
-static bool has_room(const struct quic_stream *s) {
-    return s->unsent.len < QUIC_STREAM_UNSENT_MAX &&
-           s->unsent.len + s->in_flight.len < QUIC_STREAM_IN_FLIGHT_MAX &&
-           quota_left(&s->quota) >= STREAM_QUOTA_SPARE;
-}
-
-/* Told with hysteresis: half of the room must be free, or each packet sent would wake the writer.
- */
-static void tell_writable_if_wanted(struct quic_stream *s) {
-    if (s->want_writable && !s->write_stopped && has_room(s) &&
-        s->unsent.len <= QUIC_STREAM_UNSENT_MAX / 2) {
-        s->want_writable = false;
-        quic_stream_tell(s, STREAM_EV_WRITABLE);
-    }
-}
-
 /* --- What ngtcp2 reports --- */
 
 int quic_stream_on_data(struct quic_stream *s, struct bytes data, bool fin) {
@@ -157,6 +183,7 @@ void quic_stream_on_acked(struct quic_stream *s, uint64_t len) {
     slice_queue_drop(&s->in_flight, (size_t)len);
     quic_stream_update_sendable(s);
     tell_writable_if_wanted(s);
+    wake_starved(s->conn);
 }
 
 /* Moves the first bytes of `unsent` to `in_flight`: a slice of the same slab grows, so that the
@@ -279,6 +306,8 @@ ssize_t quic_stream_write(struct quic_stream *s, const struct slice *v, size_t c
     while (taken < count && has_room(s) && slice_queue_push(&s->unsent, v[taken]) == 0)
         taken++;
     s->want_writable = taken < count;
+    if (s->want_writable && !has_quota(s) && !list_is_linked(&s->starved_node))
+        list_push(&s->conn->starved, &s->starved_node);
     quic_stream_update_sendable(s);
     return (ssize_t)taken;
 }
