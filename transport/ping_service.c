@@ -46,9 +46,9 @@ static bool flush_echo(struct echo *x) {
         if (x->out_len == 0)
             return true;
         int e = stream_write_bytes(x->stream, bytes_of(x->out, x->out_len));
-        if (e == -EAGAIN)
-            return false;
-        x->out_len = 0; /* other errors: the end is on its way */
+        if (e == -EAGAIN || e == -ENOMEM)
+            return false; /* of memory, the time limits take care */
+        x->out_len = 0;   /* other errors: the end is on its way */
     }
 }
 
@@ -188,8 +188,8 @@ static void work_ping(struct host_ping *p) {
     size_t n = ping_opener_pull(&p->engine, out, sizeof(out), reactor_now(p->host->reactor));
     int e = n == 0 ? 0 : stream_write_bytes(p->stream, bytes_of(out, n));
     if (e < 0) {
-        /* A new stream has room for 32 bytes, unless the pool is used up. */
-        fail_ping(p, e == -EAGAIN ? -ERR_RESOURCE_LIMIT : -ERR_STREAM_RESET);
+        /* A new stream has room for 32 bytes, unless the connection or the pool is full. */
+        fail_ping(p, e == -EPIPE ? -ERR_STREAM_RESET : e == -EAGAIN ? -ERR_RESOURCE_LIMIT : e);
         return;
     }
     struct ping_event ev;

@@ -68,9 +68,15 @@ static nsec_t now_of(const struct stream *s) {
 
 static int write_copy(struct stream *s, struct bytes b) {
     struct quota *quota = ops(s)->quota(s->muxed);
-    struct buf *buf = buf_new(reactor_pool(s->reactor), buf_class_for(b.len), quota);
-    if (buf == NULL)
+    enum buf_class class = buf_class_for(b.len);
+    struct buf *buf = buf_new(reactor_pool(s->reactor), class, quota);
+    if (buf == NULL) {
+        if (quota_left(quota) >= buf_class_size(class))
+            return -ENOMEM;
+        /* A slice of nothing, so that writable() follows. */
+        (void)ops(s)->write(s->muxed, &SLICE_EMPTY, 1);
         return -EAGAIN;
+    }
     memcpy(buf->data, b.data, b.len);
     struct slice v = slice_of(buf, 0, (uint32_t)b.len);
     ssize_t n = ops(s)->write(s->muxed, &v, 1);
@@ -80,13 +86,25 @@ static int write_copy(struct stream *s, struct bytes b) {
     return n < 0 ? (int)n : -EAGAIN;
 }
 
-static void send_negotiation(struct stream *s) {
+/* -EAGAIN, -ENOMEM: the connection or the pool is full, which is no time for another stream. */
+static int send_negotiation(struct stream *s) {
     uint8_t out[MULTISTREAM_OUT_MAX];
     size_t n;
     while ((n = multistream_pull(&s->negotiation, out, sizeof(out), now_of(s))) > 0) {
+        int e = write_copy(s, bytes_of(out, n));
+        if (e == -EAGAIN || e == -ENOMEM)
+            return e;
         /* A peer that stopped reading has no use for the echo, but what it sent counts. */
-        (void)write_copy(s, bytes_of(out, n));
     }
+    return 0;
+}
+
+/* false: the stream is gone or over. */
+static bool negotiate_further(struct stream *s) {
+    if (send_negotiation(s) == 0)
+        return true;
+    give_up(s, -ERR_RESOURCE_LIMIT, STREAM_CODE_RESOURCE_LIMIT);
+    return false;
 }
 
 /* false: the stream is gone or over. */
@@ -100,11 +118,11 @@ static bool handle_proposal(struct stream *s, struct bytes name) {
     }
     if (h == NULL) {
         multistream_refuse(&s->negotiation, now_of(s));
-        send_negotiation(s);
-        return true;
+        return negotiate_further(s);
     }
     multistream_accept(&s->negotiation, now_of(s));
-    send_negotiation(s);
+    if (!negotiate_further(s))
+        return false;
     s->acceptor = NULL;
     s->phase = STREAM_OPEN;
     s->protocol = h->protocol;
@@ -150,7 +168,8 @@ static bool feed_negotiation(struct stream *s, struct slice in) {
     assert(s->pending.buf == NULL);
     s->pending = in;
     while (s->pending.len > 0 && s->phase == STREAM_NEGOTIATING) {
-        send_negotiation(s);
+        if (!negotiate_further(s))
+            return false;
         size_t n = multistream_recv(&s->negotiation, slice_bytes(&s->pending), now_of(s));
         slice_skip(&s->pending, (uint32_t)n);
         ops(s)->credit(s->muxed, n);
@@ -216,15 +235,23 @@ void stream_new_inbound(struct reactor *r, struct conn *c, struct muxed *m,
         return;
     }
     s->acceptor = acceptor;
-    send_negotiation(s);
+    (void)negotiate_further(s);
 }
 
 int stream_new_outbound(struct reactor *r, struct conn *c, struct muxed *m, const char *protocol,
                         struct stream **ret_stream) {
-    int e = stream_new(r, c, m, protocol, ret_stream);
-    if (e == 0)
-        send_negotiation(*ret_stream);
-    return e;
+    struct stream *s;
+    int e = stream_new(r, c, m, protocol, &s);
+    if (e < 0)
+        return e;
+    e = send_negotiation(s);
+    if (e < 0) {
+        timer_done(&s->timer);
+        (void)mem_free(reactor_mem(r), s);
+        return e;
+    }
+    *ret_stream = s;
+    return 0;
 }
 
 /* --- Events from below --- */

@@ -64,6 +64,7 @@ NODISCARD ssize_t stream_write(struct stream *s, const struct slice *v, size_t c
 
 /* Writes a few bytes by copying them; all or nothing.
  *   -EAGAIN  no room: writable() follows
+ *   -ENOMEM  the pool is used up: nothing follows
  *   and the errors of stream_write() */
 NODISCARD int stream_write_bytes(struct stream *s, struct bytes b);
 

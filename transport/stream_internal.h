@@ -25,6 +25,6 @@ void stream_new_inbound(struct reactor *r, struct conn *c, struct muxed *m,
                         struct stream_acceptor *acceptor);
 
 /* Proposes one protocol without waiting for the answer; the string must outlive the stream.
- * -ENOMEM: the muxed stream stays the caller's. */
+ * -ENOMEM, -EAGAIN (the connection is full): the muxed stream is still the caller's. */
 NODISCARD int stream_new_outbound(struct reactor *r, struct conn *c, struct muxed *m,
                                   const char *protocol, struct stream **ret_stream);
