@@ -119,6 +119,10 @@ int reactor_new(const struct reactor_config *cfg, struct reactor **ret_reactor) 
     return 0;
 }
 
+bool reactor_has_handles(const struct reactor *r) {
+    return r->handles_count > 0;
+}
+
 struct reactor *reactor_free(struct reactor *r) {
     if (r == NULL)
         return NULL;

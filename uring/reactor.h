@@ -55,6 +55,9 @@ struct reactor_config {
  */
 NODISCARD int reactor_new(const struct reactor_config *cfg, struct reactor **ret_reactor);
 
+/* Whether a handle is open or still closing, so that more turns are needed before reactor_free(). */
+bool reactor_has_handles(const struct reactor *r);
+
 /* On the thread that turned it.  Every handle must be closed and every timer done (asserted). Waits
  * for the worker thread, and delivers what it still posts.  Accepts NULL, returns NULL. */
 struct reactor *reactor_free(struct reactor *r);
