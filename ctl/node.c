@@ -119,7 +119,7 @@ static int open_host(struct node *n, const struct node_config *cfg, struct probl
         .reactor = n->reactor,
         .identity = &n->identity,
         .agent = cfg->agent == NULL ? agent : cfg->agent,
-        .gate = n->gate == NULL ? NULL : gate_table_gate(n->gate),
+        .gate = n->gate == NULL ? cfg->gate : gate_table_gate(n->gate),
         .listen = listen,
         .listen_count = count,
         .serve_perf = cfg->serve_perf,
