@@ -12,12 +12,7 @@ static void on_sent(struct udp_send *send, int error) {
     /* Loss, whatever the cause: QUIC repeats what matters, and path MTU discovery learns from it.
      */
     (void)error;
-    struct quic_slot *slot = CONTAINER_OF(send, struct quic_slot, send);
-    struct quic_socket *s = slot->socket;
-    quic_socket_return_slot(slot);
-    struct list *waiting = list_shift(&s->waiting);
-    if (waiting != NULL)
-        quic_driver_wake(LIST_ENTRY(waiting, struct quic_driver, wait_node));
+    quic_socket_return_slot(CONTAINER_OF(send, struct quic_slot, send));
 }
 
 struct quic_slot *quic_socket_take_slot(struct quic_socket *s) {
@@ -35,6 +30,13 @@ void quic_socket_return_slot(struct quic_slot *slot) {
     slot->buf = buf_unref(slot->buf);
     /* To the front: the slab and the slot used last are those still in the cache. */
     list_unshift(&slot->socket->free_slots, &slot->node);
+    quic_socket_wake_next(slot->socket);
+}
+
+void quic_socket_wake_next(struct quic_socket *s) {
+    struct list *waiting = list_is_empty(&s->free_slots) ? NULL : list_shift(&s->waiting);
+    if (waiting != NULL)
+        quic_driver_wake(LIST_ENTRY(waiting, struct quic_driver, wait_node));
 }
 
 void quic_socket_send(struct quic_slot *slot, const struct quic_batch *batch) {
