@@ -78,8 +78,10 @@ void reactor_stop(struct reactor *r);
 NODISCARD int reactor_turn(struct reactor *r, nsec_t deadline);
 
 /* A descriptor that is readable when a turn has something to do, for callers with a loop of their
- * own; together with reactor_next_deadline(). */
+ * own. */
 int reactor_poll_fd(const struct reactor *r);
+/* When a turn is due even if that descriptor stays silent; 0: now.  Such callers ask right before
+ * they wait: what was started since the last turn is handed to the kernel here. */
 nsec_t reactor_next_deadline(const struct reactor *r);
 
 /* Monotonic time, read once a turn. */
