@@ -5,15 +5,15 @@
  * data path. */
 
 #include <pthread.h>
-#include <signal.h>
 
 #include "core/base/mem.h"
 #include "uring/reactor_internal.h"
+#include "uring/thread.h"
 
 struct offload {
     struct reactor *reactor;
     struct mem *mem;
-    pthread_t thread;
+    struct thread thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct offload_job *jobs[OFFLOAD_JOBS_MAX]; /* a ring */
@@ -48,24 +48,11 @@ static struct offload_job *job_take(struct offload *o) {
     return j;
 }
 
-static void *worker_main(void *context) {
+static void worker_main(void *context) {
     struct offload *o = context;
     struct offload_job *j;
     while ((j = job_take(o)) != NULL)
         job_run(j);
-    return NULL;
-}
-
-/* Signals are the reactor's business: the worker blocks all of them, so that none is delivered past
- * the signalfd. */
-static int thread_start(struct offload *o) {
-    sigset_t all;
-    sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&o->thread, NULL, worker_main, o);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -error;
 }
 
 static int offload_new(struct reactor *r, struct offload **ret_offload) {
@@ -76,7 +63,7 @@ static int offload_new(struct reactor *r, struct offload **ret_offload) {
     o->mem = r->mem;
     (void)pthread_mutex_init(&o->lock, NULL);
     (void)pthread_cond_init(&o->changed, NULL);
-    int error = thread_start(o);
+    int error = thread_start(&o->thread, worker_main, o);
     if (error < 0) {
         (void)pthread_cond_destroy(&o->changed);
         (void)pthread_mutex_destroy(&o->lock);
@@ -94,7 +81,7 @@ void offload_free(struct offload *o) {
     o->ending = true;
     (void)pthread_cond_signal(&o->changed);
     (void)pthread_mutex_unlock(&o->lock);
-    (void)pthread_join(o->thread, NULL);
+    thread_join(&o->thread);
     assert(o->count == 0);
     (void)pthread_cond_destroy(&o->changed);
     (void)pthread_mutex_destroy(&o->lock);
