@@ -10,7 +10,7 @@
  * Sending keeps references to the user's slices until they are acknowledged; nothing is copied on
  * our side.  Received bytes are copied once, out of ngtcp2's buffer, into slabs.
  * Memory: ngtcp2's own from cfg.mem; a stream's slabs are charged to its quota, bounded by what its
- *         windows allow; at most QUIC_STREAM_IN_FLIGHT_MAX bytes of a stream are unacknowledged,
+ *         windows allow; at most QUIC_PACKETS_IN_FLIGHT_MAX packets of a stream are unacknowledged,
  *         since ngtcp2 gives a connection up when some 8,000 frames are lost at once.
  * Thread: one at a time.  No callbacks, so re-entry is impossible.  `now` never goes back.
  */

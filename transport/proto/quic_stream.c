@@ -42,9 +42,15 @@ static bool has_quota(const struct quic_stream *s) {
     return quota_left(&s->quota) >= (is_idle ? STREAM_QUOTA_LAST : STREAM_QUOTA_SPARE);
 }
 
+/* What is unacknowledged, counted as if all packets were full: each slice may have ended one early,
+ * and what must be bounded is the number of packets. */
+static size_t in_flight_cost(const struct quic_stream *s) {
+    return s->in_flight.len + (size_t)s->in_flight.count * QUIC_PACKET_BYTES_MAX;
+}
+
 static bool has_room(const struct quic_stream *s) {
     return s->unsent.len < QUIC_STREAM_UNSENT_MAX &&
-           s->unsent.len + s->in_flight.len < QUIC_STREAM_IN_FLIGHT_MAX && has_quota(s);
+           s->unsent.len + in_flight_cost(s) < QUIC_STREAM_IN_FLIGHT_MAX && has_quota(s);
 }
 
 /* Told with hysteresis: half of the room must be free, or each packet sent would wake the writer.
@@ -146,7 +152,7 @@ static void tell_closed_if_over(struct quic_stream *s) {
 void quic_stream_update_sendable(struct quic_stream *s) {
     bool something = s->unsent.len > 0 || (s->fin_wanted && !s->fin_sent);
     bool may = !s->closed && !s->write_stopped && !s->blocked &&
-               s->in_flight.len < QUIC_STREAM_IN_FLIGHT_MAX;
+               in_flight_cost(s) < QUIC_STREAM_IN_FLIGHT_MAX;
     if (something && may) {
         if (!list_is_linked(&s->send_node))
             list_push(&s->conn->sendable, &s->send_node);

@@ -200,6 +200,42 @@ Test(quic_conn, bytes_arrive_whole_through_loss) {
     pair_done(&p);
 }
 
+/* Regression: ngtcp2 gives a connection up when 8,000 frames of a stream are lost at once, whatever
+ * their size. */
+Test(quic_conn, thousands_of_small_writes_lost_at_once_are_sent_again) {
+    enum { WRITES = 12000, WRITE_BYTES = 40 };
+    static uint8_t out[65536];
+    static char got[WRITES * WRITE_BYTES];
+    struct pair p;
+    size_t written = 0;
+    pair_init(&p);
+    pair_connect(&p);
+    transfer(&p, MIB(4)); /* opens the congestion window */
+    struct quic_stream *ours = open_stream(&p.client);
+    p.cut = true;
+    for (size_t i = 0; i < WRITES; i++) {
+        struct slice v = slab_of(&p, quic_stream_quota(ours), WRITE_BYTES, 7);
+        struct quic_batch batch;
+        if (quic_stream_write(ours, &v, 1) == 1)
+            written += WRITE_BYTES;
+        else
+            slice_unref(&v);
+        while (quic_conn_pull(p.client.conn, out, 65507, &batch, p.now))
+            ;
+        p.now += USEC(10);
+        if (quic_conn_deadline(p.client.conn) <= p.now)
+            quic_conn_tick(p.client.conn, p.now);
+    }
+    p.cut = false;
+    cr_assert_gt(written, 4000u * WRITE_BYTES);
+    pair_run_until(&p, p.now + SEC(5));
+    cr_assert_not(p.client.closed);
+    cr_assert_not(p.server.closed);
+    struct quic_stream *theirs = p.server.seen[1].stream; /* the first was the transfer's */
+    cr_assert_eq(read_all(theirs, got, sizeof(got), NULL), written);
+    pair_done(&p);
+}
+
 Test(quic_conn, reset_reaches_the_peer_with_its_code) {
     struct pair p;
     pair_init(&p);
