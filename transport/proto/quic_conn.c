@@ -81,8 +81,13 @@ static void close_streams(struct quic_conn *c) {
 }
 
 static void end_after_pause(struct quic_conn *c, enum quic_state to) {
+    nsec_t pause = to == QUIC_DEAD ? 0 : CLOSING_PTOS * ngtcp2_conn_get_pto2(c->ngtcp2);
+    /* Without a round trip measured the probe timeout is a guess of a second.  Nobody should wait
+     * that long for a dial that was given up, and refused handshakes must not pile up. */
+    if (c->state == QUIC_OPENING)
+        pause = MIN(pause, QUIC_HANDSHAKE_PAUSE_MAX);
     set_state(c, to);
-    c->gone_at = to == QUIC_DEAD ? c->now : c->now + CLOSING_PTOS * ngtcp2_conn_get_pto2(c->ngtcp2);
+    c->gone_at = c->now + pause;
     close_streams(c);
 }
 

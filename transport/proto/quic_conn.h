@@ -52,6 +52,8 @@ enum {
 #define QUIC_SILENCE_MAX       SEC(15) /* with data outstanding */
 #define QUIC_KEEP_ALIVE        SEC(10)
 #define QUIC_HANDSHAKE_TIMEOUT SEC(10)
+/* How long a failed handshake answers stray packets at most. */
+#define QUIC_HANDSHAKE_PAUSE_MAX MSEC(300)
 
 /* Application close codes (connection-lifecycle.md, "Connection" column). */
 enum conn_code {
