@@ -130,7 +130,7 @@ struct tap {
     bool paused; /* readable() reads nothing */
     bool drop;   /* released in the first event, whatever it is */
     uint64_t got;
-    uint64_t sum; /* FNV-1a of all bytes */
+    bool wrong; /* the bytes were not the pattern's */
     bool eof;
     int read_error;
     int readable;
@@ -157,7 +157,6 @@ void tap_attach(struct tap *x, struct fixture *t, struct stream *s);
 void tap_read(struct tap *x);
 /* Writes `bytes` more of the pattern, as room comes; then FIN if wanted. */
 void tap_write(struct tap *x, uint64_t bytes, bool fin);
-uint64_t pattern_sum(uint64_t len);
 
 /* Opens a stream of `protocol` from a party; done when x->opened. */
 void tap_open(struct tap *x, struct party *from, const struct peer_id *to, const char *protocol);

@@ -133,7 +133,7 @@ CASE(connect, nobody_there_ends_at_the_deadline) {
     TURN_UNTIL(t, c.done == 1);
     cr_assert(c.error == -ETIMEDOUT || c.error == -ECONNREFUSED, "%s", c.problem);
     cr_assert(c.problem[0] != '\0');
-    cr_assert(reactor_now(t->reactor) - start < MSEC(600));
+    cr_assert(reactor_now(t->reactor) - start < SEC(2));
     if (c.error == -ETIMEDOUT)
         cr_assert(reactor_now(t->reactor) - start >= MSEC(300));
 }

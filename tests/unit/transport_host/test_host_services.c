@@ -404,7 +404,7 @@ CASE(ping, echoes_many_blocks_and_ends_with_the_peer) {
     cr_assert(x.eof);
     cr_assert_eq(x.closed_error, 0);
     cr_assert_eq(x.got, 4000 * 32);
-    cr_assert_eq(x.sum, pattern_sum(4000 * 32));
+    cr_assert_not(x.wrong);
 }
 
 CASE(ping, a_peer_that_reads_no_answers_is_not_heard) {

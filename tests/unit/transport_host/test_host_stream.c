@@ -14,7 +14,7 @@ CASE(stream, carries_bytes_both_ways_and_ends_one_direction_at_a_time) {
     tap_write(&p.a, 100000, true);
     TURN_UNTIL(t, p.b.eof);
     cr_assert_eq(p.b.got, 100000);
-    cr_assert_eq(p.b.sum, pattern_sum(100000));
+    cr_assert_not(p.b.wrong);
     cr_assert_not(p.a.eof);
     cr_assert_eq(p.a.closed + p.b.closed, 0);
 
@@ -22,7 +22,7 @@ CASE(stream, carries_bytes_both_ways_and_ends_one_direction_at_a_time) {
     TURN_UNTIL(t, p.a.closed == 1 && p.b.closed == 1);
     cr_assert(p.a.eof);
     cr_assert_eq(p.a.got, 300000);
-    cr_assert_eq(p.a.sum, pattern_sum(300000));
+    cr_assert_not(p.a.wrong);
     cr_assert_eq(p.a.closed_error, 0);
     cr_assert_eq(p.b.closed_error, 0);
     cr_assert_eq(p.a.stopped + p.a.reset + p.b.stopped + p.b.reset, 0);
@@ -41,7 +41,7 @@ CASE(stream, takes_data_and_end_in_the_turn_that_opens_it) {
     tap_write(&a, 1000, true);
     TURN_UNTIL(t, b.eof);
     cr_assert_eq(b.got, 1000);
-    cr_assert_eq(b.sum, pattern_sum(1000));
+    cr_assert_not(b.wrong);
     tap_end(&a);
     tap_end(&b);
 }
@@ -131,7 +131,7 @@ CASE(stream, released_after_shutdown_delivers_everything) {
     tap_end(&p.a);
     TURN_UNTIL(t, p.b.eof);
     cr_assert_eq(p.b.got, 400000);
-    cr_assert_eq(p.b.sum, pattern_sum(400000));
+    cr_assert_not(p.b.wrong);
     cr_assert_eq(p.b.reset, 0);
     stream_pair_end(&p);
 }
@@ -249,7 +249,7 @@ CASE(stream, a_reader_that_never_reads_holds_its_writer_and_nobody_else) {
     slow.b.paused = false;
     tap_read(&slow.b);
     TURN_UNTIL(t, slow.b.got == 64 << 20);
-    cr_assert_eq(slow.b.sum, pattern_sum(64 << 20));
+    cr_assert_not(slow.b.wrong);
     cr_assert(slow.a.writable > 0);
     stream_pair_end(&slow);
     tap_end(&fast_a);
