@@ -119,7 +119,7 @@ static int open_host(struct node *n, const struct node_config *cfg, struct probl
         .reactor = n->reactor,
         .identity = &n->identity,
         .agent = cfg->agent == NULL ? agent : cfg->agent,
-        .gate = n->gate == NULL ? NULL : gate_table_gate(n->gate),
+        .gate = n->gate == NULL ? cfg->gate : gate_table_gate(n->gate),
         .listen = listen,
         .listen_count = count,
         .serve_perf = cfg->serve_perf,
@@ -197,6 +197,14 @@ static bool turn_until(struct node *n, const bool *done) {
     return *done;
 }
 
+/* A host that could not be set up ends by itself, once the sockets that it had opened are closed. */
+static void turn_until_abandoned(struct node *n) {
+    nsec_t deadline = reactor_now(n->reactor) + NODE_CLOSE_TIMEOUT;
+    int e = reactor_turn(n->reactor, 0);
+    while (e == 0 && reactor_has_handles(n->reactor) && reactor_now(n->reactor) < deadline)
+        e = reactor_turn(n->reactor, deadline);
+}
+
 void node_close(struct node *n) {
     if (n->is_closed || n->reactor == NULL)
         return;
@@ -211,6 +219,8 @@ void node_close(struct node *n) {
         host_close(n->host, on_host_closed, n);
         if (!turn_until(n, &n->host_closed))
             log_warn(n->log, L_NODE, "connections did not end in time");
+    } else {
+        turn_until_abandoned(n);
     }
 }
 

@@ -14,6 +14,7 @@
 #include "core/p2p/multiaddr.h"
 #include "uring/features.h"
 
+struct gate;
 struct gate_table;
 struct host;
 struct identity;
@@ -31,7 +32,8 @@ struct node_config {
     const char *agent;                /* NULL: "peerup/<version>" */
     const struct multiaddr *listen;   /* other kinds than QUIC are passed over with a warning */
     uint32_t listen_count;            /* 0: dials only */
-    const char *authorized_keys_file; /* NULL: everybody is authorized */
+    const char *authorized_keys_file; /* NULL: `gate` decides */
+    struct gate *gate;                /* NULL: everybody is authorized */
     const char *ping_protocol;        /* NULL: not served */
     bool serve_perf;
     bool is_exclusive; /* holds the identity's lock: a daemon */

@@ -13,6 +13,8 @@ void pump_abort(struct pump *p, int error, uint64_t code) {
         return;
     p->closing = true;
     p->error = error;
+    if (p->aborting != NULL)
+        p->aborting(p, error);
     slice_unref(&p->waiting);
     if (!p->stream_over)
         stream_reset(p->stream, code);
@@ -187,6 +189,7 @@ void pump_start(struct pump *p, struct stream *s, struct pump_totals *totals,
     p->stream = s;
     p->totals = totals;
     p->closed = closed;
+    p->aborting = NULL;
     p->waiting = SLICE_EMPTY;
     p->writing_bytes = 0;
     p->error = 0;

@@ -45,6 +45,8 @@ struct pump {
     /* 0 when both directions came to their end, else the first error: -ECONNRESET and others of the
      * TCP side, -ERR_STREAM_RESET, what the stream's closed() told, or pump_abort()'s. */
     void (*closed)(struct pump *p, int error);
+    /* Told before TCP sees anything of an error; may be NULL, and is set after pump_start(). */
+    void (*aborting)(struct pump *p, int error);
     struct slice waiting; /* read from TCP, not taken by the stream yet */
     size_t writing_bytes; /* of the tcp_write() in flight */
     int error;

@@ -8,6 +8,10 @@
  * has work for a while, and completions are looked at in between. */
 enum { BATCHES_PER_TURN = 4 };
 
+/* When a connection without a slot looks again by itself: there may have been no memory for one,
+ * and its timers must run meanwhile. */
+#define SLOT_RETRY_AFTER MSEC(10)
+
 struct quic_driver *quic_driver_of(struct conn *c) {
     return CONTAINER_OF(c, struct quic_driver, conn);
 }
@@ -99,6 +103,7 @@ static void free_driver(struct quic_driver *d) {
     assert(s->drivers_count > 0);
     s->drivers_count--;
     (void)mem_free(reactor_mem(t->reactor), d);
+    quic_socket_wake_next(s);
     quic_socket_close_if_unused(s);
     quic_transport_check_closed(t);
 }
@@ -218,6 +223,8 @@ static void work(struct deferred *deferred) {
     /* Sending makes room, which makes events, which make users write. */
     if (!drain_events(d))
         return;
+    if (p != PULLED_NO_SLOT)
+        list_remove(&d->wait_node);
     switch (p) {
     case PULLED_SOME:
         quic_driver_wake(d);
@@ -225,6 +232,7 @@ static void work(struct deferred *deferred) {
     case PULLED_NO_SLOT:
         if (!list_is_linked(&d->wait_node))
             list_push(&d->socket->waiting, &d->wait_node);
+        timer_start(&d->timer, reactor_now(d->transport->reactor) + SLOT_RETRY_AFTER);
         return;
     case PULLED_ALL:
         timer_start(&d->timer, quic_conn_deadline(d->engine));

@@ -83,6 +83,9 @@ void quic_socket_close_if_unused(struct quic_socket *s);
 /* A slot with an empty slab, or NULL. */
 struct quic_slot *quic_socket_take_slot(struct quic_socket *s);
 void quic_socket_return_slot(struct quic_slot *slot);
+/* Wakes who has waited longest for a slot, if one is free.  It takes the slot, or has nothing to
+ * send after all and returns it, or goes: each of them wakes the next. */
+void quic_socket_wake_next(struct quic_socket *s);
 void quic_socket_send(struct quic_slot *slot, const struct quic_batch *batch);
 
 /* quic_driver.c */

@@ -188,6 +188,8 @@ static bool negotiate(struct stream *s) {
         ssize_t n = ops(s)->read(s->muxed, &in, 1);
         if (n == 0)
             return true;
+        if (n == -ECONNRESET)
+            return true; /* an event of its own tells it */
         if (n < 0) {
             multistream_recv_end(&s->negotiation, now_of(s));
             return drain_negotiation(s);

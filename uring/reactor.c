@@ -119,6 +119,10 @@ int reactor_new(const struct reactor_config *cfg, struct reactor **ret_reactor) 
     return 0;
 }
 
+bool reactor_has_handles(const struct reactor *r) {
+    return r->handles_count > 0;
+}
+
 struct reactor *reactor_free(struct reactor *r) {
     if (r == NULL)
         return NULL;
@@ -169,13 +173,20 @@ static bool has_work(const struct reactor *r) {
     return !list_is_empty(&r->deferred) || r->backend->type->has_work(r->backend);
 }
 
+static nsec_t next_deadline(const struct reactor *r) {
+    if (has_work(r))
+        return 0;
+    const struct heap_node *first = heap_first(&r->timers);
+    return first == NULL ? NSEC_NEVER : first->at;
+}
+
 void reactor_make_current(struct reactor *r) {
     (void)wolf_env_set(&r->wolf_env);
 }
 
-static int turn(struct reactor *r, nsec_t deadline) {
+int reactor_turn(struct reactor *r, nsec_t deadline) {
     const struct reactor_backend *type = r->backend->type;
-    deadline = has_work(r) ? 0 : MIN(deadline, reactor_next_deadline(r));
+    deadline = MIN(deadline, next_deadline(r));
     int error = type->wait(r->backend, deadline);
     if (error < 0)
         return error;
@@ -192,20 +203,10 @@ static int turn(struct reactor *r, nsec_t deadline) {
     return 0;
 }
 
-int reactor_turn(struct reactor *r, nsec_t deadline) {
-    int error = turn(r, deadline);
-    if (error < 0)
-        return error;
-    /* The caller may wait on reactor_poll_fd(), so what this turn started must not wait for the
-     * next. */
-    r->backend->type->submit(r->backend);
-    return 0;
-}
-
 int reactor_run(struct reactor *r) {
     r->stopping = false;
     while (!r->stopping) {
-        int error = turn(r, NSEC_NEVER);
+        int error = reactor_turn(r, NSEC_NEVER);
         if (error < 0)
             return error;
     }
@@ -221,10 +222,8 @@ int reactor_poll_fd(const struct reactor *r) {
 }
 
 nsec_t reactor_next_deadline(const struct reactor *r) {
-    if (has_work(r))
-        return 0;
-    const struct heap_node *first = heap_first(&r->timers);
-    return first == NULL ? NSEC_NEVER : first->at;
+    r->backend->type->submit(r->backend);
+    return next_deadline(r);
 }
 
 /* --- The world --- */

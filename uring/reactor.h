@@ -55,6 +55,9 @@ struct reactor_config {
  */
 NODISCARD int reactor_new(const struct reactor_config *cfg, struct reactor **ret_reactor);
 
+/* Whether a handle is open or still closing, so that more turns are needed before reactor_free(). */
+bool reactor_has_handles(const struct reactor *r);
+
 /* On the thread that turned it.  Every handle must be closed and every timer done (asserted). Waits
  * for the worker thread, and delivers what it still posts.  Accepts NULL, returns NULL. */
 struct reactor *reactor_free(struct reactor *r);
@@ -75,8 +78,10 @@ void reactor_stop(struct reactor *r);
 NODISCARD int reactor_turn(struct reactor *r, nsec_t deadline);
 
 /* A descriptor that is readable when a turn has something to do, for callers with a loop of their
- * own; together with reactor_next_deadline(). */
+ * own. */
 int reactor_poll_fd(const struct reactor *r);
+/* When a turn is due even if that descriptor stays silent; 0: now.  Such callers ask right before
+ * they wait: what was started since the last turn is handed to the kernel here. */
 nsec_t reactor_next_deadline(const struct reactor *r);
 
 /* Monotonic time, read once a turn. */

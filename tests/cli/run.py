@@ -13,6 +13,7 @@ harness.PROGRAM = str(pathlib.Path(sys.argv[1]).resolve())
 import case_auth  # noqa: E402, F401
 import case_common  # noqa: E402, F401
 import case_config  # noqa: E402, F401
+import case_daemon  # noqa: E402, F401
 import case_init  # noqa: E402, F401
 import case_service  # noqa: E402, F401
 

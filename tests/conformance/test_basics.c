@@ -326,8 +326,8 @@ CASE(foreign_loop, descriptor_and_deadline_are_enough) {
     cr_assert_eq(timer_init(&m.timer, t->reactor, on_mark), 0);
     timer_start(&m.timer, m.wanted);
     struct slice s = pattern_slice(t, 0, 60000);
-    tcp_write(&p.client.conn, &s, 1);
-    cr_assert_eq(reactor_turn(t->reactor, 0), 0);
+    turn_while_ready(t);
+    tcp_write(&p.client.conn, &s, 1); /* between turns */
     while (p.client.got_len < 60000 || m.fired == 0) {
         struct pollfd pfd = {.fd = reactor_poll_fd(t->reactor), .events = POLLIN};
         nsec_t at = reactor_next_deadline(t->reactor);

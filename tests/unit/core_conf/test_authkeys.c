@@ -67,6 +67,22 @@ Test(authkeys, expiry_is_enforced_to_the_second) {
     cr_expect(!authkeys_allow(k, &r, 0));
 }
 
+Test(authkeys, every_peer_is_found_and_the_first_of_its_lines_counts) {
+    SCOPED(authkeys_freep)
+    struct authkeys *k =
+        parse(PEER_R " # 1\n" PEER_A " # 2\n" PEER_R " expires=2000-01-01T00:00:00Z # 3\n" PEER_B
+                     " # 4\n" PEER_A " # 5\n");
+    struct peer_id a = peer(PEER_A), b = peer(PEER_B), r = peer(PEER_R);
+    struct peer_id none = PEER_ID_NONE;
+
+    cr_expect_str_eq(authkeys_find(k, &a)->comment, "2");
+    cr_expect_str_eq(authkeys_find(k, &b)->comment, "4");
+    cr_expect_str_eq(authkeys_find(k, &r)->comment, "1");
+    cr_expect_null(authkeys_find(k, &none));
+    SCOPED(authkeys_freep) struct authkeys *empty = parse("# nobody\n");
+    cr_expect_null(authkeys_find(empty, &a));
+}
+
 Test(authkeys, a_bad_line_fails_the_whole_load) {
     static const struct {
         const char *text;
