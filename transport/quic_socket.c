@@ -27,12 +27,14 @@ struct quic_slot *quic_socket_take_slot(struct quic_socket *s) {
 }
 
 void quic_socket_return_slot(struct quic_slot *slot) {
-    struct quic_socket *s = slot->socket;
     slot->buf = buf_unref(slot->buf);
     /* To the front: the slab and the slot used last are those still in the cache. */
-    list_unshift(&s->free_slots, &slot->node);
-    /* Sent or not needed after all: the next one's turn, or those behind it would wait on. */
-    struct list *waiting = list_shift(&s->waiting);
+    list_unshift(&slot->socket->free_slots, &slot->node);
+    quic_socket_wake_next(slot->socket);
+}
+
+void quic_socket_wake_next(struct quic_socket *s) {
+    struct list *waiting = list_is_empty(&s->free_slots) ? NULL : list_shift(&s->waiting);
     if (waiting != NULL)
         quic_driver_wake(LIST_ENTRY(waiting, struct quic_driver, wait_node));
 }
