@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 DOCS = pathlib.Path(__file__).parent
-FILES = ["config.md", "cli.md", "man/peerup.1", "man/peerup.yaml.5"]
+FILES = ["config.md", "cli.md", "errors.md", "man/peerup.1", "man/peerup.yaml.5"]
 MARK = re.compile(
     r'^(?P<begin>(?:<!--|\.\\") begin generated: (?P<what>[\w-]+)(?: -->)?\n)'
     r'(?P<body>.*?)'

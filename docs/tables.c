@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Prints the tables of the documentation from the tables of the source: docs/generate.py puts them
- * into the files.  usage: docs-tables options|relay-options|commands md|man */
+ * into the files.  usage: docs-tables options|relay-options|commands|errors md|man */
 
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/command.h"
+#include "core/base/err.h"
 #include "core/conf/config.h"
 #include "core/conf/relay_config.h"
 
@@ -97,6 +98,16 @@ static void print_commands_man(void) {
     }
 }
 
+static void print_errors_md(void) {
+    printf("| Name | Number | Exit status | HTTP status | Sentence |\n|---|---|---|---|---|\n");
+    for (int number = ERR_TRUNCATED; number < ERR_END; number++) {
+        printf("| `%s` | %d | %d | %d | ", err_name(number), number, err_exit_code(number),
+               err_http_status(number));
+        print_cell(err_text(number));
+        printf(" |\n");
+    }
+}
+
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "", *form = argc > 2 ? argv[2] : "";
     bool is_man = strcmp(form, "man") == 0;
@@ -107,6 +118,8 @@ int main(int argc, char **argv) {
         (is_man ? print_options_man : print_options_md)(s);
     else if (strcmp(what, "commands") == 0)
         (is_man ? print_commands_man : print_commands_md)();
+    else if (strcmp(what, "errors") == 0 && !is_man)
+        print_errors_md();
     else
         return 2;
     return ferror(stdout) != 0 || fflush(stdout) != 0;
