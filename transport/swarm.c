@@ -347,11 +347,12 @@ static void serve_streams(struct peer *p) {
     }
 }
 
-/* Every address of this round failed, or there was none to dial. */
+/* Every address of this round failed, or there was none to dial.  With connections that stand, that
+ * is not what keeps the requests from their streams. */
 static void fail_dial_round(struct peer *p) {
     struct problem why = p->dial_problem;
     int error = p->dial_error;
-    if (error == 0) {
+    if (error == 0 || p->conns_count > 0) {
         error = -ERR_RESOURCE_LIMIT;
         (void)problem_set(&why, error, "all connections to the peer are at their limit of streams");
     }
