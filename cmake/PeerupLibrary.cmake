@@ -12,8 +12,11 @@ set(peerup_built_archives libwolfssl.a:libngtcp2.a:liburing.a)
 file(WRITE ${CMAKE_BINARY_DIR}/generated/empty.c "")
 add_library(peerup_shared SHARED ${CMAKE_BINARY_DIR}/generated/empty.c)
 target_link_libraries(peerup_shared PRIVATE "$<LINK_LIBRARY:WHOLE_ARCHIVE,ctl>")
-target_link_options(peerup_shared PRIVATE -Wl,--exclude-libs=${peerup_built_archives}
-    -Wl,--no-undefined)
+target_link_options(peerup_shared PRIVATE -Wl,--exclude-libs=${peerup_built_archives})
+if(NOT PEERUP_SANITIZE)
+    # A sanitizer's own functions are in the program that loads the library.
+    target_link_options(peerup_shared PRIVATE -Wl,--no-undefined)
+endif()
 set_target_properties(peerup_shared PROPERTIES OUTPUT_NAME peerup VERSION ${PROJECT_VERSION}
     SOVERSION ${PROJECT_VERSION_MAJOR} LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 
