@@ -265,8 +265,9 @@ int peerup_set_name(struct peerup *p, const char *name, const char *target) {
     arena_init(&arena, p->mem);
     list_init(&names);
     int e = target_resolve(NULL, &arena, target, &t, NULL);
-    if (e == 0)
-        e = name_new(p, name, &t.id, t.addrs, t.addrs_count, &n);
+    if (e < 0)
+        return e;
+    e = name_new(p, name, &t.id, t.addrs, t.addrs_count, &n);
     if (e < 0)
         return e;
     list_push(&names, &n->node);

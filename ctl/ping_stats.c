@@ -12,11 +12,15 @@ void ping_stats_add(struct ping_stats *s, const struct ping_reply *reply) {
 }
 
 double ping_ms(nsec_t rtt) {
-    return (double)(rtt / USEC(1)) / 1000.0;
+    uint64_t usec = rtt / USEC(1); /* cut, not rounded */
+    return (double)usec / 1000.0;
 }
 
 double ping_stats_avg_ms(const struct ping_stats *s) {
-    return s->received == 0 ? 0 : ping_ms(s->sum / s->received);
+    if (s->received == 0)
+        return 0;
+    nsec_t average = s->sum / s->received;
+    return ping_ms(average);
 }
 
 double ping_stats_loss(const struct ping_stats *s) {
