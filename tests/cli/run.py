@@ -15,6 +15,7 @@ import case_common  # noqa: E402, F401
 import case_config  # noqa: E402, F401
 import case_daemon  # noqa: E402, F401
 import case_init  # noqa: E402, F401
+import case_network  # noqa: E402, F401
 import case_service  # noqa: E402, F401
 
 sys.exit(harness.run_all())
