@@ -10,7 +10,8 @@ import threading
 from dataclasses import dataclass
 from typing import Callable
 
-from nodes import NOBODY, CommandError, Failed, Skip, expect, wait_until
+from nodes import CommandError
+from peerup import NOBODY, Failed, Skip, expect, wait_until
 from tunnel import (connect, exchange, expect_refusal, expect_reset, read_exactly,
                     read_to_end, reset_in_midstream, sum_clients)
 

@@ -7,8 +7,8 @@ import socket
 import tempfile
 from pathlib import Path
 
-from nodes import (NOBODY, GoPeer, OurClient, OurDaemon, StandInClient, StandInDaemon, expect,
-                   free_port)
+from nodes import GoPeer, StandInClient, StandInDaemon
+from peerup import NOBODY, OurClient, OurDaemon, expect, free_port
 from tunnel import STALL_S, SumTarget, Target, connect, read_exactly
 
 GO_SEED, STRANGER_SEED = 0x60, 0x66

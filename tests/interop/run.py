@@ -22,11 +22,14 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from cells import CELLS, IDLE_S
-from env import Env
-from nodes import CommandError, Failed, NotRun, Skip, wait_until
-
 HERE = Path(__file__).resolve().parent
+sys.path.insert(1, str(HERE.parent / "support"))
+
+from cells import CELLS, IDLE_S  # noqa: E402
+from env import Env  # noqa: E402
+from nodes import CommandError  # noqa: E402
+from peerup import Failed, NotRun, Skip, wait_until  # noqa: E402
+
 VERSIONS = ("go-v0.47", "go-latest")
 EXIT_SKIPPED = 77
 BUILD_S = 900

@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 
-from nodes import Failed, expect
+from peerup import Failed, expect
 
 STALL_S = 30  # no single socket operation may take longer
 CHUNK = 1 << 18
