@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 #include "transport/host_internal.h"
 #include "transport/proto/quic_conn.h"
+#include "transport/proto/quic_packet.h"
 #include "transport/proto/tls_cert.h"
 #include "transport/quic_transport.h"
 
@@ -161,9 +162,13 @@ static void on_stream_accepted(struct stream_acceptor *a, struct protocol_handle
 
 static int open_transport(struct host *h, const struct host_config *cfg, struct problem *problem) {
     struct tls_cert cert;
+    uint8_t reset_key[QUIC_RESET_KEY_BYTES];
     int e = tls_cert_make(&h->identity, reactor_rng(h->reactor), &cert);
+    quic_packet_reset_key(&h->identity, reset_key);
     if (e == 0)
-        e = quic_transport_new(h->reactor, &cert, &transport_events, h, &h->transport);
+        e = quic_transport_new(h->reactor, &cert, cfg->listen_count > 0 ? reset_key : NULL,
+                               &transport_events, h, &h->transport);
+    mem_wipe(reset_key, sizeof(reset_key));
     tls_cert_done(&cert);
     if (e < 0)
         return problem_set(problem, e, "cannot set up QUIC: %s", err_text(e));

@@ -255,6 +255,15 @@ void quic_driver_recv(struct quic_driver *d, const struct quic_path *path, uint8
     quic_driver_wake(d);
 }
 
+void quic_driver_recv_stray(struct quic_driver *d, const struct net_addr *remote,
+                            struct bytes packet) {
+    if (!quic_conn_is_open(d->engine) ||
+        !net_addr_equal(&quic_conn_path(d->engine)->remote, remote))
+        return;
+    quic_conn_recv_stray(d->engine, packet, reactor_now(d->transport->reactor));
+    quic_driver_wake(d);
+}
+
 /* --- Making --- */
 
 static int driver_new(struct quic_socket *s, struct quic_driver **ret_driver) {

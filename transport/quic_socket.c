@@ -4,7 +4,7 @@
 #include "transport/proto/quic_packet.h"
 #include "transport/quic_transport_internal.h"
 
-enum { STRAY_ANSWERS_PER_SECOND = 200 };
+enum { STRAYS_PER_SECOND = 200 };
 
 /* --- Slots --- */
 
@@ -54,10 +54,10 @@ void quic_socket_send(struct quic_slot *slot, const struct quic_batch *batch) {
 
 /* --- Packets without a connection --- */
 
-static bool stray_answer_allowed(struct quic_transport *t) {
+static bool stray_allowed(struct quic_transport *t) {
     nsec_t now = reactor_now(t->reactor);
     if (now >= t->stray_refill_at) {
-        t->stray_left = STRAY_ANSWERS_PER_SECOND;
+        t->stray_left = STRAYS_PER_SECOND;
         t->stray_refill_at = now + SEC(1);
     }
     if (t->stray_left == 0)
@@ -73,8 +73,6 @@ static void answer(struct quic_socket *s, enum answer what, const struct quic_pa
                    size_t in_len, const struct quic_path *path) {
     struct quic_transport *t = s->transport;
     struct rng *rng = reactor_rng(t->reactor);
-    if (!stray_answer_allowed(t))
-        return;
     struct quic_slot *slot = quic_socket_take_slot(s);
     if (slot == NULL)
         return;
@@ -111,15 +109,28 @@ static struct quic_driver *accept_initial(struct quic_socket *s, const struct qu
     if (e < 0)
         return NULL;
     if (t->half_open >= QUIC_HALF_OPEN_MAX || t->drivers_count >= QUIC_CONNS_MAX) {
-        answer(s, ANSWER_REFUSAL, in, in_len, path);
+        if (stray_allowed(t))
+            answer(s, ANSWER_REFUSAL, in, in_len, path);
         return NULL;
     }
     if (t->half_open >= QUIC_HALF_OPEN_RETRY && !initial.after_retry) {
-        answer(s, ANSWER_RETRY, in, in_len, path);
+        if (stray_allowed(t))
+            answer(s, ANSWER_RETRY, in, in_len, path);
         return NULL;
     }
     struct quic_driver *d;
     return quic_driver_accept(s, &initial, path, &d) == 0 ? d : NULL;
+}
+
+/* A peer that was restarted under a connection says so with a token that only the connection
+ * knows.  Looking through all of them is rare enough, by stray_allowed(). */
+static void offer_as_reset(struct quic_socket *s, struct bytes packet,
+                           const struct quic_path *path) {
+    list_for_each (node, &s->transport->drivers) {
+        struct quic_driver *d = LIST_ENTRY(node, struct quic_driver, node);
+        if (d->socket == s)
+            quic_driver_recv_stray(d, &path->remote, packet);
+    }
 }
 
 /* The connection of a packet; may be made by it.  NULL when there is none: it was answered, handed
@@ -139,11 +150,14 @@ static struct quic_driver *find_driver(struct quic_socket *s, const struct quic_
     case QUIC_PACKET_INITIAL:
         return accept_initial(s, in, packet.len, path);
     case QUIC_PACKET_VERSION:
-        if (s->listening)
+        if (s->listening && stray_allowed(t))
             answer(s, ANSWER_VERSION, in, packet.len, path);
         return NULL;
     case QUIC_PACKET_SHORT:
-        answer(s, ANSWER_RESET, in, packet.len, path);
+        if (stray_allowed(t)) {
+            offer_as_reset(s, packet, path);
+            answer(s, ANSWER_RESET, in, packet.len, path);
+        }
         return NULL;
     case QUIC_PACKET_LONG:
     case QUIC_PACKET_FOREIGN:

@@ -117,7 +117,7 @@ static const struct transport_ops transport_ops = {
     .free = free_transport,
 };
 
-int quic_transport_new(struct reactor *r, const struct tls_cert *cert,
+int quic_transport_new(struct reactor *r, const struct tls_cert *cert, const uint8_t *reset_key,
                        const struct transport_events *events, void *user,
                        struct transport **ret_transport) {
     struct mem *mem = reactor_mem(r);
@@ -129,7 +129,10 @@ int quic_transport_new(struct reactor *r, const struct tls_cert *cert,
     list_init(&t->base.node);
     list_init(&t->sockets);
     list_init(&t->drivers);
-    reactor_random(r, t->reset_key, sizeof(t->reset_key));
+    if (reset_key != NULL)
+        memcpy(t->reset_key, reset_key, sizeof(t->reset_key));
+    else
+        reactor_random(r, t->reset_key, sizeof(t->reset_key));
     reactor_random(r, t->token_key, sizeof(t->token_key));
     int e = map_init(&t->routes, mem, reactor_rng(r));
     if (e < 0) {

@@ -28,10 +28,13 @@ enum {
     QUIC_HALF_OPEN_MAX = 1024,
 };
 
-/* The certificate is copied.  -ENOMEM, -ERR_CRYPTO */
+/* The certificate is copied, and so is the key of stateless resets (quic_packet_reset_key()).  NULL
+ * is a random one, for who does not listen: nobody comes back to its port, and a key in two
+ * processes at once would let one be asked for the resets of the other (RFC 9000, 21.11).
+ * -ENOMEM, -ERR_CRYPTO */
 NODISCARD int quic_transport_new(struct reactor *r, const struct tls_cert *cert,
-                                 const struct transport_events *events, void *user,
-                                 struct transport **ret_transport);
+                                 const uint8_t *reset_key, const struct transport_events *events,
+                                 void *user, struct transport **ret_transport);
 
 /* Sends a datagram that is not QUIC from the socket that would dial `to` (STUN, hole punching).
  *   -EAGAIN      no slot is free: as if it were lost on the way

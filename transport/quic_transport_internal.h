@@ -24,7 +24,8 @@ struct quic_transport {
     uint32_t drivers_count;
     uint32_t half_open;
     struct dgram_sink *sink;
-    /* Packets sent without a connection (resets, version negotiation): at most so many a second. */
+    /* Packets without a connection that are looked at and answered (resets, version negotiation):
+     * at most so many a second. */
     uint32_t stray_left;
     nsec_t stray_refill_at;
     bool closing;
@@ -96,6 +97,10 @@ NODISCARD int quic_driver_accept(struct quic_socket *s, const struct quic_initia
                                  const struct quic_path *path, struct quic_driver **ret_driver);
 void quic_driver_recv(struct quic_driver *d, const struct quic_path *path, uint8_t ecn,
                       struct bytes packet);
+/* A packet that found no connection, see quic_conn_recv_stray(); nothing unless it is the peer's.
+ */
+void quic_driver_recv_stray(struct quic_driver *d, const struct net_addr *remote,
+                            struct bytes packet);
 /* Has the connection looked at once this turn. */
 void quic_driver_wake(struct quic_driver *d);
 void quic_driver_close(struct quic_driver *d, uint64_t code);

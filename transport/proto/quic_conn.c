@@ -609,6 +609,15 @@ void quic_conn_recv(struct quic_conn *c, const struct quic_path *path, uint8_t e
         quic_conn_fail(c, e);
 }
 
+void quic_conn_recv_stray(struct quic_conn *c, struct bytes packet, nsec_t now) {
+    if (c->state != QUIC_OPEN)
+        return;
+    struct quic_path path = *quic_conn_path(c);
+    nsec_t unanswered_since = c->unanswered_since;
+    quic_conn_recv(c, &path, 0, packet, now);
+    c->unanswered_since = unanswered_since;
+}
+
 nsec_t quic_conn_deadline(const struct quic_conn *c) {
     if (c->state == QUIC_DEAD)
         return NSEC_NEVER; /* only streams that are still held keep it */

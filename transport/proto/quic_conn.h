@@ -110,6 +110,10 @@ struct quic_conn *quic_conn_free(struct quic_conn *c);
 void quic_conn_recv(struct quic_conn *c, const struct quic_path *path, uint8_t ecn,
                     struct bytes packet, nsec_t now);
 
+/* A short packet from the peer's address whose ID is none of ours: perhaps the stateless reset of a
+ * peer that was restarted.  Anything else disturbs nothing, and is no sign of life. */
+void quic_conn_recv_stray(struct quic_conn *c, struct bytes packet, nsec_t now);
+
 /* Packets for one GSO batch: all of segment_len but the last, which may be shorter. */
 struct quic_batch {
     size_t len;

@@ -4,13 +4,27 @@
 #include <ngtcp2/ngtcp2_crypto.h>
 
 #include "core/base/err.h"
+#include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/crypto/hash.h"
+#include "core/p2p/identity.h"
 #include "transport/proto/quic_conn_internal.h"
 
 /* As long as a client may take to come back: its first retransmission is after a second. */
 #define RETRY_TOKEN_LIFE SEC(10)
 
 enum { LONG_HEADER = 0x80, FIXED_BIT = 0x40, LONG_TYPE = 0x30, DCID_BYTES_MIN = 8 };
+
+void quic_packet_reset_key(const struct identity *i, uint8_t ret_key[QUIC_RESET_KEY_BYTES]) {
+    static const char info[] = "libp2p quic stateless reset key";
+    uint8_t raw[ED25519_SEED_BYTES + ED25519_PUBLIC_BYTES];
+
+    memcpy(raw, i->seed, ED25519_SEED_BYTES);
+    memcpy(raw + ED25519_SEED_BYTES, i->public_bytes, ED25519_PUBLIC_BYTES);
+    hkdf_sha256(BYTES_EMPTY, bytes_of(raw, sizeof(raw)), bytes_of(info, sizeof(info) - 1), ret_key,
+                QUIC_RESET_KEY_BYTES);
+    mem_wipe(raw, sizeof(raw));
+}
 
 void quic_packet_parse(struct bytes packet, struct quic_packet *ret_packet) {
     *ret_packet = (struct quic_packet){.kind = QUIC_PACKET_FOREIGN};

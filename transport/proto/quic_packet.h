@@ -10,6 +10,7 @@
 #include "core/base/time.h"
 #include "transport/proto/quic_conn.h"
 
+struct identity;
 struct rng;
 
 enum quic_packet_kind {
@@ -33,6 +34,10 @@ struct quic_packet {
     struct bytes scid;
     struct bytes token; /* of an INITIAL */
 };
+
+/* The key of the resets of all processes that one identity has, one after the other, on a port: so
+ * a restarted one disowns the connections of the one that was killed.  go-libp2p's derivation. */
+void quic_packet_reset_key(const struct identity *i, uint8_t ret_key[QUIC_RESET_KEY_BYTES]);
 
 void quic_packet_parse(struct bytes packet, struct quic_packet *ret_packet);
 

@@ -424,6 +424,54 @@ Test(quic_conn, a_peer_that_vanishes_with_data_outstanding_is_dead_after_15_s) {
     pair_done(&p);
 }
 
+/* What a server that was restarted answers to the client's next packet. */
+static size_t make_reset(struct pair *p, uint8_t ret_reset[QUIC_PACKET_OUT_MAX]) {
+    static uint8_t out[65536];
+    struct quic_batch batch;
+    struct quic_packet in;
+    write_text(p, open_stream(&p->client), "is this the server that I have been talking to?");
+    cr_assert(quic_conn_pull(p->client.conn, out, sizeof(out), &batch, p->now));
+    quic_packet_parse(bytes_of(out, batch.segment_len), &in);
+    return quic_packet_stateless_reset(&in, batch.segment_len, p->reset_key, &p->rng.rng,
+                                       ret_reset);
+}
+
+/* RFC 9000, 10.3 */
+Test(quic_conn, the_reset_of_a_restarted_peer_ends_the_connection) {
+    uint8_t reset[QUIC_PACKET_OUT_MAX];
+    struct pair p;
+    pair_init(&p);
+    pair_connect(&p);
+    p.cut = true;
+    size_t n = make_reset(&p, reset);
+    cr_assert_eq(n, QUIC_RESET_BYTES);
+    quic_conn_recv_stray(p.client.conn, bytes_of(reset, n), p.now);
+    pair_run_until(&p, p.now + MSEC(1));
+    cr_assert(p.client.closed);
+    cr_assert_eq(quic_conn_error(p.client.conn, NULL), -ERR_CONN_CLOSED);
+    pair_done(&p);
+}
+
+Test(quic_conn, stray_packets_are_no_sign_of_life) {
+    uint8_t reset[QUIC_PACKET_OUT_MAX];
+    struct pair p;
+    pair_init(&p);
+    pair_connect(&p);
+    pair_run_until(&p, p.now + SEC(1));
+    p.cut = true;
+    nsec_t start = p.now;
+    size_t n = make_reset(&p, reset);
+    reset[n - 1] ^= 1;
+    while (!p.client.closed && p.now < start + SEC(40)) {
+        quic_conn_recv_stray(p.client.conn, bytes_of(reset, n), p.now);
+        pair_run_until(&p, p.now + SEC(1));
+    }
+    cr_assert_geq(p.now - start, SEC(15));
+    cr_assert_leq(p.now - start, SEC(16));
+    cr_assert_eq(quic_conn_error(p.client.conn, NULL), -ETIMEDOUT);
+    pair_done(&p);
+}
+
 Test(quic_conn, an_idle_peer_that_vanishes_is_dead_within_30_s) {
     struct pair p;
     pair_init(&p);

@@ -87,6 +87,22 @@ Test(quic_packet, stateless_reset_is_shorter_than_what_caused_it) {
     cr_assert_eq(memcmp(out + QUIC_RESET_BYTES - 16, again + QUIC_RESET_BYTES - 16, 16), 0);
 }
 
+/* Known answer: go-libp2p v0.47 for the identity of the seed 00 01 .. 1f. */
+Test(quic_packet, reset_key_is_go_libp2ps_of_the_identity) {
+    static const uint8_t wanted[QUIC_RESET_KEY_BYTES] = {
+        0xc7, 0x4f, 0x1f, 0x6d, 0xd8, 0x1a, 0xa7, 0x51, 0xab, 0x0c, 0x4b,
+        0x5d, 0x9a, 0x31, 0x7d, 0xd8, 0xfa, 0x26, 0x84, 0xef, 0xef, 0x0c,
+        0x0a, 0x63, 0x57, 0x36, 0x56, 0xef, 0x1a, 0x87, 0xea, 0x2c};
+    uint8_t seed[ED25519_SEED_BYTES];
+    uint8_t got[QUIC_RESET_KEY_BYTES];
+    struct identity identity;
+    for (size_t i = 0; i < sizeof(seed); i++)
+        seed[i] = (uint8_t)i;
+    cr_assert_eq(identity_from_seed(seed, &identity), 0);
+    quic_packet_reset_key(&identity, got);
+    cr_assert_eq(memcmp(got, wanted, sizeof(got)), 0);
+}
+
 Test(quic_packet, retry_token_binds_address_and_age) {
     struct pair p; /* for the environment of the crypto library */
     uint8_t raw[1200];

@@ -38,7 +38,7 @@ static void setup(struct fixture *f) {
     reactor_make_current(f->reactor);
     cr_assert_eq(identity_from_seed(seed, &identity), 0);
     cr_assert_eq(tls_cert_make(&identity, reactor_rng(f->reactor), &cert), 0);
-    cr_assert_eq(quic_transport_new(f->reactor, &cert, &no_events, NULL, &f->transport), 0);
+    cr_assert_eq(quic_transport_new(f->reactor, &cert, NULL, &no_events, NULL, &f->transport), 0);
     tls_cert_done(&cert);
 }
 
