@@ -477,6 +477,7 @@ static int conn_new(const struct quic_conn_config *cfg, const struct quic_path *
     c->server = server;
     c->now = now;
     c->unanswered_since = NSEC_NEVER;
+    c->ack_hold_until = NSEC_NEVER;
     c->gone_at = NSEC_NEVER;
     memcpy(c->reset_key, cfg->reset_key, sizeof(c->reset_key));
     c->ngtcp2_mem = (ngtcp2_mem){.user_data = cfg->mem,
@@ -605,6 +606,8 @@ void quic_conn_recv(struct quic_conn *c, const struct quic_path *path, uint8_t e
     int e =
         ngtcp2_conn_read_pkt(c->ngtcp2, &c->path_storage.path, &pi, packet.data, packet.len, now);
     c->unanswered_since = NSEC_NEVER;
+    if (c->unacked_packets++ == 0)
+        c->ack_hold_until = now + QUIC_ACK_HOLD;
     if (e != 0)
         quic_conn_fail(c, e);
 }
@@ -623,7 +626,8 @@ nsec_t quic_conn_deadline(const struct quic_conn *c) {
         return NSEC_NEVER; /* only streams that are still held keep it */
     if (c->state > QUIC_OPEN)
         return c->gone_at;
-    nsec_t at = ngtcp2_conn_get_expiry2(c->ngtcp2);
+    nsec_t at =
+        quic_conn_only_ack_is_due(c) ? c->ack_hold_until : ngtcp2_conn_get_expiry2(c->ngtcp2);
     if (c->unanswered_since != NSEC_NEVER && c->state == QUIC_OPEN)
         at = MIN(at, c->unanswered_since + QUIC_SILENCE_MAX);
     return at;
@@ -646,6 +650,7 @@ void quic_conn_tick(struct quic_conn *c, nsec_t now) {
     }
     if (now < ngtcp2_conn_get_expiry2(c->ngtcp2))
         return;
+    quic_conn_hurry(c);
     int e = ngtcp2_conn_handle_expiry(c->ngtcp2, now);
     if (e != 0)
         quic_conn_fail(c, e);
@@ -802,6 +807,7 @@ void quic_conn_admit(struct quic_conn *c) {
     if (c->state != QUIC_OPEN || c->admitted)
         return;
     c->admitted = true;
+    quic_conn_hurry(c);
     ngtcp2_conn_extend_max_streams_bidi(c->ngtcp2, QUIC_STREAMS_MAX - QUIC_STREAMS_FIRST);
 }
 

@@ -48,10 +48,10 @@ enum {
     QUIC_DATAGRAMS_QUEUED_MAX = 64,
 };
 
-#define QUIC_IDLE_TIMEOUT      SEC(30)
-#define QUIC_SILENCE_MAX       SEC(15) /* with data outstanding */
-#define QUIC_KEEP_ALIVE        SEC(10)
-#define QUIC_HANDSHAKE_TIMEOUT SEC(10)
+#define QUIC_IDLE_TIMEOUT        SEC(30)
+#define QUIC_SILENCE_MAX         SEC(15) /* with data outstanding */
+#define QUIC_KEEP_ALIVE          SEC(10)
+#define QUIC_HANDSHAKE_TIMEOUT   SEC(10)
 /* How long a failed handshake answers stray packets at most. */
 #define QUIC_HANDSHAKE_PAUSE_MAX MSEC(300)
 

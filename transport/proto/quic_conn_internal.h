@@ -15,6 +15,8 @@ enum {
     QUIC_CIDS_MAX = 16,          /* ngtcp2 keeps at most eight unretired, and some on the way out */
     QUIC_CLOSE_PACKET_MAX = 256, /* CONNECTION_CLOSE without reason text */
     QUIC_SEND_TURN_PACKETS = 16, /* of one stream before the next has its turn */
+    QUIC_ACK_PACKETS = 2,        /* received: now the acknowledgement waits no longer */
+    QUIC_CREDIT_URGENT_BYTES = 16 << 10, /* credit given: a window update may be due */
 };
 
 enum quic_state {
@@ -78,6 +80,12 @@ struct quic_conn {
     int error;
     struct problem problem;
     nsec_t unanswered_since; /* NSEC_NEVER: nothing outstanding */
+
+    /* Acknowledgements that may wait for something to travel with: see only_ack_is_due(). */
+    nsec_t ack_hold_until;     /* NSEC_NEVER: nothing was received since the last packet */
+    uint32_t unacked_packets;  /* received since then */
+    uint32_t uncredited_bytes; /* credit given since then */
+    bool urgent;               /* something else than an acknowledgement may be due */
     nsec_t gone_at;
     uint8_t close_packet[QUIC_CLOSE_PACKET_MAX];
     size_t close_packet_len;
@@ -130,6 +138,25 @@ struct quic_stream {
 
 /* Ends the connection because of an error of ours, of the library or of the peer. */
 void quic_conn_fail(struct quic_conn *c, int ngtcp2_error);
+
+/* ngtcp2 acknowledges after an eighth of the round trip, which on a local path is before the
+ * application has had a chance to answer: each message of a dialogue would cost two packets.  A
+ * lone packet's acknowledgement waits this long for an answer that it can travel with; far less
+ * than the 25 ms of max_ack_delay that we announce. */
+#define QUIC_ACK_HOLD MSEC(1)
+
+/* Whether an acknowledgement is all that a packet could carry now. */
+static inline bool quic_conn_only_ack_is_due(const struct quic_conn *c) {
+    return c->state == QUIC_OPEN && c->confirmed && !c->urgent && c->unacked_packets > 0 &&
+           c->unacked_packets < QUIC_ACK_PACKETS &&
+           c->uncredited_bytes < QUIC_CREDIT_URGENT_BYTES && list_is_empty(&c->sendable) &&
+           c->datagrams_out.count == 0;
+}
+
+/* A frame other than stream data is waiting: the next packet goes at once. */
+static inline void quic_conn_hurry(struct quic_conn *c) {
+    c->urgent = true;
+}
 
 /* quic_stream.c */
 NODISCARD int quic_stream_new(struct quic_conn *c, int64_t id, struct quic_stream **ret_stream);

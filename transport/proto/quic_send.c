@@ -149,6 +149,8 @@ bool quic_conn_pull(struct quic_conn *c, void *out, size_t out_size, struct quic
     c->now = now;
     if (c->state > QUIC_OPEN)
         return pull_close(c, out, out_size, ret_batch);
+    if (now < c->ack_hold_until && quic_conn_only_ack_is_due(c))
+        return false;
 
     ngtcp2_conn_info info;
     ngtcp2_conn_get_conn_info2(c->ngtcp2, &info);
@@ -166,6 +168,10 @@ bool quic_conn_pull(struct quic_conn *c, void *out, size_t out_size, struct quic
     }
     ngtcp2_conn_get_conn_info2(c->ngtcp2, &info);
     note_outstanding(c, now, &info);
+    c->urgent = false;
+    c->unacked_packets = 0;
+    c->uncredited_bytes = 0;
+    c->ack_hold_until = NSEC_NEVER;
     if (n == 0)
         return false;
     if (paced)

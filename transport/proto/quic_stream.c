@@ -122,7 +122,7 @@ void quic_stream_free_if_done(struct quic_stream *s) {
         return;
     bool remote = c->ngtcp2 != NULL && !ngtcp2_conn_is_local_stream2(c->ngtcp2, s->id);
     if (remote && c->state == QUIC_OPEN)
-        ngtcp2_conn_extend_max_streams_bidi(c->ngtcp2, 1);
+        ngtcp2_conn_extend_max_streams_bidi(c->ngtcp2, 1); /* told with the next packet */
     drop_outgoing(s);
     drop_incoming(s);
     list_remove(&s->event_node);
@@ -343,6 +343,7 @@ void quic_stream_credit(struct quic_stream *s, size_t bytes) {
     give_off(s->conn, bytes);
     if (bytes == 0 || s->conn->state > QUIC_OPEN)
         return;
+    s->conn->uncredited_bytes += (uint32_t)bytes;
     if (!s->closed && !s->fin_received && !s->read_stopped)
         /* Out of memory: the peer waits for the next credit. */
         (void)ngtcp2_conn_extend_max_stream_offset(s->conn->ngtcp2, s->id, bytes);
@@ -358,6 +359,7 @@ static void stop_writing(struct quic_stream *s, uint64_t code) {
         return;
     s->write_stopped = true;
     quic_stream_update_sendable(s);
+    quic_conn_hurry(s->conn);
     if (s->conn->state <= QUIC_OPEN)
         /* Out of memory: the peer learns of it by the connection's end. */
         (void)ngtcp2_conn_shutdown_stream_write(s->conn->ngtcp2, 0, s->id, code);
@@ -368,6 +370,7 @@ void quic_stream_stop_reading(struct quic_stream *s, uint64_t code) {
         return;
     s->read_stopped = true;
     drop_incoming(s);
+    quic_conn_hurry(s->conn);
     if (!s->closed && !s->fin_received && !s->read_reset && s->conn->state <= QUIC_OPEN)
         (void)ngtcp2_conn_shutdown_stream_read(s->conn->ngtcp2, 0, s->id, code);
     tell_closed_if_over(s);

@@ -553,3 +553,49 @@ Test(quic_conn, garbage_disturbs_nothing) {
     transfer(&p, 100000);
     pair_done(&p);
 }
+
+/* A dialogue of small messages: acknowledgements travel with the answers. */
+Test(quic_conn, each_message_of_a_dialogue_is_one_packet) {
+    struct pair p;
+    char text[8];
+    pair_init(&p);
+    pair_connect(&p);
+    p.delay = USEC(20);
+    struct quic_stream *ours = open_stream(&p.client);
+    write_text(&p, ours, "first");
+    pair_run_until(&p, p.now + SEC(1));
+    struct quic_stream *theirs = peers_stream(&p.server);
+    (void)read_all(theirs, text, sizeof(text), NULL);
+    size_t before = p.client.packets_out + p.server.packets_out;
+    for (int i = 0; i < 100; i++) {
+        write_text(&p, ours, "ping");
+        for (int j = 0; j < 4; j++)
+            (void)pair_exchange(&p);
+        cr_assert_eq(read_all(theirs, text, sizeof(text), NULL), 4);
+        for (int j = 0; j < 4; j++)
+            (void)pair_exchange(&p);
+        write_text(&p, theirs, "pong");
+        for (int j = 0; j < 4; j++)
+            (void)pair_exchange(&p);
+        cr_assert_eq(read_all(ours, text, sizeof(text), NULL), 4);
+    }
+    cr_assert_leq(p.client.packets_out + p.server.packets_out - before, 210);
+    pair_done(&p);
+}
+
+Test(quic_conn, a_lone_packet_is_acknowledged_within_two_milliseconds) {
+    struct pair p;
+    char text[8];
+    pair_init(&p);
+    pair_connect(&p);
+    pair_run_until(&p, p.now + SEC(1));
+    struct quic_stream *ours = open_stream(&p.client);
+    write_text(&p, ours, "x");
+    size_t before = p.server.packets_out;
+    (void)pair_exchange(&p);
+    (void)read_all(peers_stream(&p.server), text, sizeof(text), NULL);
+    cr_assert_eq(p.server.packets_out, before);
+    pair_run_until(&p, p.now + MSEC(2));
+    cr_assert_eq(p.server.packets_out, before + 1);
+    pair_done(&p);
+}
