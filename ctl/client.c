@@ -5,6 +5,7 @@
 #include "core/base/problem.h"
 #include "core/conf/config.h"
 #include "core/conf/names.h"
+#include "ctl/limits.h"
 #include "ctl/lock.h"
 #include "ctl/node.h"
 #include "uring/reactor.h"
@@ -32,6 +33,7 @@ int client_open(struct client *c, const struct client_config *cfg, struct proble
     int e = check(cfg, ret_problem);
     if (e < 0)
         return e;
+    limits_raise_descriptors(cfg->log);
     struct node_config node_cfg = {
         .mem = cfg->mem, .log = cfg->log, .key_file = cfg->config->identity.key_file};
     e = node_open(&node_cfg, &c->node, ret_problem);

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include "core/base/err.h"
 #include "core/base/log.h"
@@ -16,6 +15,7 @@
 #include "core/p2p/identity.h"
 #include "ctl/bootstrap.h"
 #include "ctl/gate.h"
+#include "ctl/limits.h"
 #include "ctl/node.h"
 #include "ctl/stop_signals.h"
 #include "ctl/systemd.h"
@@ -49,15 +49,6 @@ static void say(const struct daemon *d, const char *format, ...) {
 }
 
 /* --- Before the node --- */
-
-static void raise_descriptor_limit(const struct daemon *d) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-        log_warn(d->cfg->log, L_NODE, "cannot raise the limit of open files", kv_err(-errno));
-}
 
 static void say_config(const struct daemon *d) {
     const struct config *c = d->cfg->config;
@@ -233,7 +224,7 @@ int run_daemon(const struct run_daemon_config *cfg, struct problem *ret_problem)
     if (e < 0)
         return e;
     say_config(&d);
-    raise_descriptor_limit(&d);
+    limits_raise_descriptors(cfg->log);
     e = open_node(&d, ret_problem);
     if (e < 0)
         return e;
