@@ -67,6 +67,7 @@ struct quic_conn {
     size_t buffered;    /* received for streams, not yet credited by their readers */
     size_t owed;        /* received, not yet given back to the connection's window */
     uint32_t send_turn; /* packets that the first of `sendable` has had */
+    bool send_failed;   /* out of memory while a packet was being filled */
 
     struct slice_queue datagrams_in;
     struct slice_queue datagrams_out;

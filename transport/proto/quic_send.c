@@ -116,7 +116,8 @@ static ngtcp2_ssize write_packet(ngtcp2_conn *conn, ngtcp2_path *path, ngtcp2_pk
     enum offer o = OFFER_MORE;
     while (o == OFFER_MORE && c->datagrams_out.count > 0 && c->state == QUIC_OPEN)
         o = offer_datagram(&p);
-    while (o == OFFER_MORE && !list_is_empty(&c->sendable) && !connection_is_blocked(c))
+    while (o == OFFER_MORE && !list_is_empty(&c->sendable) && !connection_is_blocked(c) &&
+           !c->send_failed)
         o = offer_stream(&p);
     if (o == OFFER_MORE)
         p.result = ngtcp2_conn_writev_stream(conn, path, pi, dest, dest_len, NULL,
@@ -162,6 +163,8 @@ bool quic_conn_pull(struct quic_conn *c, void *out, size_t out_size, struct quic
     size_t segment_len = 0;
     ngtcp2_ssize n = ngtcp2_conn_write_aggregate_pkt2(c->ngtcp2, &c->send_storage.path, &pi, out,
                                                       out_size, &segment_len, write_packet, 0, now);
+    if (c->send_failed)
+        n = NGTCP2_ERR_NOMEM;
     if (n < 0) {
         quic_conn_fail(c, (int)n);
         return pull_close(c, out, out_size, ret_batch);

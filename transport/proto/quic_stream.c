@@ -207,10 +207,10 @@ static void move_to_in_flight(struct quic_stream *s, size_t len) {
             struct slice part = slice_ref(from);
             part.len = n;
             if (slice_queue_push(&s->in_flight, part) < 0) {
-                /* ngtcp2 holds the bytes already: without memory to remember them the stream
-                 * cannot go on. */
+                /* ngtcp2 holds the bytes already: without memory to remember them the connection
+                 * cannot go on.  They stay where they are until quic_conn_pull() ends it. */
                 slice_unref(&part);
-                quic_conn_fail(s->conn, NGTCP2_ERR_NOMEM);
+                s->conn->send_failed = true;
                 return;
             }
         }

@@ -148,7 +148,7 @@ static void drain(struct side *s) {
 }
 
 static struct quic_conn_config config_of(struct pair *p, struct side *s) {
-    return (struct quic_conn_config){.mem = mem_system(),
+    return (struct quic_conn_config){.mem = p->mem == NULL ? mem_system() : p->mem,
                                      .rng = &p->rng.rng,
                                      .pool = p->pool,
                                      .quota = &s->quota,

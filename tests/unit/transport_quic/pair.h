@@ -57,6 +57,7 @@ struct pair {
     bool cut;                /* nothing arrives any more */
     struct peer_id expected; /* by the client; none: the server's */
     bool retry;              /* the server asks for a token first */
+    struct mem *mem;         /* of the connections; NULL: the system's */
 };
 
 void pair_init(struct pair *p);

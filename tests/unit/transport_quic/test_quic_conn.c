@@ -5,6 +5,7 @@
 #include "core/base/problem.h"
 #include "core/crypto/hash.h"
 #include "pair.h"
+#include "tests/support/fail_mem.h"
 
 /* Goal: the contract of transport/proto/quic_conn.h.  Spec: RFC 9000; libp2p quic.md. */
 
@@ -198,6 +199,41 @@ Test(quic_conn, bytes_arrive_whole_through_loss) {
     transfer(&p, MIB(2));
     p.loss_percent = 0;
     pair_done(&p);
+}
+
+/* A stream that its owner has released is freed when the connection ends, which must not happen
+ * while a packet is being filled from it. */
+Test(quic_conn, want_of_memory_while_sending_ends_the_connection_at_worst) {
+    struct fail_mem f;
+    for (fail_mem_start(&f);; fail_mem_again(&f)) {
+        struct pair p;
+        long fail_at = f.fail_at;
+        pair_init(&p);
+        p.mem = &f.mem;
+        f.fail_at = 0;
+        pair_connect(&p);
+        cr_assert(p.client.confirmed);
+        f.calls = 0;
+        f.fail_at = fail_at;
+        struct quic_stream *ours;
+        if (quic_stream_open(p.client.conn, &ours) == 0) {
+            for (int i = 0; i < 20; i++) {
+                struct slice v = slab_of(&p, quic_stream_quota(ours), 100, 7);
+                if (quic_stream_write(ours, &v, 1) != 1)
+                    slice_unref(&v);
+            }
+            quic_stream_shutdown_write(ours);
+            quic_stream_release(ours);
+        }
+        (void)pair_exchange(&p);
+        bool failed = f.failed;
+        f.fail_at = 0;
+        pair_done(&p);
+        cr_assert_eq(f.blocks, 0, "%ld blocks lost at the failure of call %ld", f.blocks, fail_at);
+        if (!failed)
+            break;
+        f.fail_at = fail_at;
+    }
 }
 
 /* Regression: ngtcp2 gives a connection up when 8,000 frames of a stream are lost at once, whatever
