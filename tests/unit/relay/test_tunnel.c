@@ -9,6 +9,7 @@
 
 #include "core/base/err.h"
 #include "core/base/problem.h"
+#include "tests/support/fail_mem.h"
 #include "tests/unit/relay/tunnel.h"
 
 /* Returns the client; the target's end goes to *ret_target. */
@@ -561,4 +562,48 @@ Test(tunnel, closing_ends_what_is_open_in_any_state) {
     close(limited);
     close(just_now);
     close(target);
+}
+
+/* --- out of memory --- */
+
+/* One connection through, as far as it gets. */
+static void try_everything(struct tunnel *t) {
+    if (tunnel_try_service(t, "echo") < 0 || tunnel_try_proxy(t, "echo") < 0)
+        return;
+    int client = client_connect(t);
+    (void)!send(client, "hello", 5, MSG_NOSIGNAL);
+    int target = -1;
+    for (int i = 0; i < 40 && target < 0; i++) {
+        cr_assert_geq(reactor_turn(t->reactor, reactor_now(t->reactor) + MSEC(1)), 0);
+        target = target_accept(t);
+    }
+    turn_while_busy(t);
+    close(client);
+    if (target >= 0)
+        close(target);
+}
+
+/* Whichever allocation fails: an error or a reset, and nothing is lost. */
+Test(tunnel, every_allocation_may_fail) {
+    struct fail_mem f;
+    for (fail_mem_start(&f);; fail_mem_again(&f)) {
+        struct tunnel t;
+        long fail_at = f.fail_at;
+        f.fail_at = 0;
+        tunnel_prepare(&t, &f.mem);
+        f.calls = 0;
+        f.fail_at = fail_at;
+        try_everything(&t);
+        f.fail_at = 0;
+        bool failed = f.failed;
+        tunnel_close(&t);
+        f.fail_at = fail_at;
+        cr_assert_eq(f.blocks, 0, "call %ld%s: %ld blocks lost", fail_at,
+                     f.for_good ? " and all after it" : "", f.blocks);
+        if (!failed)
+            break;
+        f.failed = false;
+    }
+    /* Service, proxy, client and session, at the least. */
+    cr_assert_geq(f.fail_at, 4, "%ld allocations failed", f.fail_at);
 }

@@ -42,9 +42,8 @@ static void on_refused(void *user, int error) {
     t->refusal = error;
 }
 
-static void open_proxy(struct tunnel *t, const char *service) {
+int tunnel_try_proxy(struct tunnel *t, const char *service) {
     struct net_addr addr[2];
-    struct problem problem = PROBLEM_INIT;
     proxy_listen_localhost(0, addr);
     struct proxy_config cfg = {.reactor = t->reactor,
                                .host = t->near,
@@ -54,21 +53,29 @@ static void open_proxy(struct tunnel *t, const char *service) {
                                .listen_count = 1,
                                .refused = on_refused,
                                .user = t};
-    cr_assert_eq(proxy_open(&cfg, &problem, &t->proxy), 0, "%s", problem.text);
+    return proxy_open(&cfg, NULL, &t->proxy);
 }
 
-void tunnel_open(struct tunnel *t) {
+int tunnel_try_service(struct tunnel *t, const char *name) {
+    struct service_config cfg = {.name = name, .host = "127.0.0.1", .port = t->target_port};
+    return services_add(t->services, &cfg, NULL);
+}
+
+void tunnel_prepare(struct tunnel *t, struct mem *mem) {
     *t = (struct tunnel){0};
-    cr_assert_eq(reactor_new(&(struct reactor_config){.mem = mem_system()}, &t->reactor), 0);
+    cr_assert_eq(reactor_new(&(struct reactor_config){.mem = mem}, &t->reactor), 0);
     cr_assert_eq(resolver_system_new(t->reactor, &t->resolver), 0);
     t->far = fake_host_new(t->reactor, "far", NULL);
     t->near = fake_host_new(t->reactor, "near", t->far);
     listen_target(t);
     struct services_config cfg = {.reactor = t->reactor, .host = t->far, .resolver = t->resolver};
     cr_assert_eq(services_new(&cfg, &t->services), 0);
-    tunnel_add_service(
-        t, &(struct service_config){.name = "echo", .host = "127.0.0.1", .port = t->target_port});
-    open_proxy(t, "echo");
+}
+
+void tunnel_open(struct tunnel *t) {
+    tunnel_prepare(t, mem_system());
+    cr_assert_eq(tunnel_try_service(t, "echo"), 0);
+    cr_assert_eq(tunnel_try_proxy(t, "echo"), 0);
 }
 
 static void on_closed(void *user) {
@@ -76,6 +83,8 @@ static void on_closed(void *user) {
 }
 
 static void close_proxy(struct tunnel *t) {
+    if (t->proxy == NULL)
+        return;
     t->closed = false;
     proxy_close(t->proxy, on_closed, t);
     turn_until(t, t->closed);
@@ -84,12 +93,10 @@ static void close_proxy(struct tunnel *t) {
 
 void tunnel_proxy_to(struct tunnel *t, const char *service) {
     close_proxy(t);
-    open_proxy(t, service);
+    cr_assert_eq(tunnel_try_proxy(t, service), 0);
 }
 
 void tunnel_close(struct tunnel *t) {
-    struct buf_pool_stats stats;
-
     close_proxy(t);
     t->closed = false;
     services_close(t->services, on_closed, t);
@@ -99,7 +106,6 @@ void tunnel_close(struct tunnel *t) {
     fake_host_free(t->near);
     fake_host_free(t->far);
     t->resolver = resolver_system_free(t->resolver);
-    buf_pool_stats(reactor_pool(t->reactor), &stats);
     close(t->target);
     t->reactor = reactor_free(t->reactor);
 }

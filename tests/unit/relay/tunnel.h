@@ -25,9 +25,14 @@ struct tunnel {
     bool closed; /* what is being closed is */
 };
 
+/* Everything but the service and the proxy; memory of the reactor's users comes from `mem`. */
+void tunnel_prepare(struct tunnel *t, struct mem *mem);
+/* -errno, with nothing of it left. */
+int tunnel_try_service(struct tunnel *t, const char *name);
+int tunnel_try_proxy(struct tunnel *t, const char *service);
 /* The service "echo" leads to the target at 127.0.0.1, and the proxy to the service. */
 void tunnel_open(struct tunnel *t);
-/* Asserts that nothing is left: no stream, no slab. */
+/* Asserts that nothing is left: no stream, no handle, no slab (reactor_free() asks). */
 void tunnel_close(struct tunnel *t);
 /* The proxy's, which is opened again for another service. */
 void tunnel_proxy_to(struct tunnel *t, const char *service);
