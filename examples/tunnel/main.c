@@ -117,8 +117,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s\n", peerup_error_text(e));
     else
         pthread_join(thread, NULL);
+    peerup_close(server); /* first: it compares peers with the client's ID */
     peerup_close(client);
-    peerup_close(server);
     close(listener);
     return e < 0;
 }
