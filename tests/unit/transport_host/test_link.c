@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT */
+#include "hosts.h"
+#include "transport/stream_link.h"
+#include "transport/tcp_link.h"
+#include "uring/tcp.h"
+
+/* Goal: transport/link.h, sentence by sentence, for every kind of link: LINK_CASE(name) makes
+ * tcp_link_name and stream_link_name, each over both backends. */
+
+enum close_at { CLOSE_AT_NOTHING, CLOSE_AT_READABLE, CLOSE_AT_WRITABLE };
+
+/* One end, which writes a pattern and checks it. */
+struct end {
+    struct fixture *t;
+    struct link *link;
+    bool paused; /* readable() reads nothing */
+    bool keeps_credit;
+    enum close_at close_at;
+    uint64_t got;
+    uint64_t uncredited;
+    int read_error; /* -ENODATA: the end */
+    uint64_t to_write;
+    uint64_t written;
+    int write_error;
+    int writable;
+    int closed;
+    int closed_error;
+};
+
+struct ends {
+    struct fixture *t;
+    struct end a;
+    struct end b;
+    /* What makes them. */
+    struct stream_pair streams;
+    struct tcp_listener listener;
+    struct sock_addr at;
+    bool listener_closed;
+};
+
+static uint8_t pattern_at(uint64_t at) {
+    return (uint8_t)(at * 2654435761u >> 13);
+}
+
+static struct slice slice_of_pattern(struct end *x, uint32_t len) {
+    struct buf *b = buf_new(reactor_pool(x->t->reactor), buf_class_for(len), link_quota(x->link));
+    if (b == NULL)
+        return SLICE_EMPTY; /* taken: then nothing is on its way that holds the quota */
+    for (uint32_t i = 0; i < len; i++)
+        b->data[i] = pattern_at(x->written + i);
+    return slice_of(b, 0, len);
+}
+
+static void end_push(struct end *x) {
+    static const uint32_t sizes[] = {1, 65536, 3, 1000, 4097, 65535, 16384, 257};
+    for (size_t i = 0; x->link != NULL && x->written < x->to_write; i++) {
+        uint32_t size = sizes[(x->written + i) % ARRAY_COUNT(sizes)];
+        size = (uint32_t)MIN((uint64_t)size, x->to_write - x->written);
+        struct slice v = slice_of_pattern(x, size);
+        uint32_t len = v.len;
+        ssize_t n = link_write(x->link, &v, 1);
+        if (n != 1)
+            slice_unref(&v);
+        if (n < 0)
+            x->write_error = (int)n;
+        if (n <= 0)
+            return;
+        x->written += len;
+    }
+}
+
+static void end_write(struct end *x, uint64_t bytes) {
+    x->to_write += bytes;
+    end_push(x);
+}
+
+static void end_credit(struct end *x) {
+    uint64_t bytes = x->uncredited;
+    x->uncredited = 0;
+    if (x->link != NULL && bytes > 0)
+        link_credit(x->link, (size_t)bytes);
+}
+
+static void end_read(struct end *x) {
+    struct slice in[3];
+    ssize_t n = 0;
+    while (x->link != NULL && (n = link_read(x->link, in, 1 + x->got % ARRAY_COUNT(in))) > 0) {
+        for (ssize_t i = 0; i < n; i++) {
+            cr_assert(in[i].len > 0);
+            for (uint32_t at = 0; at < in[i].len; at++)
+                cr_assert_eq(in[i].data[at], pattern_at(x->got + at));
+            x->got += in[i].len;
+            x->uncredited += in[i].len;
+            slice_unref(&in[i]);
+        }
+        if (!x->keeps_credit)
+            end_credit(x);
+    }
+    if (n < 0)
+        x->read_error = (int)n;
+}
+
+static void end_close(struct end *x, bool reset) {
+    struct link *l = TAKE(x->link);
+    if (l == NULL)
+        return;
+    if (reset)
+        link_reset(l);
+    else
+        link_close(l);
+    cr_assert_eq(x->closed, 0, "a callback from inside the call");
+}
+
+static void on_readable(struct link *l) {
+    struct end *x = l->user;
+    cr_assert(x->link == l, "an event after link_close()");
+    if (x->close_at == CLOSE_AT_READABLE)
+        end_close(x, false);
+    else if (!x->paused)
+        end_read(x);
+}
+
+static void on_writable(struct link *l) {
+    struct end *x = l->user;
+    cr_assert(x->link == l, "an event after link_close()");
+    x->writable++;
+    if (x->close_at == CLOSE_AT_WRITABLE)
+        end_close(x, false);
+    else
+        end_push(x);
+}
+
+static void on_link_closed(struct link *l, int error) {
+    struct end *x = l->user;
+    cr_assert_eq(x->link, NULL, "closed() without link_close()");
+    x->closed++;
+    x->closed_error = error;
+}
+
+static const struct link_events link_events = {on_readable, on_writable, on_link_closed};
+
+static void end_attach(struct end *x, struct fixture *t, struct link *l) {
+    x->t = t;
+    x->link = l;
+    link_set_events(l, &link_events, x);
+    end_read(x);
+}
+
+/* --- The two kinds --- */
+
+static void on_accepted(struct tcp_listener *l, int handle, const struct sock_addr *remote) {
+    struct ends *e = CONTAINER_OF(l, struct ends, listener);
+    struct link *link;
+    (void)remote;
+    cr_assert_eq(tcp_link_adopt(e->t->reactor, handle, &link), 0);
+    end_attach(&e->b, e->t, link);
+}
+
+static void on_listener_closed(struct tcp_listener *l) {
+    CONTAINER_OF(l, struct ends, listener)->listener_closed = true;
+}
+
+static const struct tcp_listener_events listener_events = {on_accepted, on_listener_closed};
+
+static void listener_open(struct ends *e, struct fixture *t) {
+    e->t = t;
+    e->at = (struct sock_addr){.ip = {.family = NET_IP4, .ip = {127, 0, 0, 1}}};
+    cr_assert_eq(tcp_listen(&e->listener, t->reactor, &e->at, &listener_events), 0);
+    cr_assert_eq(tcp_listener_addr(&e->listener, &e->at), 0);
+}
+
+static void listener_close(struct ends *e) {
+    tcp_listener_close(&e->listener);
+    TURN_UNTIL(e->t, e->listener_closed);
+}
+
+static void tcp_ends_open(struct ends *e, struct fixture *t) {
+    struct link *link;
+    listener_open(e, t);
+    cr_assert_eq(tcp_link_connect(t->reactor, &e->at, NULL, &link), 0);
+    end_attach(&e->a, t, link);
+    TURN_UNTIL(t, e->b.link != NULL);
+    listener_close(e);
+}
+
+static void stream_ends_open(struct ends *e, struct fixture *t) {
+    struct link *link;
+    e->t = t;
+    stream_pair_open(&e->streams, t);
+    cr_assert_eq(stream_link_new(t->reactor, TAKE(e->streams.a.stream), &link), 0);
+    end_attach(&e->a, t, link);
+    cr_assert_eq(stream_link_new(t->reactor, TAKE(e->streams.b.stream), &link), 0);
+    end_attach(&e->b, t, link);
+}
+
+static void ends_close(struct ends *e) {
+    end_close(&e->a, false);
+    end_close(&e->b, false);
+    TURN_UNTIL(e->t, e->a.closed == 1 && e->b.closed == 1);
+}
+
+#define LINK_CASE(name)               \
+    static void name(struct ends *e); \
+    CASE(tcp_link, name) {            \
+        static struct ends e;         \
+        tcp_ends_open(&e, t);         \
+        name(&e);                     \
+        ends_close(&e);               \
+    }                                 \
+    CASE(stream_link, name) {         \
+        static struct ends e;         \
+        stream_ends_open(&e, t);      \
+        name(&e);                     \
+        ends_close(&e);               \
+    }                                 \
+    static void name(struct ends *e)
+
+/* --- Bytes --- */
+
+LINK_CASE(carries_bytes_whole_through_odd_sizes) {
+    end_write(&e->a, 3000001);
+    end_write(&e->b, 1700003);
+    TURN_UNTIL(e->t, e->b.got == 3000001 && e->a.got == 1700003);
+    cr_assert_eq(e->a.read_error + e->b.read_error + e->a.write_error + e->b.write_error, 0);
+}
+
+LINK_CASE(takes_what_fits_and_tells_when_there_is_room_again) {
+    struct slice v[64];
+    for (size_t i = 0; i < ARRAY_COUNT(v); i++) {
+        v[i] = slice_of_pattern(&e->a, 16384);
+        e->a.written += v[i].len;
+        cr_assert_eq(v[i].len, 16384);
+    }
+    ssize_t n = link_write(e->a.link, v, ARRAY_COUNT(v));
+    cr_assert(n > 0 && n < (ssize_t)ARRAY_COUNT(v));
+    cr_assert_eq(link_write(e->a.link, &v[n], 1), 0);
+    for (size_t i = (size_t)n; i < ARRAY_COUNT(v); i++)
+        slice_unref(&v[i]);
+    cr_assert_eq(e->a.writable, 0, "a callback from inside the call");
+    TURN_UNTIL(e->t, e->a.writable == 1 && e->b.got == (uint64_t)n * 16384);
+    turn_for(e->t, MSEC(5));
+    cr_assert_eq(e->a.writable, 1);
+}
+
+/* --- Pushing back --- */
+
+LINK_CASE(reader_that_never_reads_holds_the_writer) {
+    e->b.paused = true;
+    end_write(&e->a, 256 << 20);
+    uint64_t seen = UINT64_MAX;
+    while (e->a.written != seen) {
+        seen = e->a.written;
+        turn_for(e->t, MSEC(100));
+    }
+    /* A stream's window, or the kernel's buffers, and ours. */
+    cr_assert(seen < 64 << 20, "%llu bytes", (unsigned long long)seen);
+    cr_assert_eq(e->b.got, 0);
+    e->b.paused = false;
+    end_read(&e->b);
+    TURN_UNTIL(e->t, e->b.got > seen);
+    e->a.to_write = e->a.written;
+    TURN_UNTIL(e->t, e->b.got == e->a.written);
+}
+
+LINK_CASE(bytes_without_credit_hold_the_writer) {
+    e->b.keeps_credit = true;
+    end_write(&e->a, 16 << 20);
+    turn_for(e->t, MSEC(200));
+    cr_assert(e->b.got > 0);
+    cr_assert(e->b.got < LINK_BUFFERED_MAX + 65536);
+    e->b.keeps_credit = false;
+    end_credit(&e->b);
+    TURN_UNTIL(e->t, e->b.got == 16 << 20);
+}
+
+/* --- Ends --- */
+
+static void half_close_with(struct ends *e, struct end *first, struct end *second) {
+    end_write(first, 100001);
+    link_shutdown_write(first->link);
+    link_shutdown_write(first->link);
+    struct slice none = SLICE_EMPTY;
+    cr_assert_eq(link_write(first->link, &none, 1), -EPIPE);
+    TURN_UNTIL(e->t, second->read_error == -ENODATA);
+    cr_assert_eq(second->got, first->written);
+    cr_assert_eq(first->read_error, 0);
+
+    end_write(second, 200003);
+    TURN_UNTIL(e->t, first->got == 200003);
+    link_shutdown_write(second->link);
+    TURN_UNTIL(e->t, first->read_error == -ENODATA);
+    struct slice in;
+    cr_assert_eq(link_read(second->link, &in, 1), -ENODATA, "told again to who asks again");
+    ends_close(e);
+    cr_assert_eq(first->closed_error, 0);
+    cr_assert_eq(second->closed_error, 0);
+}
+
+LINK_CASE(ends_one_direction_at_a_time) {
+    half_close_with(e, &e->a, &e->b);
+}
+
+LINK_CASE(ends_the_other_direction_first) {
+    half_close_with(e, &e->b, &e->a);
+}
+
+LINK_CASE(reset_is_told_to_reader_and_writer) {
+    end_write(&e->a, 1000);
+    TURN_UNTIL(e->t, e->b.got == 1000);
+    end_close(&e->a, true);
+    TURN_UNTIL(e->t, e->b.read_error != 0 && e->a.closed == 1);
+    cr_assert_eq(e->b.read_error, -ECONNRESET);
+    struct slice none = SLICE_EMPTY;
+    cr_assert_eq(link_write(e->b.link, &none, 1), -ECONNRESET);
+    ends_close(e);
+    cr_assert_eq(e->a.closed_error, 0, "our own doing is no error");
+    cr_assert_eq(e->b.closed_error, -ECONNRESET);
+}
+
+LINK_CASE(reset_is_told_to_a_writer_that_waits) {
+    e->a.paused = true;
+    e->b.paused = true;
+    end_write(&e->a, 256 << 20);
+    turn_for(e->t, MSEC(50));
+    end_close(&e->b, true);
+    TURN_UNTIL(e->t, e->a.write_error != 0);
+    /* A stream may hear first that nobody reads. */
+    cr_assert(e->a.write_error == -ECONNRESET || e->a.write_error == -EPIPE);
+    e->a.paused = false;
+    TURN_UNTIL(e->t, (end_read(&e->a), e->a.read_error != 0));
+    cr_assert_eq(e->a.read_error, -ECONNRESET);
+}
+
+LINK_CASE(closed_with_nothing_on_its_way_ends_for_the_peer) {
+    end_write(&e->a, 10);
+    TURN_UNTIL(e->t, e->b.got == 10);
+    turn_for(e->t, MSEC(5));
+    end_close(&e->a, false);
+    TURN_UNTIL(e->t, e->b.read_error != 0);
+    cr_assert_eq(e->b.read_error, -ENODATA);
+}
+
+/* What was lost must not look like an end. */
+LINK_CASE(closed_with_bytes_on_their_way_is_reset_for_the_peer) {
+    e->b.paused = true;
+    end_write(&e->a, 256 << 20);
+    turn_for(e->t, MSEC(50));
+    end_close(&e->a, false);
+    e->b.paused = false;
+    end_read(&e->b);
+    TURN_UNTIL(e->t, e->a.closed == 1 && e->b.read_error != 0);
+    cr_assert_eq(e->a.closed_error, 0);
+    cr_assert_eq(e->b.read_error, -ECONNRESET);
+}
+
+LINK_CASE(may_be_closed_when_readable) {
+    e->b.close_at = CLOSE_AT_READABLE;
+    end_write(&e->a, 1 << 20);
+    end_write(&e->b, 1 << 20);
+    TURN_UNTIL(e->t, e->b.closed == 1);
+    TURN_UNTIL(e->t, e->a.read_error != 0);
+    turn_for(e->t, MSEC(5));
+    cr_assert_eq(e->b.closed, 1);
+}
+
+LINK_CASE(may_be_closed_when_writable) {
+    e->a.close_at = CLOSE_AT_WRITABLE;
+    end_write(&e->a, 8 << 20);
+    TURN_UNTIL(e->t, e->a.closed == 1);
+    TURN_UNTIL(e->t, e->b.read_error != 0);
+}
+
+/* --- What only one kind has --- */
+
+CASE(tcp_link, takes_bytes_once_it_is_connected) {
+    static struct ends e;
+    struct link *link;
+    listener_open(&e, t);
+    cr_assert_eq(tcp_link_connect(t->reactor, &e.at, NULL, &link), 0);
+    end_attach(&e.a, t, link);
+    struct slice none = SLICE_EMPTY;
+    cr_assert_eq(link_write(link, &none, 1), 0);
+    link_shutdown_write(link);
+    TURN_UNTIL(t, e.a.writable == 1 && e.b.read_error == -ENODATA);
+    listener_close(&e);
+    ends_close(&e);
+}
+
+CASE(tcp_link, that_does_not_connect_tells_why) {
+    static struct ends e;
+    struct link *link;
+    listener_open(&e, t);
+    listener_close(&e);
+    cr_assert_eq(tcp_link_connect(t->reactor, &e.at, NULL, &link), 0);
+    end_attach(&e.a, t, link);
+    TURN_UNTIL(t, e.a.read_error != 0);
+    cr_assert_eq(e.a.read_error, -ECONNREFUSED);
+    end_close(&e.a, false);
+    TURN_UNTIL(t, e.a.closed == 1);
+    cr_assert_eq(e.a.closed_error, -ECONNREFUSED);
+}
+
+CASE(tcp_link, may_be_closed_while_it_connects) {
+    static struct ends e;
+    struct link *link;
+    listener_open(&e, t);
+    cr_assert_eq(tcp_link_connect(t->reactor, &e.at, NULL, &link), 0);
+    end_attach(&e.a, t, link);
+    end_close(&e.a, false);
+    TURN_UNTIL(t, e.a.closed == 1);
+    cr_assert_eq(e.a.closed_error, 0);
+    turn_for(t, MSEC(5)); /* the listener may have got it */
+    listener_close(&e);
+    end_close(&e.b, false);
+    TURN_UNTIL(t, e.b.t == NULL || e.b.closed == 1);
+}
+
+/* One byte in a slab of its own counts as the slab. */
+CASE(tcp_link, bounds_the_slabs_of_a_peer_that_sends_single_bytes) {
+    static struct ends e;
+    tcp_ends_open(&e, t);
+    e.b.paused = true;
+    struct buf_pool_stats before;
+    struct buf_pool_stats after;
+    buf_pool_stats(reactor_pool(t->reactor), &before);
+    for (int i = 0; i < 3000; i++) {
+        end_write(&e.a, 1);
+        for (int turn = 0; turn < 3; turn++)
+            cr_assert_eq(reactor_turn(t->reactor, 0), 0);
+    }
+    buf_pool_stats(reactor_pool(t->reactor), &after);
+    cr_assert(after.bytes_in_use > before.bytes_in_use, "nothing was received");
+    cr_assert(after.bytes_in_use < before.bytes_in_use + LINK_BUFFERED_MAX + (2 << 16));
+    e.b.paused = false;
+    end_read(&e.b);
+    TURN_UNTIL(t, e.b.got == 3000);
+    ends_close(&e);
+}
+
+CASE(stream_link, fails_with_its_connection) {
+    static struct ends e;
+    stream_ends_open(&e, t);
+    struct conn *c = only_conn(&t->b)->conn;
+    c->ops->close(c, 0);
+    TURN_UNTIL(t, e.a.read_error != 0 && e.b.read_error != 0);
+    cr_assert_eq(e.a.read_error, -ERR_CONN_CLOSED);
+    ends_close(&e);
+    cr_assert_eq(e.a.closed_error, -ERR_CONN_CLOSED);
+    cr_assert_eq(e.b.closed_error, -ERR_CONN_CLOSED);
+}
+
+/* STOP_SENDING is how go closes a stream that it has read enough of. */
+CASE(stream_link, writer_that_waits_learns_that_the_peer_reads_no_more) {
+    static struct stream_pair p;
+    static struct end x;
+    struct link *link;
+    stream_pair_open(&p, t);
+    p.a.paused = true;
+    cr_assert_eq(stream_link_new(t->reactor, TAKE(p.b.stream), &link), 0);
+    end_attach(&x, t, link);
+    end_write(&x, 256 << 20);
+    turn_for(t, MSEC(50));
+    cr_assert_eq(x.write_error, 0);
+    stream_stop_reading(p.a.stream, 0);
+    TURN_UNTIL(t, x.write_error != 0);
+    cr_assert_eq(x.write_error, -EPIPE);
+    cr_assert_eq(x.read_error, 0);
+    stream_shutdown_write(p.a.stream);
+    TURN_UNTIL(t, x.read_error == -ENODATA);
+    end_close(&x, false);
+    TURN_UNTIL(t, x.closed == 1);
+    cr_assert_eq(x.closed_error, 0);
+    stream_pair_end(&p);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include "transport/stream_link.h"
+
+#include "core/base/err.h"
+#include "core/base/mem.h"
+#include "transport/stream.h"
+#include "uring/reactor.h"
+
+struct stream_link {
+    struct link link;
+    struct reactor *reactor;
+    struct stream *stream;
+    struct deferred closed;
+    int error;
+    bool closing;
+};
+
+static struct stream_link *link_of(struct link *l) {
+    return CONTAINER_OF(l, struct stream_link, link);
+}
+
+/* --- From the stream; after link_close() it tells nothing --- */
+
+static void on_readable(struct stream *s) {
+    struct stream_link *t = stream_user(s);
+    t->link.events->readable(&t->link);
+}
+
+static void on_writable(struct stream *s) {
+    struct stream_link *t = stream_user(s);
+    t->link.events->writable(&t->link);
+}
+
+/* Both, since a stream tells nothing of the kind to a writer that waits. */
+static void fail(struct stream_link *t, int error) {
+    if (t->error != 0)
+        return;
+    t->error = error;
+    on_readable(t->stream);
+    if (!t->closing)
+        on_writable(t->stream);
+}
+
+static void on_stopped(struct stream *s, uint64_t code) {
+    (void)code;
+    on_writable(s); /* which finds -EPIPE */
+}
+
+static void on_reset(struct stream *s, uint64_t code) {
+    (void)code;
+    fail(stream_user(s), -ECONNRESET);
+}
+
+static void on_stream_closed(struct stream *s, int error) {
+    if (error != 0)
+        fail(stream_user(s), error);
+}
+
+static const struct stream_events stream_events = {
+    .readable = on_readable,
+    .writable = on_writable,
+    .stopped = on_stopped,
+    .reset = on_reset,
+    .closed = on_stream_closed,
+};
+
+/* --- From the owner --- */
+
+static ssize_t stream_link_write(struct link *l, const struct slice *v, size_t count) {
+    struct stream_link *t = link_of(l);
+    assert(!t->closing);
+    if (t->error != 0)
+        return t->error;
+    ssize_t n = stream_write(t->stream, v, count);
+    /* The connection's end comes with an event of its own; without one both directions are over. */
+    return n == -ERR_CONN_CLOSED ? -EPIPE : n;
+}
+
+static ssize_t stream_link_read(struct link *l, struct slice *out, size_t max) {
+    struct stream_link *t = link_of(l);
+    assert(!t->closing);
+    if (t->error != 0)
+        return t->error;
+    return stream_read(t->stream, out, max);
+}
+
+static void stream_link_credit(struct link *l, size_t bytes) {
+    struct stream_link *t = link_of(l);
+    assert(!t->closing);
+    stream_credit(t->stream, bytes);
+}
+
+static void stream_link_shutdown_write(struct link *l) {
+    struct stream_link *t = link_of(l);
+    assert(!t->closing);
+    stream_shutdown_write(t->stream);
+}
+
+static void stream_link_close(struct link *l, bool reset) {
+    struct stream_link *t = link_of(l);
+    assert(!t->closing);
+    t->closing = true;
+    /* Releasing a stream without an end resets it. */
+    if (reset || t->error != 0)
+        stream_reset(t->stream, STREAM_CODE_NONE);
+    else if (stream_unsent(t->stream) == 0)
+        stream_shutdown_write(t->stream);
+    t->stream = stream_release(t->stream);
+    reactor_defer(t->reactor, &t->closed);
+}
+
+static void on_closed(struct deferred *d) {
+    struct stream_link *t = CONTAINER_OF(d, struct stream_link, closed);
+    assert(t->closing);
+    t->link.events->closed(&t->link, t->error);
+    (void)mem_free(reactor_mem(t->reactor), t);
+}
+
+static struct quota *stream_link_quota(struct link *l) {
+    return stream_quota(link_of(l)->stream);
+}
+
+static const struct link_ops stream_link_ops = {
+    .write = stream_link_write,
+    .read = stream_link_read,
+    .credit = stream_link_credit,
+    .shutdown_write = stream_link_shutdown_write,
+    .close = stream_link_close,
+    .quota = stream_link_quota,
+};
+
+int stream_link_new(struct reactor *r, struct stream *s, struct link **ret_link) {
+    struct stream_link *t = mem_alloc(reactor_mem(r), sizeof(*t));
+    if (t == NULL)
+        return -ENOMEM;
+    *t = (struct stream_link){.link.ops = &stream_link_ops, .reactor = r, .stream = s};
+    deferred_init(&t->closed, on_closed);
+    stream_set_events(s, &stream_events, t);
+    *ret_link = &t->link;
+    return 0;
+}

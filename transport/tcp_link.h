@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Links over TCP (and Unix stream sockets).  One tcp_write() of up to TCP_WRITE_SLICES_MAX slices
+ * is in flight, and what follows waits with the writer.  Received slabs, at their full size, count
+ * against LINK_BUFFERED_MAX like bytes: many small ones cannot grow past it. */
+
+#include "transport/link.h"
+
+struct reactor;
+struct sock_addr;
+
+/* Connects; `from` may be NULL.  writable() tells when it is there, to who asked for it by a write;
+ * a failure is told as any other.  The owner has a timer and closes when it takes too long.
+ * -ENOMEM, and errors of socket(2) */
+NODISCARD int tcp_link_connect(struct reactor *r, const struct sock_addr *to,
+                               const struct sock_addr *from, struct link **ret_link);
+
+/* Takes over a handle that a listener accepted.  -ENOMEM: it is still the caller's. */
+NODISCARD int tcp_link_adopt(struct reactor *r, int handle, struct link **ret_link);
