@@ -20,8 +20,8 @@ START_S = 30
 class Running:
     """A command that goes on until it is told to stop."""
 
-    def __init__(self, home, *args):
-        env = {k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}
+    def __init__(self, home, *args, env=None):
+        env = {k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")} | (env or {})
         env |= {"HOME": str(home.path), "PATH": os.environ["PATH"]}
         self.out_path = home.path / f"{args[0]}.out"
         self.err_path = home.path / f"{args[0]}.err"
@@ -49,8 +49,8 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(home, *args):
-    r = Running(home, *args)
+def running(home, *args, env=None):
+    r = Running(home, *args, env=env)
     try:
         yield r
     finally:
@@ -256,6 +256,40 @@ def a_stranger_is_refused_and_let_in_after_sighup(home):
         d.child.send_signal(signal.SIGHUP)
         d.wait_for("updated authorized peers list", d.complained)
         pair.b.run("ping", pair.target, "-c", "1")
+
+
+@case
+def an_authorization_that_expires_ends_the_connection(home):
+    pair = Pair(home)
+    end = time.gmtime(time.time() + 2)
+    home.keys.write_text(f"{pair.id_b}  expires={time.strftime('%Y-%m-%dT%H:%M:%SZ', end)}\n")
+    with pair.daemon() as d:
+        d.wait_for("Listening on")
+        with running(pair.b, "ping", pair.target, "--interval", "50ms") as p:
+            p.wait_for("seq=1 rtt=")
+            p.wait_for(r"seq=\d+ error=")
+        pair.b.run("ping", pair.target, "-c", "1", status=1, err_has="Failed to connect: ")
+
+
+@case
+def systemd_is_told_of_the_start_the_end_and_that_it_lives(home):
+    pair = Pair(home)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(home.path / "notify"))
+        notify.settimeout(5)
+        env = {"NOTIFY_SOCKET": str(home.path / "notify"), "WATCHDOG_USEC": "200000"}
+        with running(home, "daemon", env=env) as d:
+            d.wait_for(f"Listening on {re.escape(pair.target)}")
+            try:
+                expect_equal(notify.recv(4096), b"READY=1", "the first message")
+            except TimeoutError:
+                return  # built without libsystemd
+            for _ in range(3):
+                expect_equal(notify.recv(4096), b"WATCHDOG=1", "while it runs")
+            expect_equal(d.stop(), 0, "exit status")
+            while (told := notify.recv(4096)) == b"WATCHDOG=1":
+                pass
+            expect_equal(told, b"STOPPING=1", "the last message")
 
 
 @case
