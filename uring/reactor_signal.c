@@ -13,17 +13,24 @@ struct signals {
     struct reactor *reactor;
     struct op poll_op;
     struct op cancel_op;
+    struct op close_op;
     struct list watches;
     sigset_t watched;
     sigset_t blocked_before; /* of `watched`: were blocked already, and stay so */
     int fd;
-    bool ending; /* freed when both operations have ended */
+    bool ending; /* closed when both operations have ended */
 };
 
-static void signals_free(struct signals *s) {
-    (void)close(s->fd);
+static void on_closed(struct op *op) {
+    struct signals *s = CONTAINER_OF(op, struct signals, close_op);
     s->reactor->handles_count--;
     (void)mem_free(s->reactor->mem, s);
+}
+
+/* Through the backend, which may remember the descriptor. */
+static void signals_close(struct signals *s) {
+    s->close_op.fd = s->fd;
+    reactor_start_op(s->reactor, &s->close_op);
 }
 
 static void signals_poll(struct signals *s) {
@@ -49,7 +56,7 @@ static void on_poll(struct op *op) {
     if (!s->ending)
         signals_poll(s);
     else if (!s->cancel_op.flying)
-        signals_free(s);
+        signals_close(s);
 }
 
 static void on_cancelled(struct op *op) {
@@ -57,7 +64,7 @@ static void on_cancelled(struct op *op) {
     if (s->poll_op.flying)
         reactor_start_op(s->reactor, op);
     else
-        signals_free(s);
+        signals_close(s);
 }
 
 static int signals_new(struct reactor *r, struct signals **ret_signals) {
@@ -67,6 +74,7 @@ static int signals_new(struct reactor *r, struct signals **ret_signals) {
     s->reactor = r;
     op_init(&s->poll_op, OP_POLL, on_poll);
     op_init(&s->cancel_op, OP_CANCEL, on_cancelled);
+    op_init(&s->close_op, OP_CLOSE, on_closed);
     list_init(&s->watches);
     (void)sigemptyset(&s->watched);
     (void)sigemptyset(&s->blocked_before);

@@ -306,6 +306,18 @@ CASE(signals, are_events) {
     turn_while_ready(t);
 }
 
+/* Goal: sockets that get the numbers of descriptors that signals had are told what happens. */
+CASE(signals, leave_nothing_of_their_descriptor) {
+    struct watch w = {.watch.raised = on_signal, .reactor = t->reactor};
+    struct pair p;
+    cr_assert_eq(signal_watch_open(t->reactor, &w.watch, SIGUSR1), 0);
+    turn_while_ready(t);
+    signal_watch_close(t->reactor, &w.watch);
+    TURN_UNTIL(t, !reactor_has_handles(t->reactor));
+    cr_assert(pair_open(&p, t, V4));
+    pair_end(&p);
+}
+
 CASE(signals, that_cannot_be_watched_are_refused) {
     struct watch w = {.watch.raised = on_signal};
     static const int refused[] = {0, -1, 65, SIGKILL, SIGSTOP};
