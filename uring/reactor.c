@@ -126,9 +126,9 @@ bool reactor_has_handles(const struct reactor *r) {
 struct reactor *reactor_free(struct reactor *r) {
     if (r == NULL)
         return NULL;
-    offload_free(r->offload);
-    while (reactor_deliver_mail(r))
-        ;
+    do { /* what is delivered may start further jobs */
+        offload_free(TAKE(r->offload));
+    } while (reactor_deliver_mail(r));
     if (r->trim_timer.reactor != NULL)
         timer_done(&r->trim_timer);
     assert(r->handles_count == 0);

@@ -259,6 +259,26 @@ CASE(offload, free_waits_for_jobs) {
     cr_assert_eq(job.done, 1);
 }
 
+static void job_done_starts_another(struct offload_job *j) {
+    struct job *x = CONTAINER_OF(j, struct job, job);
+    j->done = job_done;
+    x->worked = false;
+    cr_assert_eq(reactor_offload(j->reactor, j), 0);
+}
+
+/* Goal: the same for a job that the end of another starts meanwhile. */
+CASE(offload, free_waits_for_jobs_that_jobs_start) {
+    int order[1];
+    int order_count = 0;
+    struct job job = {.job = {.work = job_work, .done = job_done_starts_another},
+                      .reactor_thread = pthread_self(),
+                      .order = order,
+                      .order_count = &order_count};
+    cr_assert_eq(reactor_offload(t->reactor, &job.job), 0);
+    t->reactor = reactor_free(t->reactor);
+    cr_assert_eq(job.done, 1);
+}
+
 /* --- Signals --- */
 
 struct watch {
