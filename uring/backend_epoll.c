@@ -271,8 +271,22 @@ static void handle_write(struct epoll *e, struct ep_handle *h) {
     }
 }
 
+/* Slabs come back in callbacks and between turns, so asking before each wait is often enough. */
+static void feed_starved(struct epoll *e) {
+    if (list_is_empty(&e->starved))
+        return;
+    struct buf *slab = buf_new(e->backend.cfg.pool, BUF_64K, NULL);
+    if (slab == NULL)
+        return;
+    (void)buf_unref(slab);
+    struct list *node;
+    while ((node = list_shift(&e->starved)) != NULL)
+        handle_ready(e, LIST_ENTRY(node, struct ep_handle, starved_node));
+}
+
 static void epoll_submit(struct backend *b) {
     struct epoll *e = epoll_of(b);
+    feed_starved(e);
     list_for_each (node, &e->ready) {
         handle_write(e, LIST_ENTRY(node, struct ep_handle, node));
     }
@@ -316,23 +330,9 @@ static bool epoll_has_work(struct backend *b) {
     return !list_is_empty(&e->ready) || !list_is_empty(&e->ended);
 }
 
-/* Slabs come back in callbacks, so once a turn is often enough to ask. */
-static void feed_starved(struct epoll *e) {
-    if (list_is_empty(&e->starved))
-        return;
-    struct buf *slab = buf_new(e->backend.cfg.pool, BUF_64K, NULL);
-    if (slab == NULL)
-        return;
-    (void)buf_unref(slab);
-    struct list *node;
-    while ((node = list_shift(&e->starved)) != NULL)
-        handle_ready(e, LIST_ENTRY(node, struct ep_handle, starved_node));
-}
-
 static int epoll_wait_turn(struct backend *b, nsec_t deadline) {
     struct epoll *e = epoll_of(b);
     struct epoll_event events[EVENTS_PER_WAIT];
-    feed_starved(e);
     epoll_submit(b);
     int n = wait_timeout(e, events, epoll_has_work(b) ? 0 : deadline);
     if (n < 0)
