@@ -185,15 +185,23 @@ void quic_conn_fail(struct quic_conn *c, int e) {
     end_after_pause(c, QUIC_CLOSING);
 }
 
-void quic_conn_close(struct quic_conn *c, uint64_t code, nsec_t now) {
-    if (c->state > QUIC_OPEN)
-        return;
+static void close_open(struct quic_conn *c, uint64_t code, nsec_t now) {
     assert(now >= c->now);
     c->now = now;
     ngtcp2_ccerr reason;
     ngtcp2_ccerr_set_application_error(&reason, code, NULL, 0);
     write_close_packet(c, &reason);
     end_after_pause(c, QUIC_CLOSING);
+}
+
+void quic_conn_close(struct quic_conn *c, uint64_t code, nsec_t now) {
+    if (c->state <= QUIC_OPEN)
+        close_open(c, code, now);
+    /* Streams that were received whole can be read to their end when the peer goes, but whoever
+     * closes waits for their owners. */
+    list_for_each (node, &c->streams) {
+        quic_stream_tell_closed_if_over(LIST_ENTRY(node, struct quic_stream, node));
+    }
 }
 
 /* --- What ngtcp2 reports: each callback notes it and returns --- */

@@ -159,7 +159,8 @@ struct quic_event {
 /* Drained until false. */
 bool quic_conn_next_event(struct quic_conn *c, struct quic_event *ret_event);
 
-/* Ends the connection with an application code; CLOSED follows.  Harmless on a dead one. */
+/* Ends the connection with an application code; CLOSED follows.  On a dead one it only ends streams
+ * that were received whole and are still being read. */
 void quic_conn_close(struct quic_conn *c, uint64_t code, nsec_t now);
 
 /* Why it ended: 0 for an own close with CONN_CODE_NONE, -ERR_CONN_CLOSED, -ERR_GATED, -ETIMEDOUT,

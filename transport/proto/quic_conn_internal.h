@@ -114,6 +114,7 @@ struct quic_stream {
     uint8_t events; /* enum quic_stream_event_bit, not told yet */
     bool released;  /* the owner forgot it */
     bool closed;    /* ngtcp2 forgot it */
+    bool closed_told;
     bool announced; /* the owner knows of it: an own stream, or OPENED was told */
 
     struct slice_queue unsent;
@@ -164,6 +165,7 @@ NODISCARD int quic_stream_new(struct quic_conn *c, int64_t id, struct quic_strea
 void quic_stream_tell(struct quic_stream *s, unsigned event_bits);
 void quic_stream_update_sendable(struct quic_stream *s);
 void quic_stream_on_closed(struct quic_stream *s);
+void quic_stream_tell_closed_if_over(struct quic_stream *s);
 void quic_stream_free_if_done(struct quic_stream *s);
 NODISCARD int quic_stream_on_data(struct quic_stream *s, struct bytes data, bool fin);
 void quic_stream_on_acked(struct quic_stream *s, uint64_t len);

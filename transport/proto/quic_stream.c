@@ -142,11 +142,13 @@ void quic_stream_tell(struct quic_stream *s, unsigned event_bits) {
 }
 
 /* CLOSED is told when nothing can follow it: what was received has been read, or never will be. */
-static void tell_closed_if_over(struct quic_stream *s) {
+void quic_stream_tell_closed_if_over(struct quic_stream *s) {
     bool reading_over =
         s->fin_told || s->read_reset || s->read_stopped || s->conn->state > QUIC_OPEN;
-    if (s->closed && reading_over)
-        quic_stream_tell(s, STREAM_EV_CLOSED);
+    if (!s->closed || !reading_over || s->closed_told)
+        return;
+    s->closed_told = true;
+    quic_stream_tell(s, STREAM_EV_CLOSED);
 }
 
 void quic_stream_update_sendable(struct quic_stream *s) {
@@ -249,7 +251,7 @@ void quic_stream_on_closed(struct quic_stream *s) {
         return;
     s->closed = true;
     drop_outgoing(s);
-    tell_closed_if_over(s);
+    quic_stream_tell_closed_if_over(s);
     quic_stream_free_if_done(s);
 }
 
@@ -332,7 +334,7 @@ ssize_t quic_stream_read(struct quic_stream *s, struct slice *out, size_t max) {
     if (n > 0 || !s->fin_received || s->read_stopped)
         return (ssize_t)n;
     s->fin_told = true;
-    tell_closed_if_over(s);
+    quic_stream_tell_closed_if_over(s);
     return -ENODATA;
 }
 
@@ -373,7 +375,7 @@ void quic_stream_stop_reading(struct quic_stream *s, uint64_t code) {
     quic_conn_hurry(s->conn);
     if (!s->closed && !s->fin_received && !s->read_reset && s->conn->state <= QUIC_OPEN)
         (void)ngtcp2_conn_shutdown_stream_read(s->conn->ngtcp2, 0, s->id, code);
-    tell_closed_if_over(s);
+    quic_stream_tell_closed_if_over(s);
 }
 
 void quic_stream_reset(struct quic_stream *s, uint64_t code) {

@@ -443,6 +443,35 @@ Test(quic_conn, close_reaches_the_peer_and_ends_all_streams) {
     pair_done(&p);
 }
 
+/* Whoever closes waits for all owners of streams to let go: they must hear of it. */
+Test(quic_conn, own_close_ends_streams_that_were_received_whole_and_not_read) {
+    struct pair p;
+    pair_init(&p);
+    pair_connect(&p);
+    struct quic_stream *ours = open_stream(&p.client);
+    write_text(&p, ours, "ping");
+    quic_stream_shutdown_write(ours);
+    (void)pair_exchange(&p);
+    struct quic_stream *theirs = peers_stream(&p.server);
+    quic_stream_shutdown_write(theirs);
+    (void)pair_exchange(&p);
+    cr_assert_eq(read_all(ours, NULL, 0, NULL), 0);
+    pair_run_until(&p, p.now + SEC(1));
+    cr_assert(pair_seen(&p.client, ours)->closed);
+    cr_assert_not(pair_seen(&p.server, theirs)->closed, "it can still be read");
+
+    pair_seen(&p.client, ours)->closed = false;
+    quic_conn_close(p.client.conn, CONN_CODE_SHUTDOWN, p.now);
+    (void)pair_exchange(&p);
+    cr_assert(p.server.closed);
+    cr_assert_not(pair_seen(&p.server, theirs)->closed, "it can be read even now");
+    quic_conn_close(p.server.conn, CONN_CODE_SHUTDOWN, p.now);
+    (void)pair_exchange(&p);
+    cr_assert(pair_seen(&p.server, theirs)->closed);
+    cr_assert_not(pair_seen(&p.client, ours)->closed, "told twice");
+    pair_done(&p);
+}
+
 Test(quic_conn, a_peer_that_vanishes_with_data_outstanding_is_dead_after_15_s) {
     struct pair p;
     struct problem why = PROBLEM_INIT;
