@@ -7,6 +7,10 @@
 
 static void *counting_resize(struct mem *m, void *p, size_t size) {
     struct counting_mem *c = CONTAINER_OF(m, struct counting_mem, mem);
+    c->calls += size > 0;
+    if (size > 0 && c->fail_at > 0 &&
+        (c->calls == c->fail_at || (c->fail_for_good && c->calls > c->fail_at)))
+        return NULL;
     if (p == NULL && size > 0)
         c->live++;
     if (p != NULL && size == 0)

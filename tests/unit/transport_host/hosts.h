@@ -18,9 +18,13 @@
 #include "transport/host_internal.h"
 #include "transport/proto/quic_conn.h"
 
+/* Counts, and fails when it is told to. */
 struct counting_mem {
     struct mem mem;
     int64_t live;
+    long calls;
+    long fail_at; /* the call that fails; 0: none */
+    bool fail_for_good;
 };
 
 enum { PEERS_LISTED_MAX = 8 };
