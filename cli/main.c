@@ -131,7 +131,7 @@ static int dispatch(int argc, char **argv) {
         return 1;
     }
     if (is_help(argv[0])) {
-        if (argc == 1) {
+        if (argc == 1 || is_help(argv[1])) {
             print_usage(NULL);
             return 0;
         }

@@ -32,8 +32,8 @@ def without_a_command_the_usage_comes_and_status_1(home):
 @case
 def help_works_everywhere_with_status_0(home):
     usage = home.run("help", err="")
-    for word in ("--help", "-h", "-help"):
-        home.run(word, out=usage, err="")
+    for words in (["--help"], ["-h"], ["-help"], ["help", "help"], ["--help", "-h", "auth"]):
+        home.run(*words, out=usage, err="")
     rows = commands(home)
     expect(len(rows) >= 16, f"only {len(rows)} commands in the usage")
     for row in rows:
