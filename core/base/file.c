@@ -96,6 +96,16 @@ static int sync_directory(const char *directory) {
     return 0;
 }
 
+/* What root edits for a service stays the service's, which could not read it any more.  Others may
+ * not give files away, and need not: theirs stay theirs. */
+static void keep_owner(int fd, const char *path) {
+    struct stat old;
+    if (lstat(path, &old) < 0 || !S_ISREG(old.st_mode))
+        return;
+    int e = fchown(fd, old.st_uid, old.st_gid);
+    (void)e; /* see above */
+}
+
 static int fill(int fd, struct bytes content, mode_t mode) {
     int e = write_all(fd, content);
     if (e < 0)
@@ -133,6 +143,8 @@ static int write_whole(const char *path, struct bytes content, mode_t mode,
     SCOPED(fd_closep) int fd = mkostemps(temporary, (int)strlen(".tmp"), O_CLOEXEC);
     if (fd < 0)
         return -errno;
+    if (flags == FILE_REPLACE)
+        keep_owner(fd, path);
     e = fill(fd, content, mode);
     if (e == 0)
         e = publish(temporary, path, flags);

@@ -58,6 +58,20 @@ Test(file, what_is_written_is_read_with_its_mode) {
     cr_assert_eq(entries(), 1);
 }
 
+/* Goal: a list that root edits for a service stays readable for it. */
+Test(file, a_replaced_file_keeps_its_owner) {
+    struct stat st;
+    cr_assert_eq(file_write(path, BYTES_LIT("first"), 0640, FILE_REPLACE, NULL), 0);
+    if (chown(path, 1234, 5678) < 0)
+        cr_skip("only root may give files away");
+    cr_assert_eq(file_write(path, BYTES_LIT("second"), 0640, FILE_REPLACE, NULL), 0);
+    cr_assert_eq(stat(path, &st), 0);
+    cr_assert_eq(st.st_uid, 1234);
+    cr_assert_eq(st.st_gid, 5678);
+    cr_assert_eq(st.st_mode & 07777, 0640);
+    cr_assert_eq(st.st_size, 6);
+}
+
 Test(file, a_new_file_replaces_nothing) {
     struct problem p = PROBLEM_INIT;
     uint8_t out[16];
