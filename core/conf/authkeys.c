@@ -75,6 +75,27 @@ static int line_peer(struct bytes line, struct peer_id *ret_id) {
 
 /* Entries */
 
+/* An expiry in another form than "expires=": what was meant as a limit must not vanish as a field
+ * that nobody knows. */
+static bool is_misspelled_expiry(struct bytes field) {
+    static const char NAME[] = "expires";
+    const size_t len = sizeof(NAME) - 1;
+    if (field.len < len || strncasecmp((const char *)field.data, NAME, len) != 0)
+        return false;
+    return field.len == len || field.data[len] == ':' ||
+           (field.data[len] == '=' && memcmp(field.data, NAME, len) != 0);
+}
+
+/* Of several expiries the first to come counts. */
+static int take_expiry(const char *value, struct authkey *k, struct problem *ret_problem) {
+    walltime_t expires;
+    if (rfc3339_parse(value, &expires) < 0)
+        return problem_set(ret_problem, -ERR_MALFORMED,
+                           "invalid expires - \"%s\" is no RFC 3339 time", value);
+    k->expires = MIN(k->expires, expires);
+    return 0;
+}
+
 static int take_attributes(struct arena *a, struct bytes fields, struct authkey *k,
                            struct problem *ret_problem) {
     struct authkey_attribute *list = arena_alloc_array(a, AUTHKEY_ATTRIBUTES_MAX, sizeof(*list));
@@ -83,6 +104,9 @@ static int take_attributes(struct arena *a, struct bytes fields, struct authkey 
     while (fields.len > 0) {
         struct bytes field = next_field(&fields);
         const uint8_t *equals = memchr(field.data, '=', field.len);
+        if (is_misspelled_expiry(field))
+            return problem_set(ret_problem, -ERR_MALFORMED,
+                               "invalid expires - write expires=<RFC 3339 time>");
         if (equals == NULL)
             continue;
         if (k->attributes_count == AUTHKEY_ATTRIBUTES_MAX)
@@ -95,9 +119,9 @@ static int take_attributes(struct arena *a, struct bytes fields, struct authkey 
             return problem_set(ret_problem, -ENOMEM, "%s", err_text(-ENOMEM));
         k->attributes_count++;
         /* An expiry that cannot be read must not mean that there is none. */
-        if (strcmp(at->key, "expires") == 0 && rfc3339_parse(at->value, &k->expires) < 0)
-            return problem_set(ret_problem, -ERR_MALFORMED,
-                               "invalid expires - \"%s\" is no RFC 3339 time", at->value);
+        int e = strcmp(at->key, "expires") == 0 ? take_expiry(at->value, k, ret_problem) : 0;
+        if (e < 0)
+            return e;
     }
     k->attributes = list;
     return 0;
@@ -385,7 +409,7 @@ static int compare_attributes(const void *a, const void *b) {
 /* "<id>  expires=...  verified=...  <others by name>  # comment". */
 static int write_edited(struct mem *mem, struct bytes line, const struct line_edit *edit,
                         struct strbuf *out, struct problem *ret_problem) {
-    struct authkey_attribute list[AUTHKEY_ATTRIBUTES_MAX + 1];
+    struct authkey_attribute list[AUTHKEY_ATTRIBUTES_MAX];
     char id_text[PEER_ID_TEXT_MAX];
     struct authkey k = {.comment = ""};
     struct arena a;
@@ -396,6 +420,8 @@ static int write_edited(struct mem *mem, struct bytes line, const struct line_ed
     for (uint32_t i = 0; e == 0 && i < k.attributes_count; i++)
         if (strcmp(k.attributes[i].key, edit->key) != 0)
             list[count++] = k.attributes[i];
+    if (e == 0 && *edit->value != '\0' && count == AUTHKEY_ATTRIBUTES_MAX)
+        e = problem_set(ret_problem, -ERR_LIMIT, "too many attributes");
     if (e == 0) {
         if (*edit->value != '\0')
             list[count++] = (struct authkey_attribute){edit->key, edit->value};
@@ -475,7 +501,10 @@ int authkeys_set_attribute(struct mem *mem, const char *path, const struct peer_
     const struct line_edit edit = {.key = key, .value = value};
     if (*key == '\0' || !is_attribute_text(key, "#="))
         return problem_set(ret_problem, -EINVAL, "invalid attribute name");
-    if (!is_attribute_text(value, "#"))
+    walltime_t expires;
+    bool is_bad_time =
+        strcmp(key, "expires") == 0 && *value != '\0' && rfc3339_parse(value, &expires) < 0;
+    if (!is_attribute_text(value, "#") || is_bad_time)
         return problem_set(ret_problem, -EINVAL, "invalid value for attribute %s", key);
     return edit_file(mem, path, id, &edit, ret_problem);
 }

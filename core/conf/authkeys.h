@@ -105,7 +105,9 @@ NODISCARD int authkeys_remove(struct mem *mem, const char *path, const struct pe
                               struct problem *ret_problem);
 
 /* Sets one attribute of a peer's line; an empty value deletes it.
- *   -EINVAL              key or value has white space, '#', '=' in the key, or control characters
+ *   -EINVAL              key or value has white space, '#', '=' in the key, or control characters;
+ *                        or `expires` is no RFC 3339 time
+ *   -ERR_LIMIT           AUTHKEY_ATTRIBUTES_MAX are there
  *   -ERR_PEER_NOT_FOUND                                                                       */
 NODISCARD int authkeys_set_attribute(struct mem *mem, const char *path, const struct peer_id *id,
                                      const char *key, const char *value,

@@ -83,6 +83,20 @@ Test(authkeys, every_peer_is_found_and_the_first_of_its_lines_counts) {
     cr_expect_null(authkeys_find(empty, &a));
 }
 
+Test(authkeys, of_several_expiries_the_first_to_come_counts) {
+    static const char *const LINES[] = {
+        PEER_A " expires=2027-01-02T03:04:05Z expires=2099-01-01T00:00:00Z\n",
+        PEER_A " expires=2099-01-01T00:00:00Z expires=2027-01-02T03:04:05Z expiresnot=1\n",
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(LINES); i++) {
+        struct authkeys *k = parse(LINES[i]);
+        struct peer_id a = peer(PEER_A);
+        cr_expect(authkeys_allow(k, &a, 1798859044), "%zu", i);
+        cr_expect_not(authkeys_allow(k, &a, 1798859045), "%zu", i);
+        (void)authkeys_free(k);
+    }
+}
+
 Test(authkeys, a_bad_line_fails_the_whole_load) {
     static const struct {
         const char *text;
@@ -97,6 +111,14 @@ Test(authkeys, a_bad_line_fails_the_whole_load) {
          "keys:2: invalid expires - \"tomorrow\" is no RFC 3339 time"},
         {PEER_A " a=1 b=1 c=1 d=1 e=1 f=1 g=1 h=1 i=1 j=1 k=1 l=1 m=1 n=1 o=1 p=1 q=1\n",
          "keys:1: too many attributes"},
+        {PEER_A " Expires=2027-01-02T03:04:05Z\n",
+         "keys:1: invalid expires - write expires=<RFC 3339 time>"},
+        {PEER_A " expires = 2027-01-02T03:04:05Z\n",
+         "keys:1: invalid expires - write expires=<RFC 3339 time>"},
+        {PEER_A " expires:2027-01-02T03:04:05Z\n",
+         "keys:1: invalid expires - write expires=<RFC 3339 time>"},
+        {PEER_A " expires=2027-01-02T03:04:05Z expires=\n",
+         "keys:1: invalid expires - \"\" is no RFC 3339 time"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
         struct problem why = PROBLEM_INIT;
@@ -194,6 +216,14 @@ Test(authkeys, attributes_are_written_in_a_fixed_order) {
     cr_expect_eq(authkeys_set_attribute(mem, "keys", &a, "k=", "v", &why), -EINVAL);
     cr_expect_eq(authkeys_set_attribute(mem, "keys", &a, "", "v", &why), -EINVAL);
     cr_expect_eq(authkeys_set_attribute(mem, "keys", &r, "k", "v", &why), -ERR_PEER_NOT_FOUND);
+    cr_expect_eq(authkeys_set_attribute(mem, "keys", &a, "expires", "soon", &why), -EINVAL);
+
+    /* What is written is a list that can be read. */
+    put_file("keys", PEER_A " a=1 b=1 c=1 d=1 e=1 f=1 g=1 h=1 i=1 j=1 k=1 l=1 m=1 n=1 o=1 p=1\n",
+             0600);
+    cr_expect_eq(authkeys_set_attribute(mem, "keys", &a, "q", "1", &why), -ERR_LIMIT);
+    cr_expect_eq(authkeys_set_attribute(mem, "keys", &a, "p", "2", &why), 0);
+    cr_expect_eq(authkeys_set_attribute(mem, "keys", &a, "p", "", &why), 0);
     remove_tree(dir);
 }
 
