@@ -44,6 +44,10 @@ static size_t safe_length(const char *p) {
     if (followers < 0 || (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ||
         (c == 0xc2 && next < 0xa0))
         return 0;
+    /* Longer than it need be, a surrogate, or beyond the last code point. */
+    if ((c == 0xe0 && next < 0xa0) || (c == 0xed && next > 0x9f) || (c == 0xf0 && next < 0x90) ||
+        (c == 0xf4 && next > 0x8f))
+        return 0;
     for (int i = 1; i <= followers; i++)
         if (((unsigned char)p[i] & 0xc0) != 0x80)
             return 0;

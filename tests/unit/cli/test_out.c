@@ -40,11 +40,13 @@ Test(out, control_characters_become_question_marks, .init = cr_redirect_stdout) 
              "2J \x9b"
              "2J");
     out_line(OUT_PLAIN, "cut %s", "\xe2\x82");
+    out_line(OUT_PLAIN, "long %s", "\xe0\x82\x9b \xf0\x80\x82\x9b \xed\xa0\x80 \xf4\x90\x80\x80");
     out_line(OUT_PLAIN, "whole %s", "\xe2\x82\xac \xf0\x9f\x90\xb6 \xc2\xa0");
     cr_assert_eq(out_finish(), 0);
     cr_assert_stdout_eq_str("a?[2Jb?c?\xc3\xa4\t\ne\n"
                             "C1 ??2J ?2J\n"
                             "cut ??\n"
+                            "long ??? ???? ??? ????\n"
                             "whole \xe2\x82\xac \xf0\x9f\x90\xb6 \xc2\xa0\n");
 }
 
