@@ -366,6 +366,17 @@ void quic_driver_close(struct quic_driver *d, uint64_t code) {
     quic_driver_wake(d);
 }
 
+void quic_driver_fail_dials(struct quic_socket *s, const struct net_addr *to, int error) {
+    list_for_each (node, &s->transport->drivers) {
+        struct quic_driver *d = LIST_ENTRY(node, struct quic_driver, node);
+        if (d->socket != s || d->dial == NULL ||
+            !net_addr_equal(&quic_conn_path(d->engine)->remote, to))
+            continue;
+        quic_conn_unreachable(d->engine, error, reactor_now(s->transport->reactor));
+        quic_driver_wake(d);
+    }
+}
+
 /* --- The connection interface --- */
 
 static struct quic_stream *stream_of(const struct muxed *m) {

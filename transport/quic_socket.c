@@ -8,11 +8,19 @@ enum { STRAYS_PER_SECOND = 200 };
 
 /* --- Slots --- */
 
+/* There is no way to the destination, at least from here: nothing will change that soon. */
+static bool is_unreachable(int error) {
+    return error == -ENETUNREACH || error == -EHOSTUNREACH || error == -EADDRNOTAVAIL ||
+           error == -EACCES || error == -EPERM;
+}
+
 static void on_sent(struct udp_send *send, int error) {
-    /* Loss, whatever the cause: QUIC repeats what matters, and path MTU discovery learns from it.
-     */
-    (void)error;
-    quic_socket_return_slot(CONTAINER_OF(send, struct quic_slot, send));
+    struct quic_slot *slot = CONTAINER_OF(send, struct quic_slot, send);
+    /* A dial need not wait for its timeout.  Otherwise it is loss, whatever the cause: QUIC repeats
+     * what matters, and path MTU discovery learns from it. */
+    if (is_unreachable(error))
+        quic_driver_fail_dials(slot->socket, &send->remote, error);
+    quic_socket_return_slot(slot);
 }
 
 struct quic_slot *quic_socket_take_slot(struct quic_socket *s) {

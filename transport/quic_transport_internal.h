@@ -104,6 +104,8 @@ void quic_driver_recv_stray(struct quic_driver *d, const struct net_addr *remote
 /* Has the connection looked at once this turn. */
 void quic_driver_wake(struct quic_driver *d);
 void quic_driver_close(struct quic_driver *d, uint64_t code);
+/* Ends the dials from a socket to an address that the system cannot send to. */
+void quic_driver_fail_dials(struct quic_socket *s, const struct net_addr *to, int error);
 struct quic_driver *quic_driver_of(struct conn *c);
 
 /* quic_transport.c */

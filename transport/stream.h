@@ -47,8 +47,10 @@ struct stream_events {
     void (*stopped)(struct stream *s, uint64_t code);
     /* The peer gave up its writing side: what was not read yet is dropped.  Writing goes on. */
     void (*reset)(struct stream *s, uint64_t code);
-    /* Nothing follows.  0: both directions ended; -ERR_PROTOCOL_NOT_SUPPORTED: the peer does not
-     * speak the protocol; -ERR_CONN_CLOSED, -ERR_GATED, -ETIMEDOUT: the connection died. */
+    /* Nothing follows.  0: both directions ended, by FIN or by a reset that reset() and stopped()
+     * told the code of (a peer that does not let us use the protocol: STREAM_CODE_GATED);
+     * -ERR_PROTOCOL_NOT_SUPPORTED: the peer does not speak the protocol; -ERR_CONN_CLOSED,
+     * -ERR_GATED, -ETIMEDOUT: the connection died. */
     void (*closed)(struct stream *s, int error);
 };
 

@@ -194,6 +194,15 @@ static void close_open(struct quic_conn *c, uint64_t code, nsec_t now) {
     end_after_pause(c, QUIC_CLOSING);
 }
 
+void quic_conn_unreachable(struct quic_conn *c, int error, nsec_t now) {
+    if (c->state != QUIC_OPENING || c->heard)
+        return;
+    assert(now >= c->now);
+    c->now = now;
+    set_error(c, error, "the peer's address cannot be reached: %s", err_text(error));
+    end_after_pause(c, QUIC_DEAD);
+}
+
 void quic_conn_close(struct quic_conn *c, uint64_t code, nsec_t now) {
     if (c->state <= QUIC_OPEN)
         close_open(c, code, now);
@@ -614,6 +623,7 @@ void quic_conn_recv(struct quic_conn *c, const struct quic_path *path, uint8_t e
     int e =
         ngtcp2_conn_read_pkt(c->ngtcp2, &c->path_storage.path, &pi, packet.data, packet.len, now);
     c->unanswered_since = NSEC_NEVER;
+    c->heard = true;
     if (c->unacked_packets++ == 0)
         c->ack_hold_until = now + QUIC_ACK_HOLD;
     if (e != 0)

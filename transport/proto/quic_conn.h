@@ -159,6 +159,10 @@ struct quic_event {
 /* Drained until false. */
 bool quic_conn_next_event(struct quic_conn *c, struct quic_event *ret_event);
 
+/* The system cannot send to the peer (`error`, an errno): a handshake that has heard nothing yet
+ * ends with it at once.  Harmless otherwise: what was answered before may be again. */
+void quic_conn_unreachable(struct quic_conn *c, int error, nsec_t now);
+
 /* Ends the connection with an application code; CLOSED follows.  On a dead one it only ends streams
  * that were received whole and are still being read. */
 void quic_conn_close(struct quic_conn *c, uint64_t code, nsec_t now);

@@ -47,6 +47,7 @@ struct quic_conn {
     enum quic_state state;
     bool server;
     bool admitted;
+    bool heard; /* a packet came in */
     nsec_t now;
 
     /* What the driver has not heard of yet. */

@@ -251,12 +251,16 @@ void pair_run_until_set(struct pair *p, const bool *flag) {
     }
 }
 
-void pair_connect(struct pair *p) {
+void pair_start(struct pair *p) {
     struct quic_conn_config cfg = config_of(p, &p->client);
     if (peer_id_is_none(&p->expected))
         p->expected = p->server.identity.id;
     cfg.expected = &p->expected;
     cr_assert_eq(quic_conn_connect(&cfg, &p->client.path, p->now, &p->client.conn), 0);
+}
+
+void pair_connect(struct pair *p) {
+    pair_start(p);
     nsec_t give_up = p->now + SEC(60);
     while (!(p->client.confirmed && p->server.confirmed) && !p->client.closed && p->now < give_up) {
         if (pair_exchange(p))

@@ -62,7 +62,9 @@ struct pair {
 
 void pair_init(struct pair *p);
 void pair_done(struct pair *p);
-/* Makes the client's connection and runs until both sides are confirmed or one is closed. */
+/* Makes the client's connection. */
+void pair_start(struct pair *p);
+/* The same, and runs until both sides are confirmed or one is closed. */
 void pair_connect(struct pair *p);
 /* Moves packets and the clock until nothing happens before `until`. */
 void pair_run_until(struct pair *p, nsec_t until);

@@ -664,3 +664,23 @@ Test(quic_conn, a_lone_packet_is_acknowledged_within_two_milliseconds) {
     cr_assert_eq(p.server.packets_out, before + 1);
     pair_done(&p);
 }
+
+Test(quic_conn, an_address_without_route_ends_the_dial_at_once_and_nothing_later) {
+    struct pair p;
+    struct problem why = PROBLEM_INIT;
+    pair_init(&p);
+    p.cut = true;
+    pair_start(&p);
+    quic_conn_unreachable(p.client.conn, -ENETUNREACH, p.now);
+    (void)pair_exchange(&p);
+    cr_assert(p.client.closed);
+    cr_assert_eq(quic_conn_error(p.client.conn, &why), -ENETUNREACH);
+    pair_done(&p);
+
+    pair_init(&p);
+    pair_connect(&p);
+    quic_conn_unreachable(p.client.conn, -ENETUNREACH, p.now);
+    (void)pair_exchange(&p);
+    cr_assert_not(p.client.closed);
+    pair_done(&p);
+}
