@@ -188,8 +188,11 @@ static void on_received(struct udp_socket *u, const struct udp_batch *b) {
             d = find_driver(s, &in, packet, &path);
             last_dcid = in.dcid;
         }
-        if (d != NULL)
-            quic_driver_recv(d, &path, b->ecn, packet);
+        if (d == NULL)
+            continue;
+        quic_driver_recv(d, &path, b->ecn, packet);
+        if (in.kind == QUIC_PACKET_INITIAL && quic_conn_wants_retry(d->engine))
+            answer(s, ANSWER_RETRY, &in, packet.len, &path);
     }
 }
 

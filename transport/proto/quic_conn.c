@@ -159,8 +159,12 @@ void quic_conn_fail(struct quic_conn *c, int e) {
         set_error(c, -ETIMEDOUT, "the peer does not answer");
         end_after_pause(c, QUIC_DEAD);
         return;
-    case NGTCP2_ERR_DROP_CONN:
     case NGTCP2_ERR_RETRY:
+        c->wants_retry = true;
+        set_error(c, -ERR_HANDSHAKE, "the client's first packets came out of order");
+        end_after_pause(c, QUIC_DEAD);
+        return;
+    case NGTCP2_ERR_DROP_CONN:
     case NGTCP2_ERR_RECV_VERSION_NEGOTIATION:
         set_error(c, -ERR_HANDSHAKE, "the peer does not speak QUIC version 1");
         end_after_pause(c, QUIC_DEAD);
@@ -637,6 +641,10 @@ void quic_conn_recv_stray(struct quic_conn *c, struct bytes packet, nsec_t now) 
     nsec_t unanswered_since = c->unanswered_since;
     quic_conn_recv(c, &path, 0, packet, now);
     c->unanswered_since = unanswered_since;
+}
+
+bool quic_conn_wants_retry(const struct quic_conn *c) {
+    return c->wants_retry;
 }
 
 nsec_t quic_conn_deadline(const struct quic_conn *c) {

@@ -48,6 +48,7 @@ struct quic_conn {
     bool server;
     bool admitted;
     bool heard; /* a packet came in */
+    bool wants_retry;
     nsec_t now;
 
     /* What the driver has not heard of yet. */

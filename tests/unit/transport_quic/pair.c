@@ -183,6 +183,14 @@ static bool lost(struct pair *p) {
     return p->cut || rng_below(&p->rng.rng, 100) < p->loss_percent;
 }
 
+void pair_feed_server(struct pair *p, struct bytes packet) {
+    if (p->server.conn == NULL)
+        first_packet(p, packet);
+    else
+        quic_conn_recv(p->server.conn, &p->server.path, 0, packet, p->now);
+    drain(&p->server);
+}
+
 static bool carry(struct pair *p, struct side *from, struct side *to) {
     static uint8_t out[65536];
     struct quic_batch batch;

@@ -73,4 +73,6 @@ void pair_run_until_set(struct pair *p, const bool *flag);
 /* One exchange of everything that is ready now, without advancing the clock.  false: nothing moved.
  */
 bool pair_exchange(struct pair *p);
+/* A packet that comes to the server from elsewhere than the client. */
+void pair_feed_server(struct pair *p, struct bytes packet);
 struct seen *pair_seen(struct side *s, const struct quic_stream *stream);

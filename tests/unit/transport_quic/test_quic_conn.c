@@ -6,6 +6,7 @@
 #include "core/crypto/hash.h"
 #include "pair.h"
 #include "tests/support/fail_mem.h"
+#include "tests/support/vectors.h"
 
 /* Goal: the contract of transport/proto/quic_conn.h.  Spec: RFC 9000; libp2p quic.md. */
 
@@ -90,6 +91,38 @@ Test(quic_conn, client_comes_back_after_retry) {
     pair_connect(&p);
     cr_assert(p.client.confirmed);
     pair_done(&p);
+}
+
+/* The two datagrams of a ClientHello of go-libp2p's, in `order`.  Without a token only what begins
+ * with the beginning is kept; the address has not been proved. */
+static void answer_clienthello_of_go(bool in_order) {
+    struct pair p;
+    uint8_t raw[2][1500];
+    struct vectors v = vectors_open("quic");
+    vectors_for_each(row, &v) {
+        if (!row_is(row, "name", "go-v0.47 first four datagrams"))
+            continue;
+        json_t *datagrams = json_object_get(row, "datagrams");
+        for (size_t i = 0; i < 2; i++)
+            cr_assert_eq(row_hex(json_array_get(datagrams, i), "bytes", raw[i], 1500).len, 1280);
+    }
+    vectors_close(&v);
+    pair_init(&p);
+    pair_feed_server(&p, bytes_of(raw[in_order ? 0 : 1], 1280));
+    pair_feed_server(&p, bytes_of(raw[in_order ? 1 : 0], 1280));
+    cr_assert_eq(quic_conn_wants_retry(p.server.conn), !in_order);
+    struct quic_batch batch;
+    cr_assert_eq(quic_conn_pull(p.server.conn, (uint8_t[65536]){0}, 65507, &batch, p.now),
+                 in_order);
+    pair_done(&p);
+}
+
+Test(quic_conn, a_clienthello_of_two_packets_is_put_together) {
+    answer_clienthello_of_go(true);
+}
+
+Test(quic_conn, a_client_whose_first_packets_were_reordered_is_asked_to_come_back) {
+    answer_clienthello_of_go(false);
 }
 
 Test(quic_conn, another_peer_than_expected_is_refused_and_named) {
