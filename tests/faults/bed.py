@@ -8,7 +8,8 @@ import socket
 import tempfile
 from pathlib import Path
 
-from peerup import Failed, OurClient, OurDaemon, Process, expect, free_port, wait_until
+from peerup import (Failed, OurClient, OurDaemon, Process, Skip, expect, free_port,
+                    wait_until)
 from tunnel import Target, connect, exchange, read_exactly
 
 FAMILY = 4
@@ -35,8 +36,8 @@ class Bed:
     """Processes in a directory of their own.  At the end each must exit with 0 on SIGTERM and have
     complained of nothing that the cell did not announce."""
 
-    def __init__(self, peerup):
-        self.peerup = peerup
+    def __init__(self, peerup, initials=None):
+        self.peerup, self._initials = peerup, initials
         self.dir = Path(tempfile.mkdtemp(prefix="peerup-faults-"))
         self.log_dir = self.dir / "logs"
         self.log_dir.mkdir()
@@ -77,6 +78,13 @@ class Bed:
         people = [self.client(f"client-{i}") for i in range(clients)]
         daemon = self.daemon({"work": target.port}, people)
         return target, daemon, people, [p.proxy(daemon.addr, "work") for p in people]
+
+    @property
+    def initials(self):
+        """The program that makes handshakes' first datagrams."""
+        if self._initials is None:
+            raise Skip("no program faults-initials")
+        return self._initials
 
     # ---- watching
 

@@ -33,6 +33,7 @@ import cells_service  # noqa: E402, F401
 import cells_churn  # noqa: E402, F401
 import cells_gate  # noqa: E402, F401
 import cells_end  # noqa: E402, F401
+import cells_network  # noqa: E402, F401
 import cells_disk  # noqa: E402, F401
 
 RUN_S = 800  # no cell begins later than this; ctest would leave the processes behind
@@ -43,6 +44,7 @@ def parse_args():
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--peerup", type=Path, required=True, help="our program")
     p.add_argument("--lean", type=Path, help="our program without sanitizers")
+    p.add_argument("--initials", type=Path, help="the program faults-initials")
     p.add_argument("--io", choices=("io_uring", "epoll"), help="the backend of the event loop")
     p.add_argument("--only", default="", metavar="REGEX", help="cells whose name matches")
     args = p.parse_args()
@@ -60,7 +62,7 @@ def run_cell(cell, args, run_ends):
     program = args.lean if cell.memory else args.peerup
     if program is None:
         return "skipped", "no program without sanitizers (build the release preset)", ""
-    bed = Bed(program)
+    bed = Bed(program, args.initials)
     logs = ""
     try:
         with bed:
