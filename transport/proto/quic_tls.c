@@ -2,7 +2,6 @@
 #include "transport/proto/quic_tls.h"
 
 #include <wolfssl/ssl.h>
-#include <wolfssl/wolfcrypt/asn.h>
 
 #include "core/base/err.h"
 #include "core/base/mem.h"
@@ -21,17 +20,16 @@ struct quic_tls {
     WOLFSSL_CTX *client;
 };
 
-/* wolfSSL asks about critical extensions that it does not know: exactly libp2p's passes, and
- * tls_cert_verify() judges its content. */
+/* wolfSSL asks about extensions that it does not know, and would end the handshake without an
+ * alert. All pass: tls_cert_verify() judges them. */
 static int on_unknown_extension(const word16 *oid, word32 oid_count, int critical,
                                 const unsigned char *der, word32 der_len) {
-    static const word16 libp2p_oid[] = {1, 3, 6, 1, 4, 1, 53594, 1, 1};
+    (void)oid;
+    (void)oid_count;
     (void)critical;
     (void)der;
     (void)der_len;
-    bool ours =
-        oid_count == ARRAY_COUNT(libp2p_oid) && memcmp(oid, libp2p_oid, sizeof(libp2p_oid)) == 0;
-    return ours ? 0 : ASN_CRIT_EXT_E;
+    return 0;
 }
 
 static void judge(struct quic_tls_session *s, const WOLFSSL_X509_STORE_CTX *store) {
