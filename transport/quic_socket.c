@@ -191,7 +191,8 @@ static void on_received(struct udp_socket *u, const struct udp_batch *b) {
         if (d == NULL)
             continue;
         quic_driver_recv(d, &path, b->ecn, packet);
-        if (in.kind == QUIC_PACKET_INITIAL && quic_conn_wants_retry(d->engine))
+        if (in.kind == QUIC_PACKET_INITIAL && quic_conn_wants_retry(d->engine) &&
+            stray_allowed(s->transport))
             answer(s, ANSWER_RETRY, &in, packet.len, &path);
     }
 }
