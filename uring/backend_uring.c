@@ -289,7 +289,7 @@ static int uring_wait(struct backend *b, nsec_t deadline) {
         wake_arm(u);
     lend_slabs(u);
     submit_waiting(u);
-    if (!list_is_empty(&u->waiting) || uring_has_work(b))
+    if (!list_is_empty(&u->waiting) || !u->wake_armed || uring_has_work(b))
         deadline = 0;
     int error = enter(u, deadline);
     if (io_uring_sq_ready(&u->ring) == 0)
@@ -327,10 +327,13 @@ static void complete_recv(struct uring *u, struct op *op, const struct io_uring_
         bufring_grow(&u->slabs);
         list_push(&u->starved, &op->node);
         return;
-    } else if (cqe->res > 0) {
+    } else if (cqe->flags & IORING_CQE_F_BUFFER) {
         uint16_t id = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-        into->slices[0] = slice_of(bufring_take(&u->slabs, id), 0, (uint32_t)cqe->res);
-        into->count = 1;
+        struct slice s = slice_of(bufring_take(&u->slabs, id), 0, (uint32_t)MAX(cqe->res, 0));
+        if (cqe->res > 0)
+            into->slices[into->count++] = s;
+        else /* an end or an error that a worker thread of the kernel met */
+            slice_unref(&s);
     }
     u->flying_recv_count--;
     op_complete(op, cqe->res, 0);
