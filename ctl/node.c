@@ -197,8 +197,8 @@ static bool turn_until(struct node *n, const bool *done) {
     return *done;
 }
 
-/* A host that could not be set up ends by itself, once the sockets that it had opened are closed. */
-static void turn_until_abandoned(struct node *n) {
+/* What closes by itself: the sockets of a host that could not be set up, the watch of signals. */
+static void turn_until_no_handles(struct node *n) {
     nsec_t deadline = reactor_now(n->reactor) + NODE_CLOSE_TIMEOUT;
     int e = reactor_turn(n->reactor, 0);
     while (e == 0 && reactor_has_handles(n->reactor) && reactor_now(n->reactor) < deadline)
@@ -219,9 +219,8 @@ void node_close(struct node *n) {
         host_close(n->host, on_host_closed, n);
         if (!turn_until(n, &n->host_closed))
             log_warn(n->log, L_NODE, "connections did not end in time");
-    } else {
-        turn_until_abandoned(n);
     }
+    turn_until_no_handles(n);
 }
 
 struct node *node_free(struct node *n) {

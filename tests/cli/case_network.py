@@ -159,6 +159,14 @@ def one_identity_is_one_daemon_and_no_ping_or_proxy_beside_it(home):
 
 
 @case
+def a_peer_that_is_not_there_is_an_error_and_not_a_crash(home):
+    home.make_node()
+    nobody = f"/ip4/127.0.0.1/udp/9/quic-v1/p2p/{PEER_B}"
+    home.run("ping", "-c", "1", nobody, status=1,
+             err_has="Failed to connect: the peer does not answer")
+
+
+@case
 def pings_by_address_and_by_name(home):
     pair = Pair(home)
     with pair.daemon() as d:
