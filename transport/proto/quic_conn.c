@@ -75,7 +75,12 @@ static void set_path(struct quic_conn *c, const struct quic_path *p) {
 
 static void close_streams(struct quic_conn *c) {
     list_for_each_safe (node, &c->streams) {
-        quic_stream_on_closed(LIST_ENTRY(node, struct quic_stream, node));
+        struct quic_stream *s = LIST_ENTRY(node, struct quic_stream, node);
+        bool announced = s->announced;
+        quic_stream_on_closed(s);
+        /* The peer opened it, but the driver never heard of it and will not release it. */
+        if (!announced)
+            quic_stream_release(s);
     }
     c->tell_closed = true;
 }
@@ -744,15 +749,6 @@ static bool next_datagram(struct quic_conn *c, struct quic_event *ev) {
     return true;
 }
 
-/* Streams that the peer opened but the driver never heard of are not its to release. */
-static void drop_unannounced(struct quic_conn *c) {
-    list_for_each_safe (node, &c->streams) {
-        struct quic_stream *s = LIST_ENTRY(node, struct quic_stream, node);
-        if (!s->announced)
-            quic_stream_release(s);
-    }
-}
-
 /* A closed connection answers stray packets with the one that it has written: all else goes now, so
  * that a thousand of them weigh little. */
 static void shed(struct quic_conn *c) {
@@ -775,8 +771,6 @@ bool quic_conn_next_event(struct quic_conn *c, struct quic_event *ret_event) {
     ret_event->type = QUIC_EV_STREAMS_AVAILABLE;
     if (take_flag(&c->tell_streams))
         return true;
-    if (c->state > QUIC_OPEN)
-        drop_unannounced(c);
     if (next_stream_event(c, ret_event) || next_datagram(c, ret_event))
         return true;
     ret_event->type = QUIC_EV_CLOSED;
