@@ -70,7 +70,43 @@ def identify_write(folder):
     yield "script", script + bytes([2]) + b"".join(bytes([len(n) - 1]) + n for n in names)
 
 
-TARGETS = (multiaddr, key, envelope, tls_extension, identify_write)
+def quic_packet(_):
+    # A clock, then a packet: long headers by first byte, version, IDs, token; then short ones.
+    def long(first, version, token=b"", size=1200, dcid=b"\xaa" * 8, scid=b"\xbb" * 4):
+        head = bytes([first]) + version.to_bytes(4, "big") + bytes([len(dcid)]) + dcid
+        head += bytes([len(scid)]) + scid + bytes([len(token)]) + token + b"\x44\x90"
+        return (b"\0" + head).ljust(size + 1, b"\0")
+
+    yield "initial", long(0xc0, 1)
+    yield "initial-with-token", long(0xc0, 1, b"token")
+    yield "initial-with-retry-token", long(0xc0, 1, b"\xb7" + bytes(60))
+    yield "initial-long-ids", long(0xc0, 1, dcid=b"\xaa" * 20, scid=b"\xbb" * 20)
+    yield "initial-ids-too-long", long(0xc0, 1, dcid=b"\xaa" * 21)
+    yield "initial-small", long(0xc0, 1, size=1199)
+    yield "handshake", long(0xe0, 1, size=100)
+    yield "other-version", long(0xc0, 0xff00001d, dcid=b"\xaa" * 255, scid=b"\xbb" * 255)
+    yield "negotiation", long(0xc0, 0, size=60)
+    yield "short", b"\0" + bytes([0x40]) + b"\xaa" * 60
+    yield "stun", b"\0" + b"\0\1\0\0" + bytes(16)
+
+
+def quic_pair(_):
+    # Operations and operands, see step() in the target; bit 7 of an operation is the server's.
+    ask = bytes([0x00, 0, 0x01, 200, 0x05, 0, 0x0b, 50, 0x83, 255, 0x84, 0])
+    answer = bytes([0x81, 100, 0x85, 0, 0x0b, 50, 0x03, 255, 0x04, 0, 0x08, 0, 0x88, 0])
+    lossy = bytes([0x09, 30, 0x0a, 100])
+    yield "ask-and-answer", ask + answer
+    yield "ask-and-answer-lossy", lossy + ask + answer
+    yield "window-fills", bytes([0x80, 0, 0x0b, 9] + [0x81, 255, 0x0b, 20] * 12)
+    yield "reset-while-full", bytes([0x00, 0, 0x80, 0] + [0x01, 255, 0x91, 255, 0x0b, 20] * 6
+                                    + [0x07, 0, 0x0b, 9, 0x96, 0, 0x0c, 99])
+    yield "many-streams", bytes([0x00, 0, 0x80, 0] * 8 + [0x0f, 0] + [0x02, 9, 0x92, 9] * 8
+                                + [0x15, 0, 0xa5, 0, 0x38, 0, 0xc8, 0])
+    yield "strangers", lossy + ask + bytes([0x0d, 10]) + bytes([0x40] * 60) + answer
+    yield "released-with-its-end", bytes([0x00, 0, 0x01, 255, 0x05, 0, 0x08, 0, 0x09, 40, 0x0c, 9])
+
+
+TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, quic_packet, quic_pair)
 
 
 def main():

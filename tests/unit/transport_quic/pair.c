@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "pair.h"
 
-#include <criterion/criterion.h>
-
 #include "core/base/mem.h"
 
 static void test_rng_fill(struct rng *rng, void *out, size_t size) {
@@ -29,14 +27,14 @@ static void side_init(struct pair *p, struct side *s, uint8_t seed, const char *
                       const char *remote) {
     uint8_t seed_bytes[ED25519_SEED_BYTES];
     memset(seed_bytes, seed, sizeof(seed_bytes));
-    cr_assert_eq(identity_from_seed(seed_bytes, &s->identity), 0);
+    assert(identity_from_seed(seed_bytes, &s->identity) == 0);
     struct tls_cert cert;
-    cr_assert_eq(tls_cert_make(&s->identity, &p->rng.rng, &cert), 0);
-    cr_assert_eq(quic_tls_new(mem_system(), &cert, &s->tls), 0);
+    assert(tls_cert_make(&s->identity, &p->rng.rng, &cert) == 0);
+    assert(quic_tls_new(mem_system(), &cert, &s->tls) == 0);
     tls_cert_done(&cert);
     s->quota = QUOTA_INIT(MIB(64), NULL);
-    cr_assert_eq(net_addr_parse(local, &s->path.local), 0);
-    cr_assert_eq(net_addr_parse(remote, &s->path.remote), 0);
+    assert(net_addr_parse(local, &s->path.local) == 0);
+    assert(net_addr_parse(remote, &s->path.remote) == 0);
 }
 
 void pair_init(struct pair *p) {
@@ -45,7 +43,7 @@ void pair_init(struct pair *p) {
     p->env = (struct wolf_env){.rng = &p->rng.rng, .wall = fixed_wall};
     p->env_before = wolf_env_set(&p->env);
     struct buf_pool_config cfg = {.bytes_max = MIB(256), .reserve_bytes = MIB(1)};
-    cr_assert_eq(buf_pool_new(mem_system(), &cfg, &p->pool), 0);
+    assert(buf_pool_new(mem_system(), &cfg, &p->pool) == 0);
     memset(p->reset_key, 7, sizeof(p->reset_key));
     side_init(p, &p->client, 1, "192.0.2.1:1111", "192.0.2.2:2222");
     side_init(p, &p->server, 2, "192.0.2.2:2222", "192.0.2.1:1111");
@@ -61,7 +59,7 @@ static void side_done(struct side *s) {
         s->conn = quic_conn_free(s->conn);
     }
     s->tls = quic_tls_free(s->tls);
-    cr_assert_eq(s->quota.used_bytes, 0);
+    assert(s->quota.used_bytes == 0);
 }
 
 void pair_done(struct pair *p) {
@@ -75,7 +73,7 @@ void pair_done(struct pair *p) {
     side_done(&p->server);
     struct buf_pool_stats stats;
     buf_pool_stats(p->pool, &stats);
-    cr_assert_eq(stats.bytes_in_use, 0, "%zu bytes of slabs left", stats.bytes_in_use);
+    assert(stats.bytes_in_use == 0);
     p->pool = buf_pool_free(p->pool);
     (void)wolf_env_set(p->env_before);
 }
@@ -85,7 +83,7 @@ struct seen *pair_seen(struct side *s, const struct quic_stream *stream) {
         if (s->seen[i].stream == stream)
             return &s->seen[i];
     }
-    cr_assert_lt(s->seen_count, PAIR_STREAMS_MAX);
+    assert(s->seen_count < PAIR_STREAMS_MAX);
     s->seen[s->seen_count] = (struct seen){.stream = (struct quic_stream *)(uintptr_t)stream};
     return &s->seen[s->seen_count++];
 }
@@ -164,18 +162,17 @@ static void first_packet(struct pair *p, struct bytes packet) {
     if (in.kind != QUIC_PACKET_INITIAL)
         return;
     struct quic_initial initial;
-    cr_assert_eq(quic_packet_initial(&in, &p->server.path.remote, p->reset_key, p->now, &initial),
-                 0);
+    assert(quic_packet_initial(&in, &p->server.path.remote, p->reset_key, p->now, &initial) == 0);
     if (p->retry && !initial.after_retry) {
         uint8_t out[QUIC_PACKET_OUT_MAX];
         size_t n =
             quic_packet_retry(&in, &p->server.path.remote, p->reset_key, &p->rng.rng, p->now, out);
-        cr_assert_gt(n, 0);
+        assert(n > 0);
         quic_conn_recv(p->client.conn, &p->client.path, 0, bytes_of(out, n), p->now);
         return;
     }
     struct quic_conn_config cfg = config_of(p, &p->server);
-    cr_assert_eq(quic_conn_accept(&cfg, &initial, &p->server.path, p->now, &p->server.conn), 0);
+    assert(quic_conn_accept(&cfg, &initial, &p->server.path, p->now, &p->server.conn) == 0);
     quic_conn_recv(p->server.conn, &p->server.path, 0, packet, p->now);
 }
 
@@ -251,7 +248,7 @@ void pair_run_until(struct pair *p, nsec_t until) {
 void pair_run_until_set(struct pair *p, const bool *flag) {
     nsec_t give_up = p->now + SEC(120);
     while (!*flag) {
-        cr_assert_lt(p->now, give_up, "waited 120 s for nothing");
+        assert(p->now < give_up); /* waited 120 s for nothing */
         if (pair_exchange(p))
             continue;
         p->now = MAX(p->now, MIN(MAX(p->now + USEC(1), next_deadline(p)), give_up));
@@ -264,7 +261,7 @@ void pair_start(struct pair *p) {
     if (peer_id_is_none(&p->expected))
         p->expected = p->server.identity.id;
     cfg.expected = &p->expected;
-    cr_assert_eq(quic_conn_connect(&cfg, &p->client.path, p->now, &p->client.conn), 0);
+    assert(quic_conn_connect(&cfg, &p->client.path, p->now, &p->client.conn) == 0);
 }
 
 void pair_connect(struct pair *p) {

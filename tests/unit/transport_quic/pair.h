@@ -2,7 +2,7 @@
 #pragma once
 
 /* Two QUIC connections in memory, with a counter for a clock and a wire that loses what it is told
- * to lose. */
+ * to lose.  Also driven by tests/fuzz/fuzz_quic_pair.c, hence plain assertions. */
 
 #include "core/base/buf.h"
 #include "core/base/rng.h"
