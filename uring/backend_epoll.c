@@ -37,7 +37,9 @@ struct ep_handle {
     bool registered;
     bool readable;
     bool writable;
-    bool hung_up; /* reading will find an end or an error: no more edges are to be awaited */
+    /* Behind a short read stands more: an end, an error, or what follows urgent data.  No edge will
+     * tell. */
+    bool must_drain;
 };
 
 struct epoll {
@@ -107,7 +109,7 @@ static int handle_register(struct epoll *e, struct ep_handle *h) {
     if (h->registered)
         return 0;
     struct epoll_event event = {
-        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+        .events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
         .data.u64 = (uint64_t)h->generation << 32 | (uint32_t)h->fd,
     };
     if (epoll_ctl(e->fd, EPOLL_CTL_ADD, h->fd, &event) < 0)
@@ -115,7 +117,7 @@ static int handle_register(struct epoll *e, struct ep_handle *h) {
     h->registered = true;
     h->readable = false; /* the first event tells */
     h->writable = true;  /* a try tells as fast */
-    h->hung_up = false;
+    h->must_drain = false;
     return 0;
 }
 
@@ -318,8 +320,8 @@ static void take_event(struct epoll *e, const struct epoll_event *event) {
         return;
     if (event->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         h->readable = true;
-    if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        h->hung_up = true;
+    if (event->events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        h->must_drain = true;
     if (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         h->writable = true;
     handle_ready(e, h);
@@ -365,8 +367,8 @@ static bool read_stream(struct epoll *e, struct ep_handle *h, struct op *op) {
         h->readable = false;
         return false;
     }
-    /* A short read emptied the socket, unless an end or error stands behind it. */
-    if (n > 0 && (size_t)n < room && !h->hung_up)
+    /* A short read emptied the socket. */
+    if (n > 0 && (size_t)n < room && !h->must_drain)
         h->readable = false;
     list_remove(&op->node);
     op_complete(op, n < 0 ? -error : (int32_t)n, 0);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -661,6 +662,30 @@ CASE_POOL(shortage, receives_wait_for_slabs, 4 << 20) {
     }
     for (int i = 0; i < PAIRS; i++)
         pair_end(&pairs[i]);
+}
+
+/* --- Urgent data --- */
+
+/* Goal: reading goes on behind an urgent byte, at which the kernel interrupts a receive. */
+CASE(tcp, what_follows_urgent_data_arrives) {
+    struct host h;
+    struct peer server;
+    cr_assert(host_open(&h, t, V4));
+    peer_init(&server, t);
+    h.accept_into = &server;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(h.addr.ip.port)};
+    memcpy(&to.sin_addr, h.addr.ip.ip, 4);
+    cr_assert_eq(connect(fd, (const struct sockaddr *)&to, sizeof(to)), 0);
+    TURN_UNTIL(t, h.accepted == 1);
+    cr_assert_eq(send(fd, "abc", 3, 0), 3);
+    cr_assert_eq(send(fd, "!", 1, MSG_OOB), 1);
+    cr_assert_eq(send(fd, "def", 3, 0), 3);
+    tcp_read_start(&server.conn);
+    TURN_UNTIL(t, server.got_len >= 6);
+    close(fd);
+    peer_end(&server);
+    host_end(&h);
 }
 
 /* --- Counts --- */
