@@ -202,6 +202,50 @@ def an_unknown_protocol_is_declined_and_the_next_one_taken(env, _):
     expect(bytes.fromhex(got["hex"]) == answer, f"{got}")
 
 
+BAD_MULTISTREAM = {
+    "another header": b"\x13/multistream/2.0.0\n",
+    "no newline": b"\x13/multistream/1.0.0/",
+    "an empty frame": HEADER + b"\x00",
+    "a frame of 64 KiB": HEADER + b"\x80\x80\x04" + b"/" * 2000,
+    "a length of 2^63": HEADER + b"\x80" * 9 + b"\x01",
+    "a length without end": HEADER + b"\x80" * 64,
+    "a length in too many bytes": HEADER + b"\x8f\x80\x00" + b"/ipfs/ping/1.0.0\n",
+    "HTTP": b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nUser-Agent: lost" + bytes(50),
+    "TLS": bytes.fromhex("16030100c8010000c40303") + bytes(200),
+}
+TRUNCATED_MULTISTREAM = {
+    "nothing": b"", "half a header": HEADER[:9], "a header": HEADER,
+    "half a name": HEADER + frame("/ipfs/ping/1.0.0")[:8]}
+
+
+@cell("multistream.in")
+def malformed_negotiation_ends_its_stream_and_no_other(env, _):
+    env.dial_daemon()
+    conns = env.go.call("conns", peer=env.daemon.id)["conns"]
+    for rows, then in ((BAD_MULTISTREAM, "read"), (TRUNCATED_MULTISTREAM, "end")):
+        for what, request in rows.items():
+            got = env.go.call("raw", addr=env.daemon.addr, hex=request.hex(), then=then, timeout=10,
+                              count=len(HEADER) + 100)
+            answer = bytes.fromhex(got["hex"])
+            expect(got["outcome"] in ("reset", "end"), f"{what}: {got}")
+            expect(HEADER.startswith(answer), f"{what}: {got}")
+    env.go.call("ping", peer=env.daemon.id, count=1)
+    expect(conns == env.go.call("conns", peer=env.daemon.id)["conns"], "another connection")
+
+
+@cell("handshake.in")
+def a_handshake_that_is_not_libp2ps_is_told_why_it_fails(env, _):
+    """The TLS alert in the code of CONNECTION_CLOSE: libp2p's quic.md and tls.md."""
+    rows = (("h3", "good", {0x178}), ("libp2p", "none", {0x174}), ("libp2p", "two", {0x12a}),
+            ("libp2p", "garbage", {0x12a, 0x132}))
+    for alpn, certificates, codes in rows:
+        got = env.go.call("handshake", addr=env.daemon.addr, proto=alpn, then=certificates)
+        expect(got["outcome"] == "closed" and got["remote"] and got["code"] in codes,
+               f"{alpn}, {certificates}: {got}")
+    got = env.go.call("handshake", addr=env.daemon.addr, proto="libp2p", then="good", timeout=1)
+    expect(got["outcome"] == "connected", f"{got}")
+
+
 @cell("push.in")
 def our_daemon_takes_good_pushes_and_resets_bad_ones(env, _):
     env.dial_daemon()

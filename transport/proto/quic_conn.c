@@ -183,6 +183,8 @@ void quic_conn_fail(struct quic_conn *c, int e) {
         note_bad_certificate(c, &reason);
     } else if (e == NGTCP2_ERR_CRYPTO) {
         uint8_t alert = ngtcp2_conn_get_tls_alert2(c->ngtcp2);
+        if (alert == 0) /* wolfSSL has none for a certificate that it cannot read */
+            alert = quic_tls_session_alert(&c->tls);
         ngtcp2_ccerr_set_tls_alert(&reason, alert, NULL, 0);
         set_error(c, -ERR_HANDSHAKE, "the TLS handshake failed (alert %u)", alert);
     } else {

@@ -41,17 +41,18 @@ type command struct {
 type fields = map[string]any
 
 var commands = map[string]func(*node, context.Context, command) (fields, error){
-	"dial":     (*node).cmdDial,
-	"close":    (*node).cmdClose,
-	"conns":    (*node).cmdConns,
-	"stats":    (*node).cmdStats,
-	"ping":     (*node).cmdPing,
-	"pingpong": (*node).cmdPingPong,
-	"perf":     (*node).cmdPerf,
-	"sum":      (*node).cmdSum,
-	"proxy":    (*node).cmdProxy,
-	"open":     (*node).cmdOpen,
-	"raw":      (*node).cmdRaw,
+	"dial":      (*node).cmdDial,
+	"close":     (*node).cmdClose,
+	"conns":     (*node).cmdConns,
+	"stats":     (*node).cmdStats,
+	"ping":      (*node).cmdPing,
+	"pingpong":  (*node).cmdPingPong,
+	"perf":      (*node).cmdPerf,
+	"sum":       (*node).cmdSum,
+	"proxy":     (*node).cmdProxy,
+	"open":      (*node).cmdOpen,
+	"raw":       (*node).cmdRaw,
+	"handshake": (*node).cmdHandshake,
 }
 
 func (n *node) execute(c command) {
