@@ -5,7 +5,10 @@
 
 #include "cli/command.h"
 
-#define FLAGS(...) ((const struct flag[]){__VA_ARGS__ __VA_OPT__(, ){NULL, FLAG_BOOL, NULL, NULL}})
+#define NO_MORE_FLAGS \
+    { NULL, FLAG_BOOL, NULL, NULL }
+#define NO_FLAGS   ((const struct flag[]){NO_MORE_FLAGS})
+#define FLAGS(...) ((const struct flag[]){__VA_ARGS__, NO_MORE_FLAGS})
 
 #define F_CONFIG \
     { "config", FLAG_TEXT, "PATH", "config file to use instead of the first one found" }
@@ -54,7 +57,7 @@ const struct command CLI_COMMANDS[] = {
            {"n", FLAG_INT, "N", "the same as -c"},
            {"interval", FLAG_DURATION, "TIME", "from one to the next (1s)"}, F_JSON, F_CONFIG),
      STYLE_X},
-    {"version", cmd_version, "", 0, "Print the version and the licence", FLAGS(), STYLE_C},
+    {"version", cmd_version, "", 0, "Print the version and the licence", NO_FLAGS, STYLE_C},
 };
 /* clang-format on */
 

@@ -45,6 +45,7 @@ struct kv {
 #define kv_uint(k, n) ((struct kv){.key = (k), .type = KV_UINT, .v.u64 = (n)})
 #define kv_bool(k, b) ((struct kv){.key = (k), .type = KV_BOOL, .v.u64 = (b)})
 #define kv_nsec(k, t) ((struct kv){.key = (k), .type = KV_NSEC, .v.u64 = (t)})
+#define kv_end()      ((struct kv){.type = KV_END})
 /* Field "error" with the sentence of core/base/err.h. */
 #define kv_err(e)     ((struct kv){.key = "error", .type = KV_ERR, .v.i64 = (e)})
 
@@ -63,21 +64,21 @@ struct log {
 void log_write(struct log *l, enum log_level level, enum log_topic topic, const char *message,
                const struct kv *fields);
 
-#define LOG_AT(l, level, topic, message, ...)                                           \
-    do {                                                                                \
-        struct log *log_at_ = (l);                                                      \
-        if (log_at_ != NULL && (level) <= log_at_->level_max)                           \
-            log_write(log_at_, (level), (topic), (message),                             \
-                      (const struct kv[]){__VA_ARGS__ __VA_OPT__(, ){.type = KV_END}}); \
+/* The fields arrive with their end, for a macro's rest may not be empty in C17. */
+#define LOG_AT(l, level, topic, message, ...)                                                  \
+    do {                                                                                       \
+        struct log *log_at_ = (l);                                                             \
+        if (log_at_ != NULL && (level) <= log_at_->level_max)                                  \
+            log_write(log_at_, (level), (topic), (message), (const struct kv[]){__VA_ARGS__}); \
     } while (0)
-#define log_error(l, topic, ...) LOG_AT(l, LOG_ERROR, topic, __VA_ARGS__)
-#define log_warn(l, topic, ...)  LOG_AT(l, LOG_WARN, topic, __VA_ARGS__)
-#define log_info(l, topic, ...)  LOG_AT(l, LOG_INFO, topic, __VA_ARGS__)
-#define log_debug(l, topic, ...) LOG_AT(l, LOG_DEBUG, topic, __VA_ARGS__)
+#define log_error(l, topic, ...) LOG_AT(l, LOG_ERROR, topic, __VA_ARGS__, kv_end())
+#define log_warn(l, topic, ...)  LOG_AT(l, LOG_WARN, topic, __VA_ARGS__, kv_end())
+#define log_info(l, topic, ...)  LOG_AT(l, LOG_INFO, topic, __VA_ARGS__, kv_end())
+#define log_debug(l, topic, ...) LOG_AT(l, LOG_DEBUG, topic, __VA_ARGS__, kv_end())
 #ifdef NDEBUG_TRACE
 #define log_trace(l, topic, ...) ((void)0)
 #else
-#define log_trace(l, topic, ...) LOG_AT(l, LOG_TRACE, topic, __VA_ARGS__)
+#define log_trace(l, topic, ...) LOG_AT(l, LOG_TRACE, topic, __VA_ARGS__, kv_end())
 #endif
 
 /* A token bucket of `burst` lines, refilled by one each `every`. */
