@@ -55,7 +55,7 @@ struct reactor_config {
  */
 NODISCARD int reactor_new(const struct reactor_config *cfg, struct reactor **ret_reactor);
 
-/* Whether a handle is open or still closing, so that more turns are needed before reactor_free(). */
+/* Whether a handle is open or still closing, so more turns are needed before reactor_free(). */
 bool reactor_has_handles(const struct reactor *r);
 
 /* On the thread that turned it.  Every handle must be closed and every timer done (asserted). Waits

@@ -26,6 +26,7 @@ enum file_write_flags {
 
 /* Writes a file so that at any time either the old or the new one is there, whole: temporary name
  * ".<name>.<random>.tmp" in the same directory, mode as given, owner and group of the old file
- * where the system lets us, fsync, rename, fsync of the directory.  On failure the old file stays and the temporary one is removed.  -errno */
+ * where the system lets us, fsync, rename, fsync of the directory.  On failure the old file stays
+ * and the temporary one is removed.  -errno */
 NODISCARD int file_write(const char *path, struct bytes content, mode_t mode,
                          enum file_write_flags flags, struct problem *problem);

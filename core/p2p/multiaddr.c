@@ -20,8 +20,7 @@ static bool part_is_valid(struct rd *r) {
         return false;
     struct bytes value = rd_value(r, p);
     /* In text a path takes all that follows, so in binary nothing may follow it. */
-    return r->error == 0 && value_is_valid(p, value) &&
-           (p->type != VALUE_PATH || r->left.len == 0);
+    return r->error == 0 && value_is_valid(p, value) && (p->type != VALUE_PATH || r->left.len == 0);
 }
 
 int multiaddr_decode(struct bytes in, struct multiaddr *ret_addr) {

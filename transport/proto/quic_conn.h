@@ -105,8 +105,8 @@ NODISCARD int quic_conn_accept(const struct quic_conn_config *cfg,
 /* All streams must have been released.  Accepts NULL, returns NULL. */
 struct quic_conn *quic_conn_free(struct quic_conn *c);
 
-/* The first packet held a later part of the ClientHello only (they were reordered): the client is to
- * come back with a token, by quic_packet_retry().  This connection is dead. */
+/* The first packet held a later part of the ClientHello only (they were reordered): the client is
+ * to come back with a token, by quic_packet_retry().  This connection is dead. */
 bool quic_conn_wants_retry(const struct quic_conn *c);
 
 /* One packet of `path`; ECN bits as received.  Errors of the peer end the connection, which an
