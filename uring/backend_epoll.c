@@ -48,11 +48,12 @@ struct epoll {
     int wake_fd;
     struct ep_handle **handles; /* by descriptor */
     size_t handles_count;
-    struct list ready;   /* handles with an operation that may go on */
-    struct list starved; /* handles with data, but the pool had no slab for it */
-    struct list ended;   /* operations whose result is known */
-    uint8_t *dgram;      /* one receive at a time: it is lent to the callback only */
-    bool no_pwait2;      /* the kernel is older than 5.11 */
+    struct list ready;      /* handles with an operation that may go on */
+    struct list starved;    /* handles with data, but the pool had no slab for it */
+    struct list ended;      /* operations whose result is known */
+    uint8_t *dgram;         /* one receive at a time: it is lent to the callback only, */
+    struct udp_batch batch; /* and so is what stands in it */
+    bool no_pwait2;         /* the kernel is older than 5.11 */
 };
 
 static const uint64_t TAG_WAKE = UINT64_MAX;
@@ -404,15 +405,14 @@ static bool read_dgrams(struct epoll *e, struct ep_handle *h, struct op *op) {
         h->readable = false;
         return false;
     }
-    struct udp_batch batch;
     op->data = NULL;
     if (n < 0) {
         list_remove(&op->node);
         op_complete(op, -errno, 0);
         return true;
     }
-    if (sock_udp_batch_read(&msg, e->dgram, (size_t)n, &batch) == 0)
-        op->data = &batch;
+    if (sock_udp_batch_read(&msg, e->dgram, (size_t)n, &e->batch) == 0)
+        op->data = &e->batch;
     op_complete(op, (int32_t)n, OP_MORE);
     return true;
 }

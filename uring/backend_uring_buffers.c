@@ -119,11 +119,13 @@ int dgram_ring_read(struct dgram_ring *d, uint16_t id, uint32_t len, struct udp_
     if (out == NULL)
         return -EINVAL;
     uint8_t *name = buffer + sizeof(*out);
+    uint32_t name_bytes = MIN(out->namelen, (uint32_t)DGRAM_NAME_BYTES);
+    uint32_t control_bytes = MIN(out->controllen, (uint32_t)DGRAM_CONTROL_BYTES);
     struct msghdr msg = {
         .msg_name = name,
-        .msg_namelen = MIN(out->namelen, (uint32_t)DGRAM_NAME_BYTES),
+        .msg_namelen = name_bytes,
         .msg_control = name + DGRAM_NAME_BYTES,
-        .msg_controllen = MIN(out->controllen, (uint32_t)DGRAM_CONTROL_BYTES),
+        .msg_controllen = control_bytes,
         .msg_flags = (int)out->flags,
     };
     uint32_t payload = io_uring_recvmsg_payload_length(out, (int)len, &d->msg);
