@@ -3,13 +3,19 @@
 
 #include <arpa/inet.h>
 #include <ngtcp2/ngtcp2_crypto.h>
+#include <stdarg.h>
 
 #include "core/base/err.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "transport/proto/quic_conn_internal.h"
 
-enum { FIRST_DCID_BYTES = 18, TLS_CRYPTO_ERROR = 0x100, CLOSING_PTOS = 3 };
+enum {
+    FIRST_DCID_BYTES = 18,
+    TLS_CRYPTO_ERROR = 0x100, /* plus the alert: RFC 9000, 20.1 */
+    TLS_CRYPTO_ERROR_LAST = 0x1ff,
+    CLOSING_PTOS = 3,
+};
 
 /* OPENING -> OPEN      the handshake is complete
  * OPENING, OPEN -> CLOSING   we close; -> DRAINING   the peer does; -> DEAD   nobody is there
@@ -109,11 +115,14 @@ static void write_close_packet(struct quic_conn *c, const ngtcp2_ccerr *reason) 
 }
 
 /* The first reason stays. */
-#define set_error(c, error_, ...)                                           \
-    do {                                                                    \
-        if ((c)->error == 0)                                                \
-            (c)->error = problem_set(&(c)->problem, (error_), __VA_ARGS__); \
-    } while (0)
+static void PRINTF(3, 4) set_error(struct quic_conn *c, int error, const char *format, ...) {
+    if (c->error != 0)
+        return;
+    va_list args;
+    va_start(args, format);
+    c->error = problem_set_v(&c->problem, error, format, args);
+    va_end(args);
+}
 
 /* What the peer's CONNECTION_CLOSE says. */
 static void note_peers_reason(struct quic_conn *c) {
@@ -128,7 +137,7 @@ static void note_peers_reason(struct quic_conn *c) {
             set_error(c, -ERR_CONN_CLOSED, "the peer closed the connection (code 0x%llx)", code);
     } else if (code == NGTCP2_CONNECTION_REFUSED) {
         set_error(c, -ECONNREFUSED, "the peer refused the connection");
-    } else if (code >= TLS_CRYPTO_ERROR && code < 2 * TLS_CRYPTO_ERROR) {
+    } else if (code >= TLS_CRYPTO_ERROR && code <= TLS_CRYPTO_ERROR_LAST) {
         set_error(c, -ERR_HANDSHAKE, "the peer refused our handshake (TLS alert %llu)",
                   code - TLS_CRYPTO_ERROR);
     } else {

@@ -140,8 +140,8 @@ struct quic_stream {
     struct quota quota;
 };
 
-/* Ends the connection because of an error of ours, of the library or of the peer. */
-void quic_conn_fail(struct quic_conn *c, int ngtcp2_error);
+/* Ends the connection because of `e`, a code of ngtcp2: an error of ours, its own or the peer's. */
+void quic_conn_fail(struct quic_conn *c, int e);
 
 /* ngtcp2 acknowledges after an eighth of the round trip, which on a local path is before the
  * application has had a chance to answer: each message of a dialogue would cost two packets.  A
