@@ -168,6 +168,6 @@ int quic_transport_send_raw(struct transport *base, const struct net_addr *to,
     return 0;
 }
 
-void quic_transport_set_sink(struct transport *base, struct dgram_sink *sink) {
-    of(base)->sink = sink;
+void quic_transport_set_sink(struct transport *t, struct dgram_sink *sink) {
+    of(t)->sink = sink;
 }

@@ -129,6 +129,7 @@ static bool handle_proposal(struct stream *s, struct bytes name) {
     timer_stop(&s->timer);
     /* The handler may refuse the stream, which frees it. */
     bool freed = false;
+    /* cppcheck-suppress autoVariables ; the stream forgets it below, or is gone */
     s->freed = &freed;
     a->accepted(a, h, s);
     if (!freed)

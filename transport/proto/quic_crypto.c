@@ -203,39 +203,39 @@ int ngtcp2_crypto_hkdf(uint8_t *dest, size_t destlen, const ngtcp2_crypto_md *md
 }
 
 int ngtcp2_crypto_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
-                          const ngtcp2_crypto_aead_ctx *ctx, const uint8_t *plain, size_t plainlen,
-                          const uint8_t *nonce, size_t noncelen, const uint8_t *aad,
-                          size_t aadlen) {
+                          const ngtcp2_crypto_aead_ctx *ctx, const uint8_t *plaintext,
+                          size_t plaintextlen, const uint8_t *nonce, size_t noncelen,
+                          const uint8_t *aad, size_t aadlen) {
     (void)aead;
     struct cipher_key *k = ctx->native_handle;
-    uint8_t *tag = dest + plainlen;
+    uint8_t *tag = dest + plaintextlen;
     int e;
     if (k->suite == SUITE_CHACHA20)
-        e = wc_ChaCha20Poly1305_Encrypt(k->chacha, nonce, aad, (word32)aadlen, plain,
-                                        (word32)plainlen, dest, tag);
+        e = wc_ChaCha20Poly1305_Encrypt(k->chacha, nonce, aad, (word32)aadlen, plaintext,
+                                        (word32)plaintextlen, dest, tag);
     else
-        e = wc_AesGcmEncrypt(&k->aes, dest, plain, (word32)plainlen, nonce, (word32)noncelen, tag,
-                             TAG_BYTES, aad, (word32)aadlen);
+        e = wc_AesGcmEncrypt(&k->aes, dest, plaintext, (word32)plaintextlen, nonce,
+                             (word32)noncelen, tag, TAG_BYTES, aad, (word32)aadlen);
     return e == 0 ? 0 : -1;
 }
 
 int ngtcp2_crypto_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
-                          const ngtcp2_crypto_aead_ctx *ctx, const uint8_t *sealed,
-                          size_t sealedlen, const uint8_t *nonce, size_t noncelen,
+                          const ngtcp2_crypto_aead_ctx *ctx, const uint8_t *ciphertext,
+                          size_t ciphertextlen, const uint8_t *nonce, size_t noncelen,
                           const uint8_t *aad, size_t aadlen) {
     (void)aead;
     struct cipher_key *k = ctx->native_handle;
-    if (sealedlen < TAG_BYTES)
+    if (ciphertextlen < TAG_BYTES)
         return -1;
-    size_t plainlen = sealedlen - TAG_BYTES;
-    const uint8_t *tag = sealed + plainlen;
+    size_t plaintextlen = ciphertextlen - TAG_BYTES;
+    const uint8_t *tag = ciphertext + plaintextlen;
     int e;
     if (k->suite == SUITE_CHACHA20)
-        e = wc_ChaCha20Poly1305_Decrypt(k->chacha, nonce, aad, (word32)aadlen, sealed,
-                                        (word32)plainlen, tag, dest);
+        e = wc_ChaCha20Poly1305_Decrypt(k->chacha, nonce, aad, (word32)aadlen, ciphertext,
+                                        (word32)plaintextlen, tag, dest);
     else
-        e = wc_AesGcmDecrypt(&k->aes, dest, sealed, (word32)plainlen, nonce, (word32)noncelen, tag,
-                             TAG_BYTES, aad, (word32)aadlen);
+        e = wc_AesGcmDecrypt(&k->aes, dest, ciphertext, (word32)plaintextlen, nonce,
+                             (word32)noncelen, tag, TAG_BYTES, aad, (word32)aadlen);
     return e == 0 ? 0 : -1;
 }
 

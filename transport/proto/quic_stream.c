@@ -70,7 +70,7 @@ static void wake_starved(struct quic_conn *c) {
     if (list_is_empty(&c->starved))
         return;
     size_t left = quota_left(c->quota);
-    while (left >= 2 * STREAM_QUOTA_SPARE && !list_is_empty(&c->starved)) {
+    while (left / 2 >= STREAM_QUOTA_SPARE && !list_is_empty(&c->starved)) {
         struct list *node = list_shift(&c->starved);
         tell_writable_if_wanted(LIST_ENTRY(node, struct quic_stream, starved_node));
         left -= STREAM_QUOTA_SPARE;
