@@ -25,7 +25,7 @@ struct editing {
     struct bytes text;
     const struct yaml_node *root;
     const struct config_edit *edit;
-    struct patch patches[2]; /* in the order of the text, not overlapping */
+    struct patch patches[2]; /* in the order of the text */
     size_t patches_count;
 };
 
@@ -83,11 +83,14 @@ static int apply_patches(struct editing *ed, struct strbuf *out) {
     int e = 0;
     for (size_t i = 0; i < ed->patches_count; i++) {
         struct patch *p = &ed->patches[i];
-        assert(p->from >= at);
         assert(p->to >= p->from);
-        strbuf_add_bytes(out, bytes_of(ed->text.data + at, p->from - at));
-        strbuf_add_bytes(out, strbuf_bytes(&p->text));
-        at = p->to;
+        if (p->from < at) { /* two places in one line, as "? key" and ": value" make them */
+            e = -ERR_UNSUPPORTED;
+        } else {
+            strbuf_add_bytes(out, bytes_of(ed->text.data + at, p->from - at));
+            strbuf_add_bytes(out, strbuf_bytes(&p->text));
+            at = p->to;
+        }
         if (e == 0)
             e = strbuf_error(&p->text);
         strbuf_free(&p->text);
@@ -247,19 +250,20 @@ static void remove_from_flow(struct editing *ed, const struct yaml_node *prev,
 }
 
 /* Takes one item out of a list or map. */
-static void remove_entry(struct editing *ed, const struct yaml_node *parent,
-                         const struct yaml_node *n) {
+static int remove_entry(struct editing *ed, const struct yaml_node *parent,
+                        const struct yaml_node *n) {
     const struct yaml_node *prev = NULL;
     for (const struct yaml_node *c = parent->first; c != n; c = c->next)
         prev = c;
     if (parent->is_flow) {
         remove_from_flow(ed, prev, n);
-        return;
+        return 0;
     }
     if (parent->count == 1) { /* "services:" alone would be null */
         size_t at = place_offset(ed->text, parent->key_at);
         const uint8_t *colon = memchr(ed->text.data + at, ':', ed->text.len - at);
-        assert(colon != NULL);
+        if (colon == NULL) /* lines that end in another way than ours */
+            return -ERR_UNSUPPORTED;
         at = (size_t)(colon - ed->text.data) + 1;
         strbuf_add(add_patch(ed, at, at), parent->kind == YAML_LIST ? " []" : " {}");
     }
@@ -268,12 +272,12 @@ static void remove_entry(struct editing *ed, const struct yaml_node *parent,
     while (n->next != NULL && parent->kind == YAML_MAP && is_blank_line(ed->text, to, &next))
         to = next;
     (void)add_patch(ed, from, to);
+    return 0;
 }
 
 static int service_remove(struct editing *ed) {
     const struct yaml_node *services = yaml_get(ed->root, "services");
-    remove_entry(ed, services, yaml_get(services, ed->edit->name));
-    return 0;
+    return remove_entry(ed, services, yaml_get(services, ed->edit->name));
 }
 
 static int relay_remove(struct editing *ed) {
@@ -283,8 +287,7 @@ static int relay_remove(struct editing *ed) {
         n = n->next;
     if (n == NULL)
         return -ENOENT;
-    remove_entry(ed, list, n);
-    return 0;
+    return remove_entry(ed, list, n);
 }
 
 static int service_set_enabled(struct editing *ed) {
@@ -413,10 +416,10 @@ static int edit_checked(struct editing *ed, const struct config *before, struct 
     if (e < 0)
         return e;
     e = make_patches(ed);
-    if (e == -ERR_UNSUPPORTED)
-        return by_hand(ed->path, ret_problem);
     if (e == 0)
         e = apply_patches(ed, out);
+    if (e == -ERR_UNSUPPORTED)
+        return by_hand(ed->path, ret_problem);
     if (e < 0)
         return problem_set(ret_problem, e, "%s: %s", ed->path, err_text(e));
     if (config_parse(ed->arena->mem, ed->path, strbuf_bytes(out), &after, NULL) < 0 ||

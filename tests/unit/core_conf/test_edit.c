@@ -170,6 +170,8 @@ Test(edit, what_cannot_be_edited_asks_for_a_hand) {
         {"services: {ssh: {}, }\n", {.kind = EDIT_SERVICE_ADD, .name = "web", .value = "a:1"}},
         {"services: {ssh: {}}\n", ENABLE("ssh")},
         {"relay: {}\n", ADD_RELAY(ADDR_1)},
+        {"? services\n: ssh:\n    enabled: true\n", REMOVE("ssh")},
+        {"version: 1\rservices:\r  ssh:\r    enabled: true\r", REMOVE("ssh")},
     };
     for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
         SCOPED(strbuf_free) struct strbuf out = STRBUF_INIT(KIB(64));
