@@ -11,6 +11,8 @@
 #include "transport/proto/tls_cert.h"
 #include "transport/quic_transport.h"
 
+enum { REFUSALS_LOGGED_AT_ONCE = 20 }; /* then one a second */
+
 /* --- The gate --- */
 
 bool host_denies(const struct host *h, const struct peer_id *peer) {
@@ -81,9 +83,10 @@ static void on_accepted(struct transport *t, struct conn *c) {
     char id[PEER_ID_SHORT_MAX];
     bool allowed = !host_denies(h, &c->peer);
     decided(h, &c->peer, true, allowed);
-    log_info(reactor_log(h->reactor), L_GATE,
-             allowed ? "inbound connection allowed" : "inbound connection denied",
-             kv_str("peer", peer_id_format_short(&c->peer, id)));
+    if (allowed || log_allow(&h->refusal_log, reactor_now(h->reactor)))
+        log_info(reactor_log(h->reactor), L_GATE,
+                 allowed ? "inbound connection allowed" : "inbound connection denied",
+                 kv_str("peer", peer_id_format_short(&c->peer, id)));
     struct peer *p = swarm_find(h, &c->peer);
     struct host_conn *hc;
     if (!allowed)
@@ -146,8 +149,10 @@ static struct protocol_handler *on_proposed(struct stream_acceptor *a, struct co
         return ph;
     char id[PEER_ID_SHORT_MAX];
     decided(h, &c->peer, c->inbound, false);
-    log_warn(reactor_log(h->reactor), L_GATE, "stream of a peer that is not authorized reset",
-             kv_str("peer", peer_id_format_short(&c->peer, id)), kv_str("protocol", ph->protocol));
+    if (log_allow(&h->refusal_log, reactor_now(h->reactor)))
+        log_warn(reactor_log(h->reactor), L_GATE, "stream of a peer that is not authorized reset",
+                 kv_str("peer", peer_id_format_short(&c->peer, id)),
+                 kv_str("protocol", ph->protocol));
     *ret_refused = true;
     return NULL;
 }
@@ -236,6 +241,7 @@ int host_new(const struct host_config *cfg, struct problem *problem, struct host
     h->gate = cfg->gate;
     (void)snprintf(h->agent, sizeof(h->agent), "%s", cfg->agent);
     h->acceptor = (struct stream_acceptor){.propose = on_proposed, .accepted = on_stream_accepted};
+    h->refusal_log = LOG_LIMIT_INIT(REFUSALS_LOGGED_AT_ONCE, SEC(1));
     list_init(&h->handlers);
     list_init(&h->conns);
     list_init(&h->busy);

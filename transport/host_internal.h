@@ -59,6 +59,7 @@ struct host {
     struct gate *gate;
     struct transport *transport;
     struct stream_acceptor acceptor;
+    struct log_limit refusal_log; /* what strangers can make us write */
     struct list handlers;
     struct map peers;
     struct list conns;

@@ -155,6 +155,8 @@ int quic_transport_send_raw(struct transport *base, const struct net_addr *to,
     struct quic_socket *s;
     if (datagram.len > QUIC_PACKET_BYTES_MAX)
         return -EMSGSIZE;
+    if (t->closing)
+        return -ENETUNREACH;
     int e = quic_socket_for(t, to, &s);
     if (e < 0)
         return -ENETUNREACH;

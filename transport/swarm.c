@@ -252,7 +252,7 @@ int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn) 
         return e;
     struct host_conn *hc = mem_alloc(reactor_mem(h->reactor), sizeof(*hc));
     if (hc == NULL) {
-        free_if_idle(p);
+        swarm_wake(p); /* which forgets it if nothing else is known of it: the caller may hold it */
         return -ENOMEM;
     }
     hc->conn = c;

@@ -280,6 +280,10 @@ static int on_remove_cid(ngtcp2_conn *conn, const ngtcp2_cid *cid, void *user) {
 
 static int on_handshake_completed(ngtcp2_conn *conn, void *user) {
     struct quic_conn *c = user;
+    /* The library asks for our verdict in every handshake; an ID that was not proved must not pass
+     * whatever it does. */
+    if (!c->tls.judged || c->tls.verdict != 0)
+        return NGTCP2_ERR_CALLBACK_FAILURE;
     const ngtcp2_transport_params *remote = ngtcp2_conn_get_remote_transport_params2(conn);
     nsec_t idle = QUIC_IDLE_TIMEOUT;
     if (remote->max_idle_timeout > 0)

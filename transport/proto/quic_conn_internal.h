@@ -12,10 +12,10 @@
 #include "transport/proto/quic_tls.h"
 
 enum {
-    QUIC_CIDS_MAX = 16,          /* ngtcp2 keeps at most eight unretired, and some on the way out */
-    QUIC_CLOSE_PACKET_MAX = 256, /* CONNECTION_CLOSE without reason text */
-    QUIC_SEND_TURN_PACKETS = 16, /* of one stream before the next has its turn */
-    QUIC_ACK_PACKETS = 2,        /* received: now the acknowledgement waits no longer */
+    QUIC_CIDS_MAX = 16, /* ngtcp2 keeps at most eight unretired, and some on the way out */
+    QUIC_CLOSE_PACKET_MAX = 1200,        /* what a client must pad its Initial packets to */
+    QUIC_SEND_TURN_PACKETS = 16,         /* of one stream before the next has its turn */
+    QUIC_ACK_PACKETS = 2,                /* received: now the acknowledgement waits no longer */
     QUIC_CREDIT_URGENT_BYTES = 16 << 10, /* credit given: a window update may be due */
 };
 
@@ -88,6 +88,7 @@ struct quic_conn {
     nsec_t ack_hold_until;     /* NSEC_NEVER: nothing was received since the last packet */
     uint32_t unacked_packets;  /* received since then */
     uint32_t uncredited_bytes; /* credit given since then */
+    bool small_packets; /* the path takes less than QUIC_PACKET_BYTES_MAX so far */
     bool urgent;               /* something else than an acknowledgement may be due */
     nsec_t gone_at;
     uint8_t close_packet[QUIC_CLOSE_PACKET_MAX];

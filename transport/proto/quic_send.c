@@ -153,6 +153,8 @@ bool quic_conn_pull(struct quic_conn *c, void *out, size_t out_size, struct quic
     if (now < c->ack_hold_until && quic_conn_only_ack_is_due(c))
         return false;
 
+    c->small_packets =
+        ngtcp2_conn_get_path_max_tx_udp_payload_size2(c->ngtcp2) < QUIC_PACKET_BYTES_MAX;
     ngtcp2_conn_info info;
     ngtcp2_conn_get_conn_info2(c->ngtcp2, &info);
     bool paced = info.smoothed_rtt >= PACING_RTT_MIN_NSEC;

@@ -42,10 +42,12 @@ static bool has_quota(const struct quic_stream *s) {
     return quota_left(&s->quota) >= (is_idle ? STREAM_QUOTA_LAST : STREAM_QUOTA_SPARE);
 }
 
-/* What is unacknowledged, counted as if all packets were full: each slice may have ended one early,
- * and what must be bounded is the number of packets. */
+/* What is unacknowledged, counted as if all packets were full ones of the largest size: each slice
+ * may have ended one early, the path may take smaller ones only, and what must be bounded is the
+ * number of packets. */
 static size_t in_flight_cost(const struct quic_stream *s) {
-    return s->in_flight.len + (size_t)s->in_flight.count * QUIC_PACKET_BYTES_MAX;
+    size_t cost = s->in_flight.len + (size_t)s->in_flight.count * QUIC_PACKET_BYTES_MAX;
+    return s->conn->small_packets ? cost + cost / 4 : cost;
 }
 
 static bool has_room(const struct quic_stream *s) {
