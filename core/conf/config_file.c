@@ -77,11 +77,14 @@ int file_replace(const char *path, struct bytes content, struct problem *ret_pro
 }
 
 int file_lock(const char *path, int *ret_lock, struct problem *ret_problem) {
-    char dir[PATH_MAX];
-    const char *slash = strrchr(path, '/');
+    char target[PATH_MAX], dir[PATH_MAX];
     int e = 0;
 
-    /* A file that is replaced by rename cannot be locked itself: its directory is. */
+    /* A file that is replaced by rename cannot be locked itself: its directory is, the one in which
+     * a symbolic link's target stands. */
+    if (realpath(path, target) != NULL)
+        path = target;
+    const char *slash = strrchr(path, '/');
     int n = slash == NULL ? snprintf(dir, sizeof(dir), ".")
                           : snprintf(dir, sizeof(dir), "%.*s/", (int)(slash - path), path);
     if (n < 0 || (size_t)n >= sizeof(dir))

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -13,6 +15,7 @@
 #include "core/base/strbuf.h"
 #include "core/conf/archive.h"
 #include "core/conf/config.h"
+#include "core/conf/config_file.h"
 #include "core/conf/edit.h"
 #include "tests/unit/core_conf/support.h"
 
@@ -220,6 +223,24 @@ Test(edit, a_file_keeps_its_mode_and_its_link) {
     cr_expect_str_eq(why.text, "cannot lock no/such/: No such file or directory");
     cr_assert_eq(chmod("real.yaml", 0666), 0);
     cr_expect_eq(config_edit_file(mem_system(), "c.yaml", &add, &why), -ERR_FILE_MODE);
+    remove_tree(dir);
+}
+
+/* Goal: who edits a file by a link in another directory waits for who edits the file itself. */
+Test(edit, a_link_is_locked_where_its_target_stands) {
+    char dir[] = "/tmp/peerup-test-XXXXXX";
+    struct problem why = PROBLEM_INIT;
+
+    enter_dir(dir);
+    cr_assert_eq(mkdir("etc", 0700), 0);
+    put_file("etc/c.yaml", "version: 1\n", 0600);
+    cr_assert_eq(symlink("etc/c.yaml", "c.yaml"), 0);
+    int lock = -1, other = open("etc", O_RDONLY | O_DIRECTORY);
+    cr_assert_eq(file_lock("c.yaml", &lock, &why), 0);
+    cr_expect_eq(flock(other, LOCK_EX | LOCK_NB), -1);
+    file_unlock(&lock);
+    cr_expect_eq(flock(other, LOCK_EX | LOCK_NB), 0);
+    (void)close(other);
     remove_tree(dir);
 }
 
