@@ -88,7 +88,7 @@ struct quic_conn {
     nsec_t ack_hold_until;     /* NSEC_NEVER: nothing was received since the last packet */
     uint32_t unacked_packets;  /* received since then */
     uint32_t uncredited_bytes; /* credit given since then */
-    bool small_packets; /* the path takes less than QUIC_PACKET_BYTES_MAX so far */
+    bool small_packets;        /* the path takes less than QUIC_PACKET_BYTES_MAX so far */
     bool urgent;               /* something else than an acknowledgement may be due */
     nsec_t gone_at;
     uint8_t close_packet[QUIC_CLOSE_PACKET_MAX];
