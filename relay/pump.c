@@ -76,6 +76,7 @@ static void on_tcp_eof(struct tcp_conn *c) {
         return;
 
     assert(p->waiting.buf == NULL);
+    p->tcp_ended = true;
     p->up_over = true;
     stream_shutdown_write(p->stream);
     finish_if_over(p);
@@ -111,7 +112,8 @@ static void down_pull(struct pump *p) {
     ssize_t count = stream_read(p->stream, v, ARRAY_COUNT(v));
     if (count == -ENODATA) {
         p->down_over = true;
-        tcp_shutdown_write(&p->tcp);
+        if (!p->tcp_ended) /* else closing, which follows, says the same */
+            tcp_shutdown_write(&p->tcp);
         finish_if_over(p);
     } else if (count < 0) {
         pump_abort(p, -ERR_STREAM_RESET, STREAM_CODE_NONE);
@@ -193,6 +195,7 @@ void pump_start(struct pump *p, struct stream *s, struct pump_totals *totals,
     p->waiting = SLICE_EMPTY;
     p->writing_bytes = 0;
     p->error = 0;
+    p->tcp_ended = false;
     p->up_over = false;
     p->down_over = false;
     p->stream_over = false;

@@ -50,6 +50,7 @@ struct pump {
     struct slice waiting; /* read from TCP, not taken by the stream yet */
     size_t writing_bytes; /* of the tcp_write() in flight */
     int error;
+    bool tcp_ended; /* TCP's end of file was read */
     bool up_over;   /* nothing more goes from TCP to the stream */
     bool down_over; /* nothing more goes from the stream to TCP */
     bool stream_over;
