@@ -427,8 +427,11 @@ static int uring_poll_fd(struct backend *b) {
 }
 
 static void uring_trim(struct backend *b) {
-    bufring_trim(&uring_of(b)->slabs);
-    dgram_ring_trim(&uring_of(b)->dgrams);
+    struct uring *u = uring_of(b);
+    bufring_trim(&u->slabs);
+    /* A completion that waits to be read may speak of a datagram in there. */
+    if (io_uring_cq_ready(&u->ring) == 0)
+        dgram_ring_trim(&u->dgrams);
 }
 
 static int uring_udp_open(struct backend *b, const struct net_addr *local) {
