@@ -27,6 +27,8 @@
  *   OP_UDP_RECV  multishot      data: struct udp_batch, valid during done()
  *   OP_UDP_SEND  data: struct udp_out       result: bytes, all or none
  *   OP_POLL      completes when the handle, here a foreign descriptor, is readable
+ *   OP_HANGUP    completes when a stream's connection is over or its peer sent FIN, whichever bytes
+ *                are still unread; what it was, stream_error() tells
  *   OP_CANCEL    asks all other operations on the handle to end (-ECANCELED, or their result if
  *                that was faster), and ends itself after those that it found.  Handles repeat it
  *                until all have ended, so one that slips through does no harm
@@ -99,6 +101,9 @@ struct reactor_backend {
     int (*stream_listen)(struct backend *b, const struct sock_addr *at);
     /* FIN after what was sent. */
     int (*shutdown_write)(struct backend *b, int fd);
+    /* Takes what broke the connection, such as -ECONNRESET: told once, here or by a read or write.
+     * 0: nothing did. */
+    int (*stream_error)(struct backend *b, int fd);
     /* Closing will send RST. */
     void (*reset_on_close)(struct backend *b, int fd);
     /* For a handle on which nothing was ever started. */

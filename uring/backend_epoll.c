@@ -32,6 +32,7 @@ struct ep_handle {
     struct list starved_node; /* in epoll.starved: reading waits for a slab */
     struct list reads;        /* operations that wait, in order */
     struct list writes;
+    struct list hangups;
     int fd;
     uint32_t generation; /* tells a late event of the descriptor before from one of this */
     bool registered;
@@ -40,6 +41,7 @@ struct ep_handle {
     /* Behind a short read stands more: an end, an error, or what follows urgent data.  No edge will
      * tell. */
     bool must_drain;
+    bool hung_up; /* the peer sent FIN, or the connection broke */
 };
 
 struct epoll {
@@ -99,6 +101,7 @@ static int handle_get(struct epoll *e, int fd, struct ep_handle **ret_handle) {
         list_init(&h->starved_node);
         list_init(&h->reads);
         list_init(&h->writes);
+        list_init(&h->hangups);
         h->fd = fd;
         e->handles[fd] = h;
     }
@@ -119,12 +122,14 @@ static int handle_register(struct epoll *e, struct ep_handle *h) {
     h->readable = false; /* the first event tells */
     h->writable = true;  /* a try tells as fast */
     h->must_drain = false;
+    h->hung_up = false;
     return 0;
 }
 
 static void handle_forget(struct epoll *e, struct ep_handle *h) {
     assert(list_is_empty(&h->reads));
     assert(list_is_empty(&h->writes));
+    assert(list_is_empty(&h->hangups));
     if (h->registered)
         (void)epoll_ctl(e->fd, EPOLL_CTL_DEL, h->fd, NULL);
     h->registered = false;
@@ -142,10 +147,10 @@ static void handle_ready(struct epoll *e, struct ep_handle *h) {
 
 /* --- Starting --- */
 
-static void end_list(struct epoll *e, struct list *ops) {
+static void end_list(struct epoll *e, struct list *ops, int32_t result) {
     struct list *node;
     while ((node = list_shift(ops)) != NULL)
-        end(e, LIST_ENTRY(node, struct op, node), -ECANCELED);
+        end(e, LIST_ENTRY(node, struct op, node), result);
 }
 
 /* Works without memory: a descriptor for which there never was any has nothing to forget. */
@@ -201,9 +206,16 @@ static void start_on(struct epoll *e, struct ep_handle *h, struct op *op) {
     case OP_POLL:
         start_poll(e, h, op);
         break;
+    case OP_HANGUP:
+        if (h->hung_up)
+            end(e, op, 0);
+        else
+            list_push(&h->hangups, &op->node);
+        break;
     case OP_CANCEL:
-        end_list(e, &h->reads);
-        end_list(e, &h->writes);
+        end_list(e, &h->reads, -ECANCELED);
+        end_list(e, &h->writes, -ECANCELED);
+        end_list(e, &h->hangups, -ECANCELED);
         end(e, op, 0);
         break;
     case OP_CLOSE: /* see epoll_start() */
@@ -323,6 +335,10 @@ static void take_event(struct epoll *e, const struct epoll_event *event) {
         h->readable = true;
     if (event->events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         h->must_drain = true;
+    if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+        h->hung_up = true;
+        end_list(e, &h->hangups, 0);
+    }
     if (event->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
         h->writable = true;
     handle_ready(e, h);
@@ -547,6 +563,7 @@ const struct reactor_backend backend_epoll = {
     .stream_bind = sock_stream_bind,
     .stream_listen = sock_stream_listen,
     .shutdown_write = sock_shutdown_write,
+    .stream_error = sock_stream_error,
     .reset_on_close = sock_reset_on_close,
     .handle_close = sock_close,
     .udp_open = epoll_udp_open,

@@ -173,6 +173,9 @@ static void prepare(struct uring *u, struct io_uring_sqe *sqe, struct op *op) {
     case OP_POLL:
         io_uring_prep_poll_add(sqe, op->fd, POLLIN);
         break;
+    case OP_HANGUP: /* POLLERR and POLLHUP are reported unasked */
+        io_uring_prep_poll_add(sqe, op->fd, POLLRDHUP);
+        break;
     case OP_CANCEL:
         io_uring_prep_cancel_fd(sqe, op->fd, IORING_ASYNC_CANCEL_ALL);
         break;
@@ -375,6 +378,7 @@ static void complete(struct uring *u, const struct io_uring_cqe *cqe) {
     case OP_SEND:
     case OP_UDP_SEND:
     case OP_POLL:
+    case OP_HANGUP:
     case OP_CANCEL:
     case OP_CLOSE:
         op_complete(op, cqe->res, cqe->flags & IORING_CQE_F_MORE ? OP_MORE : 0);
@@ -504,6 +508,7 @@ const struct reactor_backend backend_uring = {
     .stream_bind = sock_stream_bind,
     .stream_listen = sock_stream_listen,
     .shutdown_write = sock_shutdown_write,
+    .stream_error = sock_stream_error,
     .reset_on_close = sock_reset_on_close,
     .handle_close = sock_close,
     .udp_open = uring_udp_open,

@@ -167,6 +167,13 @@ int sock_shutdown_write(struct backend *b, int fd) {
     return shutdown(fd, SHUT_WR) < 0 ? -errno : 0;
 }
 
+int sock_stream_error(struct backend *b, int fd) {
+    int error = 0;
+    socklen_t len = sizeof(error);
+    (void)b;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? -errno : -error;
+}
+
 void sock_close(struct backend *b, int fd) {
     (void)b;
     (void)close(fd); /* the descriptor is gone whatever it answers */

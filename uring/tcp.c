@@ -95,6 +95,28 @@ static void give(struct tcp_conn *c) {
         recv_start(c);
 }
 
+/* While nobody reads, no receive tells that the peer is gone.  Once started it stays until it ends,
+ * so that the pauses of a busy stream cost nothing more. */
+static void hangup_watch(struct tcp_conn *c) {
+    if (c->reading || c->hangup_op.flying || c->recv_op.flying || c->read_ended || c->fin_seen ||
+        c->dead || c->closing || c->connecting)
+        return;
+    start(c, &c->hangup_op);
+}
+
+static void on_hangup(struct op *op) {
+    struct tcp_conn *c = CONTAINER_OF(op, struct tcp_conn, hangup_op);
+    op_ended(c);
+    /* A reader gets what the kernel still has, and then the error. */
+    if (!c->reading && !c->recv_op.flying && !c->read_ended && !c->dead && !c->closing) {
+        int error = type_of(c->reactor)->stream_error(c->reactor->backend, c->fd);
+        c->fin_seen = error == 0;
+        if (error < 0)
+            fail(c, error);
+    }
+    close_when_idle(c);
+}
+
 static void on_received(struct op *op) {
     struct tcp_conn *c = CONTAINER_OF(op, struct tcp_conn, recv_op);
     int result = op->result;
@@ -111,7 +133,11 @@ static void on_received(struct op *op) {
         c->read_ended = result <= 0;
         if (result <= 0)
             c->received_end = result < 0 ? result : 1;
-        give(c);
+        if (result < 0 && !c->reading)
+            fail(c, result);
+        else
+            give(c);
+        hangup_watch(c);
     }
     close_when_idle(c);
 }
@@ -129,6 +155,7 @@ void tcp_read_start(struct tcp_conn *c) {
 
 void tcp_read_stop(struct tcp_conn *c) {
     c->reading = false;
+    hangup_watch(c);
 }
 
 /* --- Writing --- */
@@ -258,6 +285,7 @@ void tcp_conn_init(struct tcp_conn *c, struct reactor *r, const struct tcp_event
     op_init(&c->send_op, OP_SEND, on_sent);
     op_init(&c->cancel_op, OP_CANCEL, on_cancelled);
     op_init(&c->close_op, OP_CLOSE, on_closed);
+    op_init(&c->hangup_op, OP_HANGUP, on_hangup);
     deferred_init(&c->later, on_later);
 }
 

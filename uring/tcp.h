@@ -56,6 +56,7 @@ struct tcp_conn {
     struct op send_op;
     struct op cancel_op;
     struct op close_op;
+    struct op hangup_op;
     struct deferred later; /* what a call could not report from inside itself */
     union {
         struct sock_addr connect_to;
@@ -70,6 +71,7 @@ struct tcp_conn {
     bool writing;
     bool connecting;
     bool read_ended; /* eof() was given, or is held */
+    bool fin_seen;   /* behind unread bytes: a hangup would be about it for ever */
     bool shutdown_wanted;
     bool closing;
     bool dead; /* failed() was given, or is held */
@@ -87,8 +89,9 @@ NODISCARD int tcp_connect(struct tcp_conn *c, const struct sock_addr *to,
 void tcp_conn_adopt(struct tcp_conn *c, int fd);
 
 void tcp_read_start(struct tcp_conn *c);
-/* No data(), eof() or read failure is given until reading starts again; what the kernel has already
- * handed over waits inside. */
+/* No data() or eof() is given until reading starts again; what the kernel has already handed over
+ * waits inside.  A reset by the peer is told at once, by failed(): who waits for a reader of its
+ * own might never start again.  (Not behind a FIN that is unread.) */
 void tcp_read_stop(struct tcp_conn *c);
 
 /* Takes over the references of v[0..count), count <= TCP_WRITE_SLICES_MAX, no write in flight and

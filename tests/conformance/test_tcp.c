@@ -238,6 +238,27 @@ CASE(tcp, reset_is_seen_as_a_failure) {
     pair_end(&p);
 }
 
+/* Goal: who does not read hears of a RST all the same, unread bytes or not. */
+CASE(tcp, reset_reaches_who_does_not_read) {
+    for (int unread = 0; unread < 2; unread++) {
+        struct pair p;
+        cr_assert(pair_open(&p, t, V4));
+        if (unread > 0) {
+            struct slice s = pattern_slice(t, 0, 1000);
+            tcp_write(&p.client.conn, &s, 1);
+            TURN_UNTIL(t, p.client.written == 1);
+        }
+        tcp_read_stop(&p.server.conn);
+        turn_while_ready(t);
+        cr_assert_eq(p.server.failed, 0);
+        tcp_reset(&p.client.conn);
+        TURN_UNTIL(t, p.client.closed == 1 && p.server.failed == 1);
+        cr_assert_eq(p.server.failed_error, -ECONNRESET);
+        cr_assert_eq(p.server.data, 0);
+        pair_end(&p);
+    }
+}
+
 /* Goal: a close delivers what the kernel has, then FIN. */
 CASE(tcp, close_delivers_what_was_written) {
     struct pair p;

@@ -102,6 +102,11 @@ static int fake_shutdown_write(struct backend *b, int fd) {
     return 0;
 }
 
+static int fake_stream_error(struct backend *b, int fd) {
+    (void)fd;
+    return fake_of(b)->stream_error;
+}
+
 static void fake_reset_on_close(struct backend *b, int fd) {
     (void)fd;
     fake_of(b)->resets++;
@@ -184,6 +189,7 @@ static const struct reactor_backend fake_type = {
     .stream_bind = fake_stream_bind,
     .stream_listen = fake_stream_open,
     .shutdown_write = fake_shutdown_write,
+    .stream_error = fake_stream_error,
     .reset_on_close = fake_reset_on_close,
     .handle_close = fake_handle_close,
     .udp_open = fake_udp_open,

@@ -26,6 +26,7 @@ struct fake {
     int cancels;        /* OP_CANCEL started */
     bool cancel_misses; /* OP_CANCEL ends nothing */
     int shutdowns;
+    int stream_error; /* that the next stream_error() finds */
     int resets;
 };
 

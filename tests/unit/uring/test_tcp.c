@@ -138,18 +138,58 @@ Test(tcp, failure_is_told_once) {
     subject_end(&x);
 }
 
-/* Goal: a failure that comes while reading is stopped waits for it to start. */
-Test(tcp, read_failure_waits_while_stopped) {
+/* Goal: who does not read learns at once that nobody is there any more, by the receive that was in
+ * flight. */
+Test(tcp, read_failure_is_told_while_stopped) {
     struct subject x;
     subject_open(&x);
     tcp_read_start(&x.conn);
     tcp_read_stop(&x.conn);
+    cr_assert_not(fake_has(x.fake, OP_HANGUP));
     fake_end(x.reactor, x.fake, OP_RECV, -ECONNRESET);
-    cr_assert_eq(x.failed, 0);
-    tcp_read_start(&x.conn);
-    cr_assert_eq(x.failed, 0, "a callback from inside the call");
-    fake_turn(x.reactor);
     cr_assert_eq(x.failed, 1);
+    cr_assert_eq(x.failed_error, -ECONNRESET);
+    subject_end(&x);
+}
+
+/* Goal: the same when no receive is in flight; once, whatever the write says. */
+Test(tcp, hangup_is_told_while_stopped) {
+    struct subject x;
+    subject_open(&x);
+    tcp_read_stop(&x.conn);
+    cr_assert(fake_has(x.fake, OP_HANGUP));
+    struct slice s = slab_of(&x, 100);
+    tcp_write(&x.conn, &s, 1);
+    x.fake->stream_error = -ECONNRESET;
+    fake_end(x.reactor, x.fake, OP_HANGUP, 0);
+    cr_assert_eq(x.failed, 1);
+    cr_assert_eq(x.failed_error, -ECONNRESET);
+    fake_end(x.reactor, x.fake, OP_SEND, -EPIPE);
+    cr_assert_eq(x.failed, 1);
+    subject_end(&x);
+}
+
+/* Goal: a reader hears of it by its receive, behind the bytes; a FIN is no failure and is not asked
+ * for again. */
+Test(tcp, hangup_is_left_to_the_reader) {
+    struct subject x;
+    subject_open(&x);
+    tcp_read_stop(&x.conn);
+    tcp_read_start(&x.conn);
+    x.fake->stream_error = -ECONNRESET;
+    fake_end(x.reactor, x.fake, OP_HANGUP, 0);
+    cr_assert_eq(x.failed, 0);
+    fake_end(x.reactor, x.fake, OP_RECV, -ECONNRESET);
+    cr_assert_eq(x.failed, 1);
+    subject_end(&x);
+
+    subject_open(&x);
+    tcp_read_stop(&x.conn);
+    x.fake->stream_error = 0;
+    fake_end(x.reactor, x.fake, OP_HANGUP, 0);
+    cr_assert_eq(x.failed, 0);
+    tcp_read_stop(&x.conn);
+    cr_assert_not(fake_has(x.fake, OP_HANGUP));
     subject_end(&x);
 }
 
