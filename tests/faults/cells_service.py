@@ -12,6 +12,8 @@ from tunnel import (abort, connect, expect_refusal, expect_reset, read_exactly, 
                     reset_in_midstream)
 
 SOON_S = 5
+FULL_S = 1  # no room for so long: the tunnel is full
+TCP_ESTABLISHED = 1
 CONNECT_S = 10  # how long the daemon tries to reach a service
 CANNOT_CONNECT = "failed to connect to local service"
 
@@ -68,6 +70,30 @@ def a_service_that_resets_at_once_or_later_resets_its_client(bed):
     client, service = pair(port, target)
     reset_in_midstream(client, service)
     expect_works(port, target)
+
+
+@cell("service.stalled", backends=True)
+def a_reset_passes_a_tunnel_that_is_full(bed):
+    """Nobody reads, so no read tells either side that the other is gone."""
+    target, _, _, (port,) = bed.tunnel()
+    for which in (0, 1):
+        ends = pair(port, target)
+        breaker, other = ends[which], ends[1 - which]
+        breaker.settimeout(FULL_S)
+        try:
+            while True:
+                breaker.send(bytes(1 << 18))
+        except TimeoutError:
+            pass
+        abort(breaker)
+        # Not by reading: that would drain the tunnel.
+        wait_until(lambda s=other: _state(s) != TCP_ESTABLISHED, SOON_S, "the other end is reset")
+        other.close()
+    expect_works(port, target)
+
+
+def _state(s):
+    return s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
 
 
 @cell("service.vanishes", backends=True)
