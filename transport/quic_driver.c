@@ -51,11 +51,11 @@ static void remove_route(struct quic_driver *d, const struct quic_cid *cid) {
 }
 
 static void leave_half_open(struct quic_driver *d) {
-    if (!d->half_open)
+    if (!list_is_linked(&d->half_open_node))
         return;
-    d->half_open = false;
-    assert(d->transport->half_open > 0);
-    d->transport->half_open--;
+    list_remove(&d->half_open_node);
+    assert(d->transport->half_open_count > 0);
+    d->transport->half_open_count--;
 }
 
 static void on_connected(struct quic_driver *d) {
@@ -283,6 +283,7 @@ static int driver_new(struct quic_socket *s, struct quic_driver **ret_driver) {
     deferred_init(&d->work, work);
     list_init(&d->node);
     list_init(&d->wait_node);
+    list_init(&d->half_open_node);
     for (size_t i = 0; i < ARRAY_COUNT(d->routes); i++)
         map_node_init(&d->routes[i].node);
     *ret_driver = d;
@@ -348,8 +349,8 @@ int quic_driver_accept(struct quic_socket *s, const struct quic_initial *initial
         return e;
     }
     d->conn.inbound = true;
-    d->half_open = true;
-    t->half_open++;
+    list_push(&t->half_open, &d->half_open_node);
+    t->half_open_count++;
     /* The client's second packet may be in this batch already. */
     struct quic_event ev;
     while (quic_conn_next_event(d->engine, &ev)) {

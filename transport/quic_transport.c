@@ -129,6 +129,7 @@ int quic_transport_new(struct reactor *r, const struct tls_cert *cert, const uin
     list_init(&t->base.node);
     list_init(&t->sockets);
     list_init(&t->drivers);
+    list_init(&t->half_open);
     if (reset_key != NULL)
         memcpy(t->reset_key, reset_key, sizeof(t->reset_key));
     else

@@ -26,6 +26,7 @@ enum {
     QUIC_CONNS_MAX = 16384,
     QUIC_HALF_OPEN_RETRY = 256, /* inbound handshakes running, above which Retry is asked for */
     QUIC_HALF_OPEN_MAX = 1024,
+    QUIC_HALF_OPEN_PER_IP_MAX = 64, /* of one IPv4 address or IPv6 /64; loopback is not counted */
 };
 
 /* The certificate is copied, and so is the key of stateless resets (quic_packet_reset_key()).  NULL

@@ -22,7 +22,8 @@ struct quic_transport {
     struct list sockets;
     struct list drivers;
     uint32_t drivers_count;
-    uint32_t half_open;
+    struct list half_open; /* drivers by .half_open_node */
+    uint32_t half_open_count;
     struct dgram_sink *sink;
     /* Packets without a connection that are looked at and answered (resets, version negotiation):
      * at most so many a second. */
@@ -70,7 +71,7 @@ struct quic_driver {
     struct quic_route routes[QUIC_ROUTES_MAX];
     struct net_addr dial_local; /* what a dialler's engine knows as our address */
     struct dial *dial;          /* waiting for the handshake */
-    bool half_open;             /* inbound, counted in transport.half_open */
+    struct list half_open_node; /* inbound, its handshake runs */
     bool handed_over;           /* the host knows the conn */
 };
 

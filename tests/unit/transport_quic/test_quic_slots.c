@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* More connections than slots to send from: each gets its turn.  The backend ends sends when the
- * test says. */
+/* More connections than slots to send from: each gets its turn; and how many handshakes one address
+ * may have running.  The backend ends sends when the test says. */
 
 #include <criterion/criterion.h>
 
 #include "core/p2p/identity.h"
 #include "tests/unit/uring/fake_backend.h"
 #include "transport/proto/tls_cert.h"
-#include "transport/quic_transport.h"
+#include "transport/quic_transport_internal.h"
 #include "transport/transport.h"
 
 enum { DIALS = QUIC_SEND_SLOTS + 2 };
@@ -110,5 +110,52 @@ Test(quic_slots, who_found_no_memory_to_send_from_looks_again) {
     f.fake->now += MSEC(20);
     fake_turn(f.reactor);
     cr_expect_eq(sends_in_flight(&f), 1u);
+    teardown(&f);
+}
+
+/* The first packet of a client that never goes on. */
+static void deliver_initial(struct fixture *f, const char *from) {
+    const struct quic_transport *t = CONTAINER_OF(f->transport, struct quic_transport, base);
+    static uint8_t packet[UDP_SEND_BYTES_MAX];
+    struct udp_batch batch = {.data = packet};
+    struct quota quota = QUOTA_INIT(MIB(1), NULL);
+    struct quic_conn_config cfg = {.mem = reactor_mem(f->reactor),
+                                   .rng = reactor_rng(f->reactor),
+                                   .pool = reactor_pool(f->reactor),
+                                   .quota = &quota,
+                                   .tls = t->tls,
+                                   .reset_key = t->reset_key};
+    struct quic_batch out;
+    struct quic_conn *client;
+    cr_assert_eq(net_addr_parse(from, &batch.remote), 0);
+    cr_assert_eq(net_addr_parse("192.0.2.1:4001", &batch.local), 0);
+    struct quic_path path = {.local = batch.remote, .remote = batch.local};
+    cr_assert_eq(quic_conn_connect(&cfg, &path, reactor_now(f->reactor), &client), 0);
+    cr_assert(quic_conn_pull(client, packet, sizeof(packet), &out, reactor_now(f->reactor)));
+    (void)quic_conn_free(client);
+    batch.len = out.len;
+    batch.segment_len = out.segment_len;
+    fake_find(f->fake, OP_UDP_RECV)->data = &batch;
+    fake_more(f->reactor, f->fake, OP_UDP_RECV, (int32_t)out.len);
+    while (fake_has(f->fake, OP_UDP_SEND))
+        fake_end(f->reactor, f->fake, OP_UDP_SEND, 1200);
+}
+
+Test(quic_half_open, one_address_cannot_take_the_handshakes_of_others) {
+    struct fixture f;
+    struct multiaddr at;
+    setup(&f);
+    const struct quic_transport *t = CONTAINER_OF(f.transport, struct quic_transport, base);
+    cr_assert_eq(multiaddr_parse("/ip4/192.0.2.1/udp/4001/quic-v1", &at), 0);
+    cr_assert_eq(f.transport->ops->listen(f.transport, &at, NULL), 0);
+    for (int i = 0; i < QUIC_HALF_OPEN_PER_IP_MAX + 20; i++)
+        deliver_initial(&f, "198.51.100.7:1");
+    cr_assert_eq(t->half_open_count, QUIC_HALF_OPEN_PER_IP_MAX, "%u half open", t->half_open_count);
+    for (int i = 0; i < 5; i++)
+        deliver_initial(&f, "198.51.100.8:1");
+    cr_assert_eq(t->half_open_count, QUIC_HALF_OPEN_PER_IP_MAX + 5);
+    for (int i = 0; i < QUIC_HALF_OPEN_PER_IP_MAX + 20; i++)
+        deliver_initial(&f, "127.0.0.1:1");
+    cr_assert_eq(t->half_open_count, 2 * QUIC_HALF_OPEN_PER_IP_MAX + 25, "loopback is not counted");
     teardown(&f);
 }

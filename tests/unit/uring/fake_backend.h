@@ -21,6 +21,7 @@ struct fake {
     size_t flying_count;
     size_t ended_count;
     nsec_t now;
+    uint64_t random_state;
     int handles_next;
     int handles_open;
     int cancels;        /* OP_CANCEL started */
