@@ -34,8 +34,8 @@ static void on_connected(struct connect_request *r, const struct multiaddr *remo
         b->connected++;
     else
         log_warn(b->log, L_NODE, "bootstrap peer not reached",
-                 kv_str("peer", peer_id_format_short(&r->peer, id)),
-                 kv_str("reason", r->problem.text));
+                 kv_str("peer", peer_id_format_short(&r->base.peer, id)),
+                 kv_str("reason", r->base.problem.text));
     if (--b->left == 0)
         b->told(b->user, b->connected);
 }

@@ -54,7 +54,7 @@ static void on_connected(struct connect_request *r, const struct multiaddr *remo
     struct client *c = CONTAINER_OF(r, struct client, connect);
 
     if (error < 0) {
-        *c->problem = r->problem;
+        *c->problem = r->base.problem;
         client_end(c, error);
     } else {
         c->connected(c, remote, reactor_now(node_reactor(c->node)) - c->connect_began);

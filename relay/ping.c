@@ -241,7 +241,7 @@ void ping_request_cancel(struct ping_request *q) {
         q->exchanging = false;
         stream_reset(q->exchange.stream, STREAM_CODE_NONE);
         exchange_done(&q->exchange);
-    } else if (q->open.pending) {
+    } else if (q->open.base.pending) {
         stream_request_cancel(&q->open);
         timer_done(&q->exchange.timer);
     }

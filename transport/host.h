@@ -79,20 +79,24 @@ enum { HOST_ADDRS_PER_PEER_MAX = 16 };
 NODISCARD int host_add_addrs(struct host *h, const struct peer_id *peer,
                              const struct multiaddr *addrs, size_t count);
 
-/* A request in flight, embedded in its owner.  Exactly one done(), unless cancelled before. */
-struct stream_request {
+/* What waits for a connection to a peer: the part that all requests share. */
+struct host_request {
     struct list node;
-    struct host *host;
     struct peer_id peer;
-    const char *protocol; /* must outlive the stream */
     struct timer timer;
     struct problem problem; /* the sentence of an error, written before done() */
+    bool pending;
+};
+
+/* A request in flight, embedded in its owner.  Exactly one done(), unless cancelled before. */
+struct stream_request {
+    struct host_request base;
+    const char *protocol; /* must outlive the stream */
     /* 0 with a stream that the callee owns now (it may still turn out that the peer does not speak
      * the protocol: closed() then says so), or an error:
      *   -ERR_NO_ADDRESSES, -ETIMEDOUT, -ECONNREFUSED, -ERR_PEER_ID_MISMATCH, -ERR_GATED,
      *   -ERR_HANDSHAKE, -ERR_RESOURCE_LIMIT (every connection to the peer is at its limit) */
     void (*done)(struct stream_request *r, struct stream *s, int error);
-    bool pending;
 };
 
 /* Opens a stream on the best connection to the peer, dialling its addresses when there is none. */
@@ -105,13 +109,8 @@ void stream_request_cancel(struct stream_request *r);
 /* Dials without opening a stream; the same rules.  done() comes when the peer is known to have
  * accepted us (handshake confirmed). */
 struct connect_request {
-    struct list node;
-    struct host *host;
-    struct peer_id peer;
-    struct timer timer;
-    struct problem problem;
+    struct host_request base;
     void (*done)(struct connect_request *r, const struct multiaddr *remote, int error);
-    bool pending;
 };
 void host_connect(struct host *h, struct connect_request *r, const struct peer_id *peer,
                   nsec_t deadline,

@@ -72,17 +72,19 @@ int host_add_addrs(struct host *h, const struct peer_id *peer, const struct mult
 
 /* --- Requests --- */
 
+static void request_end(struct host_request *q) {
+    list_remove(&q->node);
+    timer_done(&q->timer);
+    q->pending = false;
+}
+
 static void finish_stream(struct stream_request *r, struct stream *s, int error) {
-    list_remove(&r->node);
-    timer_done(&r->timer);
-    r->pending = false;
+    request_end(&r->base);
     r->done(r, s, error);
 }
 
 static void finish_connect(struct connect_request *r, const struct multiaddr *remote, int error) {
-    list_remove(&r->node);
-    timer_done(&r->timer);
-    r->pending = false;
+    request_end(&r->base);
     r->done(r, remote, error);
 }
 
@@ -95,88 +97,86 @@ static void fail_requests(struct peer *p, int error, const struct problem *why) 
     list_splice(&streams, &p->stream_requests);
     list_splice(&connects, &p->connect_requests);
     while (!list_is_empty(&streams)) {
-        struct stream_request *r = LIST_ENTRY(streams.next, struct stream_request, node);
-        r->problem = *why;
+        struct stream_request *r = LIST_ENTRY(streams.next, struct stream_request, base.node);
+        r->base.problem = *why;
         finish_stream(r, NULL, error);
     }
     while (!list_is_empty(&connects)) {
-        struct connect_request *r = LIST_ENTRY(connects.next, struct connect_request, node);
-        r->problem = *why;
+        struct connect_request *r = LIST_ENTRY(connects.next, struct connect_request, base.node);
+        r->base.problem = *why;
         finish_connect(r, NULL, error);
     }
 }
 
+static int timed_out(struct host_request *q) {
+    return problem_set(&q->problem, -ETIMEDOUT, "the peer does not answer in time");
+}
+
 static void on_stream_timeout(struct timer *t) {
-    struct stream_request *r = CONTAINER_OF(t, struct stream_request, timer);
-    (void)problem_set(&r->problem, -ETIMEDOUT, "the peer does not answer in time");
-    finish_stream(r, NULL, -ETIMEDOUT);
+    struct stream_request *r = CONTAINER_OF(t, struct stream_request, base.timer);
+    finish_stream(r, NULL, timed_out(&r->base));
 }
 
 static void on_connect_timeout(struct timer *t) {
-    struct connect_request *r = CONTAINER_OF(t, struct connect_request, timer);
-    (void)problem_set(&r->problem, -ETIMEDOUT, "the peer does not answer in time");
-    finish_connect(r, NULL, -ETIMEDOUT);
+    struct connect_request *r = CONTAINER_OF(t, struct connect_request, base.timer);
+    finish_connect(r, NULL, timed_out(&r->base));
+}
+
+/* Starts what all requests share; the caller queues it with the peer.  NULL: out of memory before
+ * anything could be queued, the one case in which the answer cannot wait for the end of the turn.
+ */
+static struct peer *request_begin(struct host *h, struct host_request *q, const struct peer_id *id,
+                                  nsec_t deadline, void (*on_timeout)(struct timer *t)) {
+    struct peer *p;
+    q->peer = *id;
+    list_init(&q->node);
+    int e = timer_init(&q->timer, h->reactor, on_timeout);
+    if (e == 0 && swarm_peer(h, id, &p) == 0) {
+        q->pending = true;
+        timer_start(&q->timer, deadline);
+        swarm_wake(p);
+        return p;
+    }
+    if (e == 0)
+        timer_done(&q->timer);
+    (void)problem_set(&q->problem, -ENOMEM, "out of memory");
+    return NULL;
+}
+
+static void request_cancel(struct host_request *q) {
+    if (q->pending)
+        request_end(q);
 }
 
 void host_open_stream(struct host *h, struct stream_request *r, const struct peer_id *peer,
                       const char *protocol, nsec_t deadline,
                       void (*done)(struct stream_request *r, struct stream *s, int error)) {
-    struct peer *p;
-    *r = (struct stream_request){.host = h, .peer = *peer, .protocol = protocol, .done = done};
-    list_init(&r->node);
-    r->pending = true;
-    int e = timer_init(&r->timer, h->reactor, on_stream_timeout);
-    if (e == 0 && swarm_peer(h, peer, &p) == 0) {
-        list_push(&p->stream_requests, &r->node);
-        timer_start(&r->timer, deadline);
-        swarm_wake(p);
-        return;
-    }
-    /* Out of memory before anything could be queued: the one case in which the answer cannot wait
-     * for the end of the turn. */
-    if (e == 0)
-        timer_done(&r->timer);
-    r->pending = false;
-    (void)problem_set(&r->problem, -ENOMEM, "out of memory");
-    done(r, NULL, -ENOMEM);
+    *r = (struct stream_request){.protocol = protocol, .done = done};
+    struct peer *p = request_begin(h, &r->base, peer, deadline, on_stream_timeout);
+    if (p != NULL)
+        list_push(&p->stream_requests, &r->base.node);
+    else
+        done(r, NULL, -ENOMEM);
 }
 
 void stream_request_cancel(struct stream_request *r) {
-    if (!r->pending)
-        return;
-    list_remove(&r->node);
-    timer_done(&r->timer);
-    r->pending = false;
+    request_cancel(&r->base);
 }
 
 void host_connect(struct host *h, struct connect_request *r, const struct peer_id *peer,
                   nsec_t deadline,
                   void (*done)(struct connect_request *r, const struct multiaddr *remote,
                                int error)) {
-    struct peer *p;
-    *r = (struct connect_request){.host = h, .peer = *peer, .done = done};
-    list_init(&r->node);
-    r->pending = true;
-    int e = timer_init(&r->timer, h->reactor, on_connect_timeout);
-    if (e == 0 && swarm_peer(h, peer, &p) == 0) {
-        list_push(&p->connect_requests, &r->node);
-        timer_start(&r->timer, deadline);
-        swarm_wake(p);
-        return;
-    }
-    if (e == 0)
-        timer_done(&r->timer);
-    r->pending = false;
-    (void)problem_set(&r->problem, -ENOMEM, "out of memory");
-    done(r, NULL, -ENOMEM);
+    *r = (struct connect_request){.done = done};
+    struct peer *p = request_begin(h, &r->base, peer, deadline, on_connect_timeout);
+    if (p != NULL)
+        list_push(&p->connect_requests, &r->base.node);
+    else
+        done(r, NULL, -ENOMEM);
 }
 
 void connect_request_cancel(struct connect_request *r) {
-    if (!r->pending)
-        return;
-    list_remove(&r->node);
-    timer_done(&r->timer);
-    r->pending = false;
+    request_cancel(&r->base);
 }
 
 /* --- Dialling --- */
@@ -329,20 +329,21 @@ static void serve_connects(struct peer *p) {
     const struct host_conn *hc = confirmed_conn(p);
     while (hc != NULL && !list_is_empty(&p->connect_requests)) {
         struct connect_request *r =
-            LIST_ENTRY(p->connect_requests.next, struct connect_request, node);
+            LIST_ENTRY(p->connect_requests.next, struct connect_request, base.node);
         finish_connect(r, &hc->conn->remote, 0);
     }
 }
 
 static void serve_streams(struct peer *p) {
     while (!list_is_empty(&p->stream_requests)) {
-        struct stream_request *r = LIST_ENTRY(p->stream_requests.next, struct stream_request, node);
+        struct stream_request *r =
+            LIST_ENTRY(p->stream_requests.next, struct stream_request, base.node);
         struct stream *s;
         int e = open_somewhere(p, r->protocol, &s);
         if (e == -EAGAIN)
             return;
         if (e < 0)
-            (void)problem_set(&r->problem, e, "%s", err_text(e));
+            (void)problem_set(&r->base.problem, e, "%s", err_text(e));
         finish_stream(r, e == 0 ? s : NULL, e);
     }
 }

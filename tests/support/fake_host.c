@@ -333,8 +333,8 @@ static void on_answer(struct deferred *d) {
     struct host *h = CONTAINER_OF(d, struct host, answer);
     struct list *node;
     while ((node = list_shift(&h->requests)) != NULL) {
-        struct stream_request *r = LIST_ENTRY(node, struct stream_request, node);
-        r->pending = false;
+        struct stream_request *r = LIST_ENTRY(node, struct stream_request, base.node);
+        r->base.pending = false;
         answer(h, r);
     }
 }
@@ -404,19 +404,18 @@ void host_open_stream(struct host *h, struct stream_request *r, const struct pee
                       const char *protocol, nsec_t deadline,
                       void (*done)(struct stream_request *r, struct stream *s, int error)) {
     (void)deadline;
-    r->host = h;
-    r->peer = *peer;
+    r->base.peer = *peer;
     r->protocol = protocol;
     r->done = done;
-    r->pending = true;
-    list_init(&r->node);
-    list_push(&h->requests, &r->node);
+    r->base.pending = true;
+    list_init(&r->base.node);
+    list_push(&h->requests, &r->base.node);
     reactor_defer(h->reactor, &h->answer);
 }
 
 void stream_request_cancel(struct stream_request *r) {
-    if (r->pending) {
-        r->pending = false;
-        list_remove(&r->node);
+    if (r->base.pending) {
+        r->base.pending = false;
+        list_remove(&r->base.node);
     }
 }

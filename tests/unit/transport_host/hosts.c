@@ -172,7 +172,7 @@ static void on_connected(struct connect_request *r, const struct multiaddr *remo
     c->done++;
     c->error = error;
     if (error < 0)
-        memcpy(c->problem, r->problem.text, sizeof(c->problem));
+        memcpy(c->problem, r->base.problem.text, sizeof(c->problem));
     cr_assert_eq(remote == NULL, error < 0);
 }
 
