@@ -2,7 +2,8 @@
 #pragma once
 
 /* The connection interface: secured, multiplexed, and the peer's ID proved.  Made by a transport
- * (transport/transport.h), owned by it, used by the host.  QUIC implements it today.
+ * (transport/transport.h), owned by it, used by the host.  Under it is QUIC (quic_driver.c) or
+ * yamux in a secured link (yamux_conn.c); users cannot tell.
  *
  * A muxed stream is a stream below protocol negotiation: the same verbs as transport/stream.h
  * without the protocol.  Its events go to the struct stream that was set with set_owner().

@@ -2,7 +2,7 @@
 #pragma once
 
 /* A stream: what protocols see.  Ordered bytes both ways to a peer whose ID is proved, with a
- * protocol chosen by multistream-select, over QUIC today and yamux later; users cannot tell.
+ * protocol chosen by multistream-select, over QUIC or yamux; users cannot tell.
  *
  *   reading   readable() tells that stream_read() has slices, or the end.  Bytes read are charged
  * to the stream's quota while their slices live; stream_credit() tells how many of them went where
@@ -23,19 +23,10 @@
 
 #include "core/base/buf.h"
 #include "core/p2p/peer_id.h"
+#include "transport/proto/codes.h"
 
 struct conn;
 struct stream;
-
-enum stream_code {
-    STREAM_CODE_NONE = 0,
-    STREAM_CODE_NEGOTIATION_FAILED = 0x1001,
-    STREAM_CODE_RESOURCE_LIMIT = 0x1002,
-    STREAM_CODE_RATE_LIMITED = 0x1003,
-    STREAM_CODE_PROTOCOL_VIOLATION = 0x1004,
-    STREAM_CODE_SHUTDOWN = 0x1007,
-    STREAM_CODE_GATED = 0x1008,
-};
 
 struct stream_events {
     /* stream_read() has something: slices, or the end. */

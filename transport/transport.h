@@ -20,6 +20,9 @@ struct dial {
     void *handle; /* the transport's */
     struct peer_id expected;
     struct multiaddr to; /* without /p2p */
+    /* The far end takes the initiator's part although we connect (DCUtR over TCP, simultaneous
+     * open).  QUIC refuses it: -ERR_UNSUPPORTED. */
+    bool responder;
     /* A connection whose handshake is complete (not yet confirmed by the peer), or an error with
      * the sentence in `why`. */
     void (*done)(struct dial *d, struct conn *c, int error, const struct problem *why);
@@ -32,7 +35,7 @@ struct transport_events {
 };
 
 struct transport_ops {
-    const char *name; /* "quic" */
+    const char *name; /* "quic", "tcp" */
     bool (*can_dial)(const struct transport *t, const struct multiaddr *to);
     /* Starts; ends in done().  An error at once means that done() will not come. */
     int (*dial)(struct transport *t, struct dial *d);

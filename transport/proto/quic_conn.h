@@ -19,6 +19,7 @@
 #include "core/base/net_addr.h"
 #include "core/base/time.h"
 #include "core/p2p/peer_id.h"
+#include "transport/proto/codes.h"
 
 struct mem;
 struct problem;
@@ -54,16 +55,6 @@ enum {
 #define QUIC_HANDSHAKE_TIMEOUT   SEC(10)
 /* How long a failed handshake answers stray packets at most. */
 #define QUIC_HANDSHAKE_PAUSE_MAX MSEC(300)
-
-/* Application close codes (connection-lifecycle.md, "Connection" column). */
-enum conn_code {
-    CONN_CODE_NONE = 0,
-    CONN_CODE_RESOURCE_LIMIT = 0x1001,
-    CONN_CODE_PROTOCOL_VIOLATION = 0x1003,
-    CONN_CODE_GARBAGE_COLLECTED = 0x1005,
-    CONN_CODE_SHUTDOWN = 0x1006,
-    CONN_CODE_GATED = 0x1007,
-};
 
 struct quic_cid {
     uint8_t len;

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* TLS 1.3 with libp2p's certificate on a link: the secure channel "/tls/1.0.0".
+ *
+ * Spec:   RFC 8446; libp2p tls.md.  Both sides show one certificate, no names, no tickets, no early
+ *         data; ALPN "/yamux/1.0.0", then "libp2p".
+ * Memory: wolfSSL's own while the handshake runs, from cfg.mem where it lets us. */
+
+#include "core/base/time.h"
+#include "transport/proto/secure.h"
+#include "transport/proto/tls_cert.h"
+
+struct mem;
+struct tls_context;
+
+/* Our certificate in two library contexts; one a host.  -ENOMEM, -ERR_CRYPTO */
+NODISCARD int tls_context_new(struct mem *mem, const struct tls_cert *cert,
+                              struct tls_context **ret_context);
+/* No session may be left.  Accepts NULL, returns NULL. */
+struct tls_context *tls_context_free(struct tls_context *t);
+
+struct tls_config {
+    struct mem *mem;
+    struct tls_context *context;    /* outlives the channel */
+    const struct peer_id *expected; /* who must answer; NULL: anybody.  Copied */
+    walltime_t now;                 /* for the validity of certificates */
+    bool initiator;
+};
+
+/* -ENOMEM, -ERR_CRYPTO */
+NODISCARD int tls_new(const struct tls_config *cfg, struct secure **ret_secure);
+
+/* The same for a web server, as /wss needs it: an ordinary TLS 1.3 client that trusts the system's
+ * roots and wants a certificate for `host` (a name or an address; copied).  Nobody's peer ID is
+ * proved, `peer` stays empty, and `muxer` NULL.  -ENOMEM, -ERR_CRYPTO, -ENOENT (no roots) */
+NODISCARD int tls_web_new(const struct tls_config *cfg, const char *host,
+                          struct secure **ret_secure);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The transport of /ip4|ip6/A/tcp/N, and of the same with /ws, and of dialling /tls/ws and /wss:
+ * TCP, the upgrader (transport/upgrade.h), yamux.
+ *
+ * Peers are dialled from the listening port of the family where there is one (SO_REUSEPORT), so
+ * that a NAT shows one mapping; when that address pair is taken, from another port.
+ * Upgrades that are not done: at most TCP_HALF_OPEN_MAX inbound, of which one IPv4 address or IPv6
+ * /64 has TCP_HALF_OPEN_PER_IP_MAX (loopback is not counted); beyond the former the oldest goes.
+ * Kernel keep-alive 30 s; TCP_NODELAY.
+ * Thread: the reactor's. */
+
+#include "transport/transport.h"
+
+struct identity;
+struct reactor;
+struct tls_cert;
+
+enum {
+    TCP_HALF_OPEN_MAX = 1024,
+    TCP_HALF_OPEN_PER_IP_MAX = 64,
+    TCP_CONNS_MAX = 16384,
+};
+
+struct tcp_transport_config {
+    struct reactor *reactor;
+    const struct identity *identity; /* outlives the transport */
+    const struct tls_cert *cert;     /* copied */
+    unsigned securities;             /* UPGRADE_... bits (transport/upgrade.h) */
+};
+
+/* -ENOMEM, -ERR_CRYPTO */
+NODISCARD int tcp_transport_new(const struct tcp_transport_config *cfg,
+                                const struct transport_events *events, void *user,
+                                struct transport **ret_transport);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A connection (transport/conn.h) of yamux in a secured link.
+ *
+ * One look at the end of a turn, however much happened in it: frames in, events out, frames to the
+ * link for as long as it has room.  Ping and go-away are answered from there, behind nobody's
+ * reading.  Datagrams: -ENOTSUP.
+ * Thread: the reactor's. */
+
+#include "transport/conn.h"
+#include "transport/link.h"
+
+struct reactor;
+
+struct yamux_conn_config {
+    struct reactor *reactor;
+    struct link *link;        /* secured; taken over */
+    struct slice_queue *rest; /* bytes read from it and not credited; left empty */
+    struct peer_id peer;
+    struct multiaddr remote;
+    struct multiaddr local;
+    bool initiator;
+    bool inbound;
+    /* All is over and released; the memory goes after this call. */
+    void (*gone)(void *user, struct conn *c);
+    void *user;
+};
+
+/* An initiator's connection is confirmed by the first byte that the peer sends, a responder's at
+ * once.  Events are set by whoever takes it in the same turn.
+ * -ENOMEM: the link is still the caller's */
+NODISCARD int yamux_conn_new(const struct yamux_conn_config *cfg, struct conn **ret_conn);
