@@ -7,9 +7,9 @@
  *
  *   handshake  bytes in  -> secure_recv()     bytes out <- secure_pull()
  *              until `state` is SECURE_OPEN or SECURE_FAILED
- *   records    secure_record_size() tells how long the next record is, secure_open() opens it where
- *              it lies; secure_seal() makes one.  What the engine itself has to say (an alert, a
- *              key update) comes from secure_pull(), which is asked after each call.
+ *   records    secure_body_size() tells how long the next one's body is, secure_open() opens its
+ * body where it lies; secure_seal() makes one.  What the engine itself has to say (an alert, a key
+ * update) comes from secure_pull(), which is asked after each call.
  *
  * No I/O, no clock, no callbacks.  The time is given at the start, for certificates; how long a
  * handshake may take is the driver's.  Thread: one at a time. */
@@ -30,8 +30,9 @@ enum secure_state {
 };
 
 enum {
-    /* The largest record of any engine, header and tag included. */
-    SECURE_RECORD_MAX = 2 + 65535,
+    SECURE_HEADER_MAX = 5,
+    /* The largest body of a record of any engine, tag included: a slab holds it. */
+    SECURE_BODY_MAX = 65535,
     /* What secure_pull() can give at once. */
     SECURE_PULL_MAX = 16 << 10,
 };
@@ -46,8 +47,9 @@ struct secure_ops {
 
     size_t (*recv)(struct secure *s, struct bytes in);
     size_t (*pull)(struct secure *s, void *out, size_t size);
-    ssize_t (*record_size)(struct secure *s, const uint8_t *header);
-    int (*open)(struct secure *s, uint8_t *record, size_t len, struct bytes *ret_plain);
+    ssize_t (*body_size)(struct secure *s, const uint8_t *header);
+    int (*open)(struct secure *s, const uint8_t *header, uint8_t *body, size_t body_len,
+                struct bytes *ret_plain);
     size_t (*seal)(struct secure *s, struct bytes plain, uint8_t *out);
     void (*close)(struct secure *s);
     void (*free)(struct secure *s);
@@ -76,18 +78,19 @@ NODISCARD static inline size_t secure_pull(struct secure *s, void *out, size_t s
     return s->ops->pull(s, out, size);
 }
 
-/* The length of the record that begins with these header_bytes, header included, at most
- * SECURE_RECORD_MAX.  -ERR_PROTOCOL_VIOLATION: the channel has failed */
-NODISCARD static inline ssize_t secure_record_size(struct secure *s, const uint8_t *header) {
-    return s->ops->record_size(s, header);
+/* The length of the body that follows these header_bytes, at most SECURE_BODY_MAX.
+ * -ERR_PROTOCOL_VIOLATION: the channel has failed */
+NODISCARD static inline ssize_t secure_body_size(struct secure *s, const uint8_t *header) {
+    return s->ops->body_size(s, header);
 }
 
-/* Opens one whole record in place.  The plaintext lies inside it, and may be empty.
+/* Opens one whole record in place.  The plaintext lies inside the body, and may be empty.  The
+ * header may lie elsewhere: with it, go's largest Noise frame would be a byte too long for a slab.
  *   -ENODATA  the peer closed: nothing follows
  *   other     the channel has failed */
-NODISCARD static inline int secure_open(struct secure *s, uint8_t *record, size_t len,
-                                        struct bytes *ret_plain) {
-    return s->ops->open(s, record, len, ret_plain);
+NODISCARD static inline int secure_open(struct secure *s, const uint8_t *header, uint8_t *body,
+                                        size_t body_len, struct bytes *ret_plain) {
+    return s->ops->open(s, header, body, body_len, ret_plain);
 }
 
 /* Writes one record of `plain`, 1 to plain_max bytes, to `out`, which has room for overhead_max
