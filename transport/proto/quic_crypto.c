@@ -6,15 +6,15 @@
 #include <wolfssl/ssl.h>
 #include <wolfssl/wolfcrypt/aes.h>
 #include <wolfssl/wolfcrypt/chacha.h>
-#include <wolfssl/wolfcrypt/chacha20_poly1305.h>
 #include <wolfssl/wolfcrypt/hmac.h>
 #include <wolfssl/wolfcrypt/kdf.h>
 
 #include "core/base/err.h"
 #include "core/base/mem.h"
+#include "core/crypto/aead.h"
 #include "core/crypto/wolf_env.h"
 
-enum { TAG_BYTES = 16, NONCE_BYTES = 12, CHACHA_KEY_BYTES = 32 };
+enum { TAG_BYTES = 16, NONCE_BYTES = 12 };
 
 enum suite { SUITE_AES_128, SUITE_AES_256, SUITE_CHACHA20, SUITE_COUNT };
 
@@ -208,14 +208,13 @@ int ngtcp2_crypto_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
                           const uint8_t *aad, size_t aadlen) {
     (void)aead;
     struct cipher_key *k = ctx->native_handle;
-    uint8_t *tag = dest + plaintextlen;
-    int e;
-    if (k->suite == SUITE_CHACHA20)
-        e = wc_ChaCha20Poly1305_Encrypt(k->chacha, nonce, aad, (word32)aadlen, plaintext,
-                                        (word32)plaintextlen, dest, tag);
-    else
-        e = wc_AesGcmEncrypt(&k->aes, dest, plaintext, (word32)plaintextlen, nonce,
-                             (word32)noncelen, tag, TAG_BYTES, aad, (word32)aadlen);
+    if (k->suite == SUITE_CHACHA20) {
+        chacha_seal(k->chacha, nonce, bytes_of(aad, aadlen), bytes_of(plaintext, plaintextlen),
+                    dest);
+        return 0;
+    }
+    int e = wc_AesGcmEncrypt(&k->aes, dest, plaintext, (word32)plaintextlen, nonce,
+                             (word32)noncelen, dest + plaintextlen, TAG_BYTES, aad, (word32)aadlen);
     return e == 0 ? 0 : -1;
 }
 
@@ -228,14 +227,14 @@ int ngtcp2_crypto_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
     if (ciphertextlen < TAG_BYTES)
         return -1;
     size_t plaintextlen = ciphertextlen - TAG_BYTES;
-    const uint8_t *tag = ciphertext + plaintextlen;
     int e;
     if (k->suite == SUITE_CHACHA20)
-        e = wc_ChaCha20Poly1305_Decrypt(k->chacha, nonce, aad, (word32)aadlen, ciphertext,
-                                        (word32)plaintextlen, tag, dest);
+        e = chacha_open(k->chacha, nonce, bytes_of(aad, aadlen),
+                        bytes_of(ciphertext, ciphertextlen), dest);
     else
         e = wc_AesGcmDecrypt(&k->aes, dest, ciphertext, (word32)plaintextlen, nonce,
-                             (word32)noncelen, tag, TAG_BYTES, aad, (word32)aadlen);
+                             (word32)noncelen, ciphertext + plaintextlen, TAG_BYTES, aad,
+                             (word32)aadlen);
     return e == 0 ? 0 : -1;
 }
 
