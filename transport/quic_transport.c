@@ -4,7 +4,7 @@
 #include "core/base/err.h"
 #include "core/base/mem.h"
 #include "core/base/problem.h"
-#include "transport/proto/quic_tls.h"
+#include "transport/proto/tls_context.h"
 #include "transport/quic_transport_internal.h"
 
 static struct quic_transport *of(struct transport *t) {
@@ -100,7 +100,7 @@ static void free_transport(struct transport *base) {
     assert(t->drivers_count == 0);
     assert(list_is_empty(&t->sockets));
     map_done(&t->routes);
-    t->tls = quic_tls_free(t->tls);
+    t->tls = tls_context_free(t->tls);
     mem_wipe(t->reset_key, sizeof(t->reset_key));
     mem_wipe(t->token_key, sizeof(t->token_key));
     (void)mem_free(reactor_mem(t->reactor), t);
@@ -140,7 +140,7 @@ int quic_transport_new(struct reactor *r, const struct tls_cert *cert, const uin
         (void)mem_free(mem, t);
         return e;
     }
-    e = quic_tls_new(mem, cert, &t->tls);
+    e = tls_context_new(mem, cert, &t->tls);
     if (e < 0) {
         map_done(&t->routes);
         (void)mem_free(mem, t);

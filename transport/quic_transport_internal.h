@@ -15,7 +15,7 @@ enum { QUIC_ROUTES_MAX = 16 };
 struct quic_transport {
     struct transport base;
     struct reactor *reactor;
-    struct quic_tls *tls;
+    struct tls_context *tls;
     uint8_t reset_key[QUIC_RESET_KEY_BYTES];
     uint8_t token_key[QUIC_RESET_KEY_BYTES];
     struct map routes; /* connection ID -> struct quic_route */

@@ -14,7 +14,7 @@
 #include "core/crypto/wolf_env.h"
 #include "core/p2p/identity.h"
 #include "transport/proto/quic_conn.h"
-#include "transport/proto/quic_tls.h"
+#include "transport/proto/tls_context.h"
 
 enum { INITIALS_MAX = 100000 };
 
@@ -61,7 +61,7 @@ static int write_initial(const struct quic_conn_config *cfg) {
     return 0;
 }
 
-static int write_all(struct rng *rng, struct buf_pool *pool, struct quic_tls *tls, long count) {
+static int write_all(struct rng *rng, struct buf_pool *pool, struct tls_context *tls, long count) {
     uint8_t reset_key[QUIC_RESET_KEY_BYTES] = {1};
     struct quota quota = QUOTA_INIT(MIB(1), NULL);
     struct quic_conn_config cfg = {.mem = mem_system(),
@@ -84,7 +84,7 @@ int main(int argc, char **argv) {
     uint8_t seed[ED25519_SEED_BYTES] = {7};
     struct identity identity;
     struct tls_cert cert;
-    struct quic_tls *tls;
+    struct tls_context *tls;
     struct buf_pool *pool;
 
     long count = argc == 2 ? strtol(argv[1], NULL, 10) : 0;
@@ -92,11 +92,11 @@ int main(int argc, char **argv) {
         return 2;
     (void)wolf_env_set(&env);
     if (identity_from_seed(seed, &identity) < 0 || tls_cert_make(&identity, &g.rng, &cert) < 0 ||
-        quic_tls_new(mem_system(), &cert, &tls) < 0 ||
+        tls_context_new(mem_system(), &cert, &tls) < 0 ||
         buf_pool_new(mem_system(), &pool_cfg, &pool) < 0)
         return 1;
     int e = write_all(&g.rng, pool, tls, count);
-    (void)quic_tls_free(tls);
+    (void)tls_context_free(tls);
     (void)buf_pool_free(pool);
     return e < 0 || fflush(stdout) != 0;
 }

@@ -148,16 +148,8 @@ static void note_peers_reason(struct quic_conn *c) {
 
 /* Our own refusal of the peer's certificate, with the alert that says why. */
 static void note_bad_certificate(struct quic_conn *c, ngtcp2_ccerr *reason) {
-    ngtcp2_ccerr_set_tls_alert(reason, quic_tls_session_alert(&c->tls), NULL, 0);
-    if (c->tls.verdict == -ERR_PEER_ID_MISMATCH) {
-        char actual[PEER_ID_TEXT_MAX];
-        c->error = problem_set(&c->problem, -ERR_PEER_ID_MISMATCH,
-                               "peer ID mismatch: the peer at this address is %s",
-                               peer_id_format(&c->tls.peer, actual));
-    } else {
-        c->error =
-            problem_set(&c->problem, c->tls.verdict, "%s", tls_cert_fault_text(c->tls.fault));
-    }
+    ngtcp2_ccerr_set_tls_alert(reason, tls_judge_alert(&c->tls.judge), NULL, 0);
+    c->error = tls_judge_explain(&c->tls.judge, &c->problem);
 }
 
 void quic_conn_fail(struct quic_conn *c, int e) {
@@ -188,12 +180,12 @@ void quic_conn_fail(struct quic_conn *c, int e) {
     }
     ngtcp2_ccerr reason;
     ngtcp2_ccerr_default(&reason);
-    if (e == NGTCP2_ERR_CRYPTO && c->tls.judged && c->tls.verdict < 0) {
+    if (e == NGTCP2_ERR_CRYPTO && c->tls.judge.verdict < 0) {
         note_bad_certificate(c, &reason);
     } else if (e == NGTCP2_ERR_CRYPTO) {
         uint8_t alert = ngtcp2_conn_get_tls_alert2(c->ngtcp2);
         if (alert == 0) /* wolfSSL has none for a certificate that it cannot read */
-            alert = quic_tls_session_alert(&c->tls);
+            alert = tls_judge_alert(&c->tls.judge);
         ngtcp2_ccerr_set_tls_alert(&reason, alert, NULL, 0);
         set_error(c, -ERR_HANDSHAKE, "the TLS handshake failed (alert %u)", alert);
     } else {
@@ -282,7 +274,7 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *user) {
     struct quic_conn *c = user;
     /* The library asks for our verdict in every handshake; an ID that was not proved must not pass
      * whatever it does. */
-    if (!c->tls.judged || c->tls.verdict != 0)
+    if (!c->tls.judge.judged || c->tls.judge.verdict != 0)
         return NGTCP2_ERR_CALLBACK_FAILURE;
     const ngtcp2_transport_params *remote = ngtcp2_conn_get_remote_transport_params2(conn);
     nsec_t idle = QUIC_IDLE_TIMEOUT;
@@ -811,7 +803,7 @@ int quic_conn_error(const struct quic_conn *c, struct problem *ret_problem) {
 }
 
 const struct peer_id *quic_conn_peer(const struct quic_conn *c) {
-    return &c->tls.peer;
+    return &c->tls.judge.peer;
 }
 
 bool quic_conn_is_server(const struct quic_conn *c) {

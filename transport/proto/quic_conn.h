@@ -6,7 +6,7 @@
  *   packets in  -> quic_conn_recv()     events out -> quic_conn_next_event()
  *   packets out <- quic_conn_pull()     time       -> quic_conn_tick() at quic_conn_deadline()
  *
- * Spec:   RFC 9000, 9001, 9002, 9221; libp2p quic.md.  TLS: transport/proto/quic_tls.h.
+ * Spec:   RFC 9000, 9001, 9002, 9221; libp2p quic.md.  TLS: transport/proto/tls_context.h.
  * Sending keeps references to the user's slices until they are acknowledged; nothing is copied on
  * our side.  Received bytes are copied once, out of ngtcp2's buffer, into slabs.
  * Memory: ngtcp2's own from cfg.mem; a stream's slabs are charged to its quota, bounded by what its
@@ -25,7 +25,7 @@ struct mem;
 struct problem;
 struct quic_conn;
 struct quic_stream;
-struct quic_tls;
+struct tls_context;
 struct rng;
 
 enum {
@@ -71,7 +71,7 @@ struct quic_conn_config {
     struct rng *rng;
     struct buf_pool *pool;
     struct quota *quota; /* parent of the streams' quotas; outlives the connection */
-    struct quic_tls *tls;
+    struct tls_context *tls;
     const uint8_t *reset_key;       /* QUIC_RESET_KEY_BYTES, for stateless reset tokens */
     const struct peer_id *expected; /* dialler: the peer that must answer; NULL: anybody */
     walltime_t walltime;

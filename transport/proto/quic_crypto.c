@@ -396,6 +396,6 @@ static const WOLFSSL_QUIC_METHOD quic_method = {
     .send_alert = on_alert,
 };
 
-int quic_crypto_configure(WOLFSSL_CTX *ctx) {
-    return wolfSSL_CTX_set_quic_method(ctx, &quic_method) == WOLFSSL_SUCCESS ? 0 : -ERR_CRYPTO;
+int quic_crypto_configure(WOLFSSL *ssl) {
+    return wolfSSL_set_quic_method(ssl, &quic_method) == WOLFSSL_SUCCESS ? 0 : -ERR_CRYPTO;
 }

@@ -12,8 +12,8 @@
 
 #include "core/base/base.h"
 
-struct WOLFSSL_CTX;
+struct WOLFSSL;
 
-/* Makes a TLS context speak QUIC through an ngtcp2 connection: the session's application data must
- * be an ngtcp2_crypto_conn_ref.  -ERR_CRYPTO */
-NODISCARD int quic_crypto_configure(struct WOLFSSL_CTX *ctx);
+/* Makes a TLS session speak QUIC through an ngtcp2 connection: its application data must be
+ * an ngtcp2_crypto_conn_ref.  -ERR_CRYPTO */
+NODISCARD int quic_crypto_configure(struct WOLFSSL *ssl);

@@ -30,7 +30,7 @@ static void side_init(struct pair *p, struct side *s, uint8_t seed, const char *
     assert(identity_from_seed(seed_bytes, &s->identity) == 0);
     struct tls_cert cert;
     assert(tls_cert_make(&s->identity, &p->rng.rng, &cert) == 0);
-    assert(quic_tls_new(mem_system(), &cert, &s->tls) == 0);
+    assert(tls_context_new(mem_system(), &cert, &s->tls) == 0);
     tls_cert_done(&cert);
     s->quota = QUOTA_INIT(MIB(64), NULL);
     assert(net_addr_parse(local, &s->path.local) == 0);
@@ -58,7 +58,7 @@ static void side_done(struct side *s) {
         }
         s->conn = quic_conn_free(s->conn);
     }
-    s->tls = quic_tls_free(s->tls);
+    s->tls = tls_context_free(s->tls);
     assert(s->quota.used_bytes == 0);
 }
 

@@ -10,7 +10,7 @@
 #include "core/p2p/identity.h"
 #include "transport/proto/quic_conn.h"
 #include "transport/proto/quic_packet.h"
-#include "transport/proto/quic_tls.h"
+#include "transport/proto/tls_context.h"
 
 enum { PAIR_STREAMS_MAX = 512 };
 
@@ -30,7 +30,7 @@ struct seen {
 
 struct side {
     struct quic_conn *conn;
-    struct quic_tls *tls;
+    struct tls_context *tls;
     struct identity identity;
     struct quota quota;
     struct quic_path path;

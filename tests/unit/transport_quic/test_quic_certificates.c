@@ -124,8 +124,8 @@ static void show(struct pair *p, struct side *s, const struct variant *v) {
     struct tls_cert cert;
     cr_assert_eq(tls_cert_make(&s->identity, &p->rng.rng, &cert), 0);
     change(&cert, v, &p->rng.rng);
-    s->tls = quic_tls_free(s->tls);
-    cr_assert_eq(quic_tls_new(mem_system(), &cert, &s->tls), 0, "%s", v->what);
+    s->tls = tls_context_free(s->tls);
+    cr_assert_eq(tls_context_new(mem_system(), &cert, &s->tls), 0, "%s", v->what);
     tls_cert_done(&cert);
 }
 
