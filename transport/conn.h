@@ -71,6 +71,7 @@ struct conn {
     struct multiaddr remote; /* without /p2p */
     struct multiaddr local;
     nsec_t opened_at;
+    uint32_t streams_count; /* struct streams on it (transport/stream.c) */
     bool inbound;
     bool confirmed;
     bool relayed; /* the address has /p2p-circuit */

@@ -165,32 +165,81 @@ static void on_stream_accepted(struct stream_acceptor *a, struct protocol_handle
 
 /* --- Life --- */
 
-static int open_transport(struct host *h, const struct host_config *cfg, struct problem *problem) {
-    struct tls_cert cert;
+void host_add_transport(struct host *h, struct transport *t) {
+    t->events = &transport_events;
+    t->user = h;
+    list_init(&t->node);
+    list_unshift(&h->transports, &t->node);
+    h->transports_open++;
+}
+
+struct transport *host_transport_for(const struct host *h, const struct multiaddr *to) {
+    list_for_each (node, &h->transports) {
+        struct transport *t = LIST_ENTRY(node, struct transport, node);
+        if (t->ops->can_dial(t, to))
+            return t;
+    }
+    return NULL;
+}
+
+static int add_quic(struct host *h, const struct tls_cert *cert, bool listens) {
     uint8_t reset_key[QUIC_RESET_KEY_BYTES];
-    int e = tls_cert_make(&h->identity, reactor_rng(h->reactor), &cert);
+    struct transport *t;
     quic_packet_reset_key(&h->identity, reset_key);
-    if (e == 0)
-        e = quic_transport_new(h->reactor, &cert, cfg->listen_count > 0 ? reset_key : NULL,
-                               &transport_events, h, &h->transport);
+    int e =
+        quic_transport_new(h->reactor, cert, listens ? reset_key : NULL, &transport_events, h, &t);
     mem_wipe(reset_key, sizeof(reset_key));
+    if (e == 0)
+        host_add_transport(h, t);
+    return e;
+}
+
+static int add_transports(struct host *h, bool listens, struct problem *problem) {
+    struct tls_cert cert;
+    int e = tls_cert_make(&h->identity, reactor_rng(h->reactor), &cert);
+    if (e == 0)
+        e = add_quic(h, &cert, listens);
     tls_cert_done(&cert);
-    if (e < 0)
-        return problem_set(problem, e, "cannot set up QUIC: %s", err_text(e));
+    return e < 0 ? problem_set(problem, e, "cannot set up QUIC: %s", err_text(e)) : 0;
+}
+
+static int listen_at(struct host *h, const struct multiaddr *at, struct problem *problem) {
+    list_for_each (node, &h->transports) {
+        struct transport *t = LIST_ENTRY(node, struct transport, node);
+        int e = t->ops->listen(t, at, problem);
+        if (e != -ERR_UNSUPPORTED)
+            return e;
+    }
+    char text[MULTIADDR_TEXT_MAX];
+    return problem_set(problem, -ERR_UNSUPPORTED,
+                       "cannot listen on %s: no transport for such an address",
+                       multiaddr_format(at, text));
+}
+
+static int open_transports(struct host *h, const struct host_config *cfg, struct problem *problem) {
+    int e = add_transports(h, cfg->listen_count > 0, problem);
     for (size_t i = 0; i < cfg->listen_count && e == 0; i++)
-        e = h->transport->ops->listen(h->transport, &cfg->listen[i], problem);
+        e = listen_at(h, &cfg->listen[i], problem);
     return e;
 }
 
 static void on_transport_closed(void *user) {
     struct host *h = user;
+    assert(h->transports_open > 0);
+    if (--h->transports_open > 0)
+        return;
     void (*closed)(void *) = TAKE(h->closed);
     closed(h->closed_user);
 }
 
 static void close_now(struct deferred *d) {
     struct host *h = CONTAINER_OF(d, struct host, close_work);
-    h->transport->ops->close(h->transport, CONN_CODE_SHUTDOWN, on_transport_closed, h);
+    /* The last one to close may free the host, and its list with it, in the middle of the walk. */
+    for (struct list *node = h->transports.next; node != NULL;) {
+        struct transport *t = LIST_ENTRY(node, struct transport, node);
+        node = node->next == &h->transports ? NULL : node->next;
+        t->ops->close(t, CONN_CODE_SHUTDOWN, on_transport_closed, h);
+    }
 }
 
 void host_close(struct host *h, void (*closed)(void *user), void *user) {
@@ -213,8 +262,11 @@ struct host *host_free(struct host *h) {
     deferred_cancel(&h->work);
     deferred_cancel(&h->close_work);
     map_done(&h->peers);
-    if (h->transport != NULL)
-        h->transport->ops->free(h->transport);
+    struct list *node;
+    while ((node = list_shift(&h->transports)) != NULL) {
+        struct transport *t = LIST_ENTRY(node, struct transport, node);
+        t->ops->free(t);
+    }
     identity_done(&h->identity);
     return mem_free(reactor_mem(h->reactor), h);
 }
@@ -225,7 +277,7 @@ static void free_abandoned(void *user) {
 
 /* A host that could not be set up goes by itself, as soon as its sockets are closed. */
 static void abandon(struct host *h) {
-    if (h->transport == NULL)
+    if (list_is_empty(&h->transports))
         (void)host_free(h);
     else
         host_close(h, free_abandoned, h);
@@ -242,6 +294,7 @@ int host_new(const struct host_config *cfg, struct problem *problem, struct host
     (void)snprintf(h->agent, sizeof(h->agent), "%s", cfg->agent);
     h->acceptor = (struct stream_acceptor){.propose = on_proposed, .accepted = on_stream_accepted};
     h->refusal_log = LOG_LIMIT_INIT(REFUSALS_LOGGED_AT_ONCE, SEC(1));
+    list_init(&h->transports);
     list_init(&h->handlers);
     list_init(&h->conns);
     list_init(&h->busy);
@@ -261,7 +314,7 @@ int host_new(const struct host_config *cfg, struct problem *problem, struct host
     ping_service_init(h);
     if (cfg->serve_perf)
         perf_service_init(h);
-    e = open_transport(h, cfg, problem);
+    e = open_transports(h, cfg, problem);
     if (e < 0) {
         abandon(h);
         return e;
@@ -275,8 +328,13 @@ const struct identity *host_identity(const struct host *h) {
 }
 
 size_t host_listen_addrs(const struct host *h, struct multiaddr *out, size_t max) {
-    size_t count = h->transport->ops->listen_addrs(h->transport, out, max);
-    return MIN(count, max);
+    size_t count = 0;
+    list_for_each (node, &h->transports) {
+        const struct transport *t = LIST_ENTRY(node, const struct transport, node);
+        size_t more = t->ops->listen_addrs(t, out + count, max - count);
+        count += MIN(more, max - count);
+    }
+    return count;
 }
 
 void host_each_conn(struct host *h, void (*each)(void *user, const struct conn_info *info),

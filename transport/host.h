@@ -23,6 +23,7 @@
 
 struct conn;
 struct host;
+struct transport;
 
 /* What the host asks about a peer; kept by the node (authorized_keys). */
 struct gate {
@@ -37,14 +38,14 @@ struct host_config {
     const struct identity *identity; /* copied */
     const char *agent;               /* "peerup/1.2.3"; copied */
     struct gate *gate;               /* NULL: everybody is authorized */
-    const struct multiaddr *listen;  /* of kind QUIC; others are refused */
+    const struct multiaddr *listen;  /* which one of the transports must know */
     size_t listen_count;
     bool serve_perf;
 };
 
-/* -EADDRINUSE and other errors of binding, -ERR_UNSUPPORTED for an address that is not QUIC,
- * -ENOMEM, -ERR_CRYPTO; `problem` names the address.  Sockets that were open already close by
- * themselves in the reactor's next turns. */
+/* -EADDRINUSE and other errors of binding, -ERR_UNSUPPORTED for an address that no transport can
+ * listen on, -ENOMEM, -ERR_CRYPTO; `problem` names the address.  Sockets that were open already
+ * close by themselves in the reactor's next turns. */
 NODISCARD int host_new(const struct host_config *cfg, struct problem *problem,
                        struct host **ret_host);
 
@@ -53,6 +54,10 @@ NODISCARD int host_new(const struct host_config *cfg, struct problem *problem,
 void host_close(struct host *h, void (*closed)(void *user), void *user);
 /* Accepts NULL, returns NULL. */
 struct host *host_free(struct host *h);
+
+/* Adds a transport to the host's own, which it may overrule: it is asked first from now on.  The
+ * host takes it over, sets its events, and closes and frees it with itself. */
+void host_add_transport(struct host *h, struct transport *t);
 
 const struct identity *host_identity(const struct host *h);
 

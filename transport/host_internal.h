@@ -40,12 +40,14 @@ struct peer {
     struct problem dial_problem;
 };
 
+/* A connection.  In its peer's list the oldest comes first. */
 struct host_conn {
     struct conn *conn;
     struct peer *peer;
     struct list node;
     struct list host_node;
-    bool full; /* no stream can be opened now */
+    bool full;  /* no stream can be opened now */
+    bool tried; /* for the stream that is being opened */
     bool authorized;
     bool wants_push;
     bool push_due; /* we changed since the peer was told last */
@@ -57,7 +59,8 @@ struct host {
     struct identity identity;
     char agent[HOST_AGENT_SIZE];
     struct gate *gate;
-    struct transport *transport;
+    struct list transports; /* in the order in which they are asked for an address */
+    uint32_t transports_open;
     struct stream_acceptor acceptor;
     struct log_limit refusal_log; /* what strangers can make us write */
     struct list handlers;
@@ -81,6 +84,8 @@ struct host {
 /* host.c */
 bool host_denies(const struct host *h, const struct peer_id *peer);
 extern const struct conn_events host_conn_events;
+/* The transport that can dial an address, or NULL. */
+struct transport *host_transport_for(const struct host *h, const struct multiaddr *to);
 
 /* swarm.c */
 NODISCARD int swarm_peer(struct host *h, const struct peer_id *id, struct peer **ret_peer);

@@ -35,6 +35,8 @@ static struct stream *stream_free(struct stream *s) {
     if (s->freed != NULL)
         *s->freed = true;
     slice_unref(&s->pending);
+    assert(s->conn->streams_count > 0);
+    s->conn->streams_count--;
     ops(s)->release(s->muxed);
     timer_done(&s->timer);
     return mem_free(reactor_mem(s->reactor), s);
@@ -226,6 +228,7 @@ static int stream_new(struct reactor *r, struct conn *c, struct muxed *m, const 
     multistream_init(&s->negotiation, &cfg, reactor_now(r));
     timer_start(&s->timer, multistream_deadline(&s->negotiation));
     c->ops->muxed.set_owner(m, s);
+    c->streams_count++;
     *ret_stream = s;
     return 0;
 }
@@ -249,6 +252,7 @@ int stream_new_outbound(struct reactor *r, struct conn *c, struct muxed *m, cons
         return e;
     e = send_negotiation(s);
     if (e < 0) {
+        c->streams_count--;
         timer_done(&s->timer);
         (void)mem_free(reactor_mem(r), s);
         return e;

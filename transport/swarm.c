@@ -223,16 +223,16 @@ static void on_dialled(struct dial *d, struct conn *c, int error, const struct p
 
 /* Dials every address at once; the first that answers wins. */
 static void start_dials(struct peer *p) {
-    struct transport *t = p->host->transport;
     p->dial_error = -ERR_NO_ADDRESSES;
     (void)problem_set(&p->dial_problem, 0, "%s", err_text(-ERR_NO_ADDRESSES));
     for (uint32_t i = 0; i < p->addrs_count; i++) {
         struct dial *d = &p->dials[i];
+        struct transport *t = host_transport_for(p->host, &p->addrs[i]);
+        if (t == NULL)
+            continue;
         *d = (struct dial){.transport = t, .expected = p->id, .to = p->addrs[i]};
         list_init(&d->node);
         d->done = on_dialled;
-        if (!t->ops->can_dial(t, &d->to))
-            continue;
         int e = t->ops->dial(t, d);
         if (e == 0) {
             p->dials_running |= 1u << i;
@@ -286,23 +286,52 @@ void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *wh
     swarm_wake(p);
 }
 
-/* Opens a stream on any connection that has room.  -EAGAIN when none has. */
-static int open_somewhere(struct peer *p, const char *protocol, struct stream **ret_stream) {
+/* Whether a new stream goes over `a` rather than over `b`, which is older (connection-lifecycle.md,
+ * "Duplicate connections"). */
+static bool conn_is_better(const struct conn *a, const struct conn *b) {
+    if (a->limited != b->limited)
+        return !a->limited;
+    if (a->relayed != b->relayed)
+        return !a->relayed;
+    return a->streams_count >= b->streams_count;
+}
+
+/* The best of those that were not tried yet for this stream. */
+static struct host_conn *best_conn_with_room(const struct peer *p) {
+    struct host_conn *best = NULL;
     list_for_each (node, &p->conns) {
         struct host_conn *hc = LIST_ENTRY(node, struct host_conn, node);
-        struct muxed *m;
-        if (hc->full)
-            continue;
-        int e = hc->conn->ops->open_stream(hc->conn, &m);
-        if (e == -EAGAIN)
-            hc->full = true;
-        if (e < 0)
-            continue;
-        e = stream_new_outbound(p->host->reactor, hc->conn, m, protocol, ret_stream);
-        if (e < 0)
-            hc->conn->ops->muxed.release(m);
+        if (!hc->full && !hc->tried && (best == NULL || conn_is_better(hc->conn, best->conn)))
+            best = hc;
+    }
+    return best;
+}
+
+static int open_on(struct host_conn *hc, const char *protocol, struct stream **ret_stream) {
+    struct conn *c = hc->conn;
+    struct muxed *m;
+    int e = c->ops->open_stream(c, &m);
+    if (e < 0) {
+        hc->full = e == -EAGAIN;
+        return -EAGAIN; /* another connection may do */
+    }
+    e = stream_new_outbound(hc->peer->host->reactor, c, m, protocol, ret_stream);
+    if (e < 0)
+        c->ops->muxed.release(m);
+    return e;
+}
+
+/* Opens a stream on the best connection that has room.  -EAGAIN when none has. */
+static int open_somewhere(struct peer *p, const char *protocol, struct stream **ret_stream) {
+    list_for_each (node, &p->conns) {
+        LIST_ENTRY(node, struct host_conn, node)->tried = false;
+    }
+    struct host_conn *hc;
+    while ((hc = best_conn_with_room(p)) != NULL) {
+        int e = open_on(hc, protocol, ret_stream);
         if (e != -EAGAIN)
             return e;
+        hc->tried = true;
     }
     return -EAGAIN;
 }

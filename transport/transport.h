@@ -40,6 +40,7 @@ struct transport_ops {
     /* Starts; ends in done().  An error at once means that done() will not come. */
     int (*dial)(struct transport *t, struct dial *d);
     void (*cancel)(struct transport *t, struct dial *d);
+    /* -ERR_UNSUPPORTED: an address for another transport; and errors of binding. */
     int (*listen)(struct transport *t, const struct multiaddr *at, struct problem *problem);
     size_t (*listen_addrs)(const struct transport *t, struct multiaddr *out, size_t max);
     /* Closes all connections with `code` and all sockets; ends in closed().  Streams must be
