@@ -11,12 +11,11 @@ import shutil
 import subprocess
 
 from lab import ADDRESSES, BenchError
+from tools import BUILD, ROOT
 
 SERVICE_PORT = 9000
 TUNNEL_PORT = 4001
 LOCAL_PORT = 9100
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BUILD = os.path.join(ROOT, "build", "benchmark")
 
 
 class Tunnel:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Two network namespaces joined by a veth pair, and the processes in them.
+"""Two network namespaces joined by a veth pair or an emulated link, and the processes in them.
 
 Side "a" is where the service is, side "b" where its user is.  Everything made here is removed by
 Lab.close(); namespaces that a killed run left are removed by the next one, as the lock allows no two.
@@ -7,6 +7,7 @@ Lab.close(); namespaces that a killed run left are removed by the next one, as t
 
 import ctypes
 import fcntl
+import json
 import os
 import re
 import signal
@@ -14,8 +15,11 @@ import subprocess
 import tempfile
 import time
 
+from tools import EMULATOR
+
 LOCK_PATH = "/tmp/peerup-bench.lock"
 NAMESPACE_PREFIX = "peerup-bench-"
+DEVICE = "bench0"
 ADDRESSES = {"a": "10.90.0.1", "b": "10.90.0.2"}
 # cubic: where the host's default is BBR it slows veth.  Ports and TIME_WAIT: the connection rate
 # must not be the ephemeral range's.  UDP buffers need nothing: as root a program forces its own.
@@ -25,9 +29,17 @@ SYSCTLS = {
     "net/ipv4/tcp_tw_reuse": "1",
     "net/ipv4/tcp_max_tw_buckets": "8192",
 }
+# A path of 1 Gbit/s and 60 ms holds 7.5 MB, twice what the kernel lets a TCP socket send ahead by
+# default, and its accounting counts about twice the payload.
+LINK_SYSCTLS = {
+    "net/ipv4/tcp_rmem": "4096 131072 67108864",
+    "net/ipv4/tcp_wmem": "4096 65536 67108864",
+}
 # A namespace may choose only what the host's list allows; the list is put back at the end.
 ALLOWED_CONGESTION = "/proc/sys/net/ipv4/tcp_allowed_congestion_control"
 REAL_PACKETS = ["tso", "off", "gso", "off", "gro", "off", "tx-udp-segmentation", "off"]
+# A sender's whole window may come at once; the device keeps it until the emulator has read it.
+LINK_BURST_PACKETS = "10000"
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 PR_SET_PDEATHSIG = 1
@@ -67,6 +79,10 @@ def write_text(path, text):
 
 def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def popen(argv, **options):
+    return subprocess.Popen(argv, start_new_session=True, preexec_fn=die_with_parent, **options)
 
 
 class Process:
@@ -137,14 +153,31 @@ class Process:
         self.popen.wait()
 
 
+def remove_namespaces(prefix):
+    for line in command("ip", "netns", "list").splitlines():
+        name = line.split()[0]
+        if name.startswith(prefix):
+            command("ip", "netns", "del", name)
+
+
+def remove_stale_namespaces():
+    """For the holder of the lock: nobody else's can be in use."""
+    remove_namespaces(NAMESPACE_PREFIX)
+
+
 class Lab:
-    def __init__(self, real_packets):
+    def __init__(self, real_packets=False, link=None, log_packets=False, prefix=NAMESPACE_PREFIX):
+        """`link` is a specification of bench/emulator/spec.h, or None for a veth pair."""
         self.real_packets = real_packets
+        self.link = link
+        self.log_packets = log_packets
+        self.emulator = None
         self.start_time = 0.0
         self.processes = []
-        self.scratch = tempfile.TemporaryDirectory(prefix=NAMESPACE_PREFIX)
-        self.namespaces = {side: f"{NAMESPACE_PREFIX}{os.getpid()}-{side}" for side in "ab"}
-        self._remove_namespaces(NAMESPACE_PREFIX)
+        self.scratch = tempfile.TemporaryDirectory(prefix=prefix)
+        self.packet_log = os.path.join(self.scratch.name, "packets")
+        self.prefix = f"{prefix}{os.getpid()}-"
+        self.namespaces = {side: self.prefix + side for side in "ab"}
         self.allowed_congestion = read_text(ALLOWED_CONGESTION)
         try:
             self._build()
@@ -157,24 +190,36 @@ class Lab:
             write_text(ALLOWED_CONGESTION, self.allowed_congestion.strip() + " cubic")
         for namespace in self.namespaces.values():
             command("ip", "netns", "add", namespace)
-        a, b = self.namespaces["a"], self.namespaces["b"]
-        command("ip", "link", "add", "veth0", "netns", a, "type", "veth",
-                "peer", "name", "veth0", "netns", b)
+        self._join()
+        sysctls = {**SYSCTLS, **(LINK_SYSCTLS if self.link else {})}
+        # What only the kernel would say there is no part of a measurement.
+        sysctls[f"net/ipv6/conf/{DEVICE}/disable_ipv6"] = "1"
+        writes = [f"echo '{value}' > /proc/sys/{key}" for key, value in sysctls.items()]
         for side, namespace in self.namespaces.items():
-            command("ip", "-n", namespace, "link", "set", "lo", "up")
-            command("ip", "-n", namespace, "addr", "add", ADDRESSES[side] + "/24", "dev", "veth0")
-            command("ip", "-n", namespace, "link", "set", "veth0", "up")
-            writes = [f"echo '{value}' > /proc/sys/{key}" for key, value in SYSCTLS.items()]
             command("ip", "netns", "exec", namespace, "sh", "-e", "-c", "\n".join(writes))
+            command("ip", "-n", namespace, "link", "set", "lo", "up")
+            command("ip", "-n", namespace, "addr", "add", ADDRESSES[side] + "/24", "dev", DEVICE)
+            command("ip", "-n", namespace, "link", "set", DEVICE, "up")
             if self.real_packets:
-                command("ip", "netns", "exec", namespace, "ethtool", "-K", "veth0", *REAL_PACKETS)
+                command("ip", "netns", "exec", namespace, "ethtool", "-K", DEVICE, *REAL_PACKETS)
 
-    @staticmethod
-    def _remove_namespaces(prefix):
-        for line in command("ip", "netns", "list").splitlines():
-            name = line.split()[0]
-            if name.startswith(prefix):
-                command("ip", "netns", "del", name)
+    def _join(self):
+        a, b = self.namespaces["a"], self.namespaces["b"]
+        if not self.link:
+            command("ip", "link", "add", DEVICE, "netns", a, "type", "veth",
+                    "peer", "name", DEVICE, "netns", b)
+            return
+        log = ["--log", self.packet_log] if self.log_packets else []
+        self.emulator = self._start("emulator", [EMULATOR, *log, a, b, DEVICE, self.link])
+        self.emulator.wait_line("^ready$")
+        for namespace in (a, b):
+            command("ip", "-n", namespace, "link", "set", DEVICE, "txqueuelen", LINK_BURST_PACKETS)
+
+    def stop_emulator(self):
+        """Ends the link; returns what it counted, by the sending side."""
+        emulator, self.emulator = self.emulator, None
+        emulator.stop()
+        return json.loads(emulator.log().splitlines()[-1])
 
     def mark_start(self):
         """The moment that "first byte after start" counts from; a contestant may call it again
@@ -184,16 +229,21 @@ class Lab:
     def directory(self, name):
         return tempfile.mkdtemp(prefix=name + "-", dir=self.scratch.name)
 
+    def _enter(self, side, argv):
+        return ["ip", "netns", "exec", self.namespaces[side], *argv]
+
     def popen(self, side, argv, **options):
-        return subprocess.Popen(["ip", "netns", "exec", self.namespaces[side], *argv],
-                                start_new_session=True, preexec_fn=die_with_parent, **options)
+        return popen(self._enter(side, argv), **options)
+
+    def _start(self, name, argv, env=None):
+        log_fd, log_path = tempfile.mkstemp(prefix="log-", dir=self.scratch.name)
+        started = popen(argv, stdin=subprocess.DEVNULL, stdout=log_fd, stderr=subprocess.STDOUT,
+                        env={**os.environ, **(env or {})})
+        os.close(log_fd)
+        return Process(name, started, log_path)
 
     def spawn(self, name, side, argv, env=None):
-        log_fd, log_path = tempfile.mkstemp(prefix="log-", dir=self.scratch.name)
-        popen = self.popen(side, argv, stdin=subprocess.DEVNULL, stdout=log_fd,
-                           stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
-        os.close(log_fd)
-        process = Process(name, popen, log_path)
+        process = self._start(name, self._enter(side, argv), env)
         self.processes.append(process)
         return process
 
@@ -204,6 +254,8 @@ class Lab:
 
     def close(self):
         self.stop()
-        self._remove_namespaces(f"{NAMESPACE_PREFIX}{os.getpid()}-")
+        if self.emulator:
+            self.stop_emulator()
+        remove_namespaces(self.prefix)
         write_text(ALLOWED_CONGESTION, self.allowed_congestion)
         self.scratch.cleanup()

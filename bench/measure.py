@@ -10,26 +10,15 @@ import signal
 import subprocess
 import time
 
-from contestants import BUILD, ROOT, SERVICE_PORT, TABLE
+from contestants import SERVICE_PORT, TABLE
 from lab import CLOCK_TICKS, BenchError, command
+from tools import LOAD
 
-LOAD = os.path.join(BUILD, "peerup-bench-load")
 GIB = 2**30
 SETTLE_S = 0.5  # for closing connections and freed memory to come to rest
 READY_S = 30
 HOLD_LINE_S = 60
 KINDS = ["ready", "memory", "latency", "connections", "bulk"]
-
-
-def build_load():
-    """Compiles the load generator where it is missing or older than its sources."""
-    sources = os.path.join(ROOT, "bench", "load")
-    files = [os.path.join(sources, name) for name in sorted(os.listdir(sources))]
-    os.makedirs(BUILD, exist_ok=True)
-    if os.path.exists(LOAD) and all(os.path.getmtime(f) <= os.path.getmtime(LOAD) for f in files):
-        return
-    command("cc", "-std=gnu17", "-O2", "-D_GNU_SOURCE", "-I" + ROOT, "-o", LOAD,
-            *[f for f in files if f.endswith(".c")])
 
 
 def machine_busy_seconds():

@@ -26,7 +26,8 @@ import sys
 import contestants
 import measure
 import report
-from lab import BenchError, Lab, take_lock
+import tools
+from lab import BenchError, Lab, remove_stale_namespaces, take_lock
 
 EXIT_SKIPPED = 77  # what the machine lacks is no failure
 CPU_FEATURES = ("aes", "vaes", "avx2", "avx512f", "vpclmulqdq")
@@ -34,7 +35,7 @@ CPU_FEATURES = ("aes", "vaes", "avx2", "avx512f", "vpclmulqdq")
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--peerup", default=os.path.join(contestants.ROOT, "build/release/peerup"),
+    parser.add_argument("--peerup", default=os.path.join(tools.ROOT, "build/release/peerup"),
                         help="the program to measure")
     parser.add_argument("--contestants", default=",".join(contestants.DEFAULT),
                         help="of " + ", ".join(contestants.TABLE))
@@ -47,9 +48,12 @@ def parse_arguments():
     parser.add_argument("--quick", action="store_true", help="one short round")
     parser.add_argument("--real-packets", action="store_true",
                         help="1,500-byte packets: the veth pair's offloads off")
+    parser.add_argument("--link", metavar="SPEC",
+                        help="an emulated link in place of the veth pair, such as "
+                             "delay=30ms,rate=1gbit (bench/emulator/spec.h)")
     parser.add_argument("--subject", default="peerup", help="the contestant that is compared")
     parser.add_argument("--rival", default="golibp2p", help="the contestant it is compared with")
-    parser.add_argument("--out", default=contestants.BUILD, help="directory of the results")
+    parser.add_argument("--out", default=tools.BUILD, help="directory of the results")
     parser.add_argument("--update-doc", metavar="FILE",
                         help="also put the table into this document's bench section")
     parser.add_argument("--profile", action="store_true",
@@ -95,14 +99,16 @@ def describe_machine():
 
 def describe_commit():
     described = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"],
-                               cwd=contestants.ROOT, stdout=subprocess.PIPE,
+                               cwd=tools.ROOT, stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, text=True)
     return described.stdout.strip() or "unknown"
 
 
 def prepare(options):
     """Builds what is missing; leaves out, with a word, what this machine cannot run."""
-    measure.build_load()
+    tools.build("load")
+    if options.link:
+        tools.build("emulator")
     versions = {}
     for name in options.contestants:
         try:
@@ -185,7 +191,8 @@ def main():
         return EXIT_SKIPPED
     lock = take_lock()
     run = new_run(options, versions)
-    lab = Lab(options.real_packets)
+    remove_stale_namespaces()
+    lab = Lab(options.real_packets, options.link)
     try:
         measure_rounds(lab, options, run)
     finally:

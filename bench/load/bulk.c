@@ -44,13 +44,17 @@ static struct bulk bulk_open(const struct load_args *args, const void *request, 
     return b;
 }
 
-static void report(struct bulk *b) {
+/* The last call: prints the figures and gives back what bulk_open() took. */
+static void bulk_close(struct bulk *b) {
     uint64_t total = 0;
     for (size_t i = 0; i < b->streams_count; i++)
         total += b->streams[i].bytes;
     double seconds = (double)(load_now() - b->start) / 1e9;
     printf("{\"bytes\": %" PRIu64 ", \"seconds\": %.6f, \"mbit_s\": %.1f}\n", total, seconds,
            (double)total * 8 / seconds / 1e6);
+    free(b->streams);
+    free(b->buffer);
+    close(b->epfd);
 }
 
 static void keep_tail(struct stream *s, const uint8_t *data, size_t bytes) {
@@ -128,7 +132,7 @@ void load_up(const struct load_args *args) {
             }
         }
     }
-    report(&b);
+    bulk_close(&b);
 }
 
 void load_down(const struct load_args *args) {
@@ -150,5 +154,5 @@ void load_down(const struct load_args *args) {
             }
         }
     }
-    report(&b);
+    bulk_close(&b);
 }

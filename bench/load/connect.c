@@ -103,6 +103,11 @@ static void run(struct churn *c, size_t slots_count) {
     }
 }
 
+static void churn_done(struct churn *c) {
+    free(c->slots);
+    close(c->epfd);
+}
+
 void load_connections(const struct load_args *args) {
     nsec_t start = load_now();
     struct churn c = {.args = args, .started_max = SIZE_MAX, .deadline = start + args->duration};
@@ -111,6 +116,7 @@ void load_connections(const struct load_args *args) {
     printf("{\"echoed\": %zu, \"failed\": %zu, \"stalled\": %zu, \"seconds\": %.6f, "
            "\"per_second\": %.1f}\n",
            c.echoed, c.failed, c.in_flight, seconds, (double)c.echoed / seconds);
+    churn_done(&c);
 }
 
 void load_hold(const struct load_args *args) {
@@ -121,4 +127,5 @@ void load_hold(const struct load_args *args) {
     (void)fflush(stdout);
     while (getchar() != EOF)
         continue;
+    churn_done(&c);
 }

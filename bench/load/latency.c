@@ -51,6 +51,7 @@ void load_latency(const struct load_args *args) {
     printf("{\"samples\": %zu, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f}\n", count,
            quantile_us(samples, count, 0.5), quantile_us(samples, count, 0.99),
            quantile_us(samples, count, 0.999));
+    free(samples);
 }
 
 static bool wait_for(int fd, short event, nsec_t end) {
