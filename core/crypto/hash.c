@@ -15,10 +15,16 @@ static word32 size32(size_t size) {
 }
 
 void sha256(struct bytes in, uint8_t ret_digest[SHA256_BYTES]) {
+    sha256_joined(in, BYTES_EMPTY, ret_digest);
+}
+
+void sha256_joined(struct bytes first, struct bytes second, uint8_t ret_digest[SHA256_BYTES]) {
     wc_Sha256 state;
     int e = wc_InitSha256(&state);
     assert(e == 0);
-    e = wc_Sha256Update(&state, in.data, size32(in.len));
+    e = wc_Sha256Update(&state, first.data, size32(first.len));
+    assert(e == 0);
+    e = wc_Sha256Update(&state, second.data, size32(second.len));
     assert(e == 0);
     e = wc_Sha256Final(&state, ret_digest);
     assert(e == 0);

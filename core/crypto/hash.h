@@ -14,6 +14,10 @@ enum { SHA256_BYTES = 32, HKDF_SHA256_BYTES_MAX = 255 * SHA256_BYTES };
 
 void sha256(struct bytes in, uint8_t ret_digest[SHA256_BYTES]);
 
+/* Of the second behind the first, as running hashes of a transcript need.  The digest may overwrite
+ * either. */
+void sha256_joined(struct bytes first, struct bytes second, uint8_t ret_digest[SHA256_BYTES]);
+
 void hmac_sha256(struct bytes key, struct bytes in, uint8_t ret_mac[SHA256_BYTES]);
 
 /* RFC 5869 extract and expand.  `size` is at most HKDF_SHA256_BYTES_MAX (asserted). */

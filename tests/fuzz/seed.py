@@ -106,7 +106,28 @@ def quic_pair(_):
     yield "released-with-its-end", bytes([0x00, 0, 0x01, 255, 0x05, 0, 0x08, 0, 0x09, 40, 0x0c, 9])
 
 
-TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, quic_packet, quic_pair)
+def noise(folder):
+    # The kind: a responder or an initiator that reads, a payload, an open channel that reads.
+    for index, vector in enumerate(vectors(folder, "noise")):
+        one, two, three = (bytes.fromhex(vector[f"message{n}_framed"]) for n in (1, 2, 3))
+        yield f"{index}-responder", b"\0" + one + three
+        yield f"{index}-initiator", b"\1" + two
+        yield f"{index}-payload", b"\2" + bytes.fromhex(vector["responder"]["payload"])
+        yield f"{index}-record", b"\3" + bytes.fromhex(vector["transport"][0]["framed"])
+
+
+def noise_pair(_):
+    # A seed, then operations and operands, see step() in the target; bit 0 is the sender.
+    shake = bytes([0, 0, 255, 4, 255, 1, 255, 5, 255, 0, 255, 4, 255])
+    data = bytes([10, 20, 11, 30, 4, 3, 5, 255, 4, 255, 12, 255, 4, 99])
+    yield "unharmed", shake + data
+    yield "bytewise", bytes([0, 0, 255] + [4, 0] * 10 + [0, 255]) + data
+    yield "harmed-handshake", bytes([0, 0, 255, 14, 70]) + shake[3:] + data
+    yield "harmed-record", shake + data[:2] + bytes([14, 70]) + data
+
+
+TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, quic_packet, quic_pair, noise,
+           noise_pair)
 
 
 def main():

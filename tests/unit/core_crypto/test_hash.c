@@ -19,6 +19,19 @@ Test(hash, sha256_known_answers) {
     expect(digest, 32, HEX("248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"));
 }
 
+Test(hash, two_parts_hash_as_the_whole_wherever_it_is_cut) {
+    struct bytes whole = BYTES_LIT("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq");
+    uint8_t expected[SHA256_BYTES], digest[SHA256_BYTES];
+    sha256(whole, expected);
+    for (size_t cut = 0; cut <= whole.len; cut++) {
+        sha256_joined(bytes_of(whole.data, cut), bytes_skip(whole, cut), digest);
+        expect(digest, sizeof(digest), BYTES_OF(expected));
+    }
+    sha256(BYTES_OF(expected), digest);
+    sha256_joined(BYTES_OF(expected), BYTES_EMPTY, expected);
+    expect(expected, sizeof(expected), BYTES_OF(digest));
+}
+
 /* RFC 4231, cases 2 and 6 (a key longer than a block). */
 Test(hash, hmac_known_answers) {
     uint8_t mac[SHA256_BYTES];
