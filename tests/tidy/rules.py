@@ -133,7 +133,7 @@ SYSTEM_HEADERS = """
 # All others: prefix of the header's name -> the files that may include it.  Outside product code
 # (tests, bench) any of these may be included; Criterion is for tests alone.
 THIRD_PARTY_HEADERS = {
-    "wolfssl/": ["core/crypto/*", "transport/proto/tls_*", "transport/proto/quic_*",
+    "wolfssl/": ["core/crypto/*", "transport/proto/tls*", "transport/proto/quic_*",
                  "uring/wolf*", "third_party/*", "cmake/*"],
     "ngtcp2/": ["transport/proto/quic_*"],
     "shared.h": ["transport/proto/quic_crypto.c"],  # ngtcp2's, for crypto backends
