@@ -1,203 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "hosts.h"
+#include "links.h"
 #include "transport/stream_link.h"
 #include "transport/tcp_link.h"
-#include "uring/tcp.h"
 
 /* Goal: transport/link.h, sentence by sentence, for every kind of link: LINK_CASE(name) makes
- * tcp_link_name and stream_link_name, each over both backends. */
-
-enum close_at { CLOSE_AT_NOTHING, CLOSE_AT_READABLE, CLOSE_AT_WRITABLE };
-
-/* One end, which writes a pattern and checks it. */
-struct end {
-    struct fixture *t;
-    struct link *link;
-    bool paused; /* readable() reads nothing */
-    bool keeps_credit;
-    enum close_at close_at;
-    uint64_t got;
-    uint64_t uncredited;
-    int read_error; /* -ENODATA: the end */
-    uint64_t to_write;
-    uint64_t written;
-    int write_error;
-    int writable;
-    int closed;
-    int closed_error;
-};
-
-struct ends {
-    struct fixture *t;
-    struct end a;
-    struct end b;
-    /* What makes them. */
-    struct stream_pair streams;
-    struct tcp_listener listener;
-    struct sock_addr at;
-    bool listener_closed;
-};
-
-static uint8_t pattern_at(uint64_t at) {
-    return (uint8_t)(at * 2654435761u >> 13);
-}
-
-static struct slice slice_of_pattern(struct end *x, uint32_t len) {
-    struct buf *b = buf_new(reactor_pool(x->t->reactor), buf_class_for(len), link_quota(x->link));
-    if (b == NULL)
-        return SLICE_EMPTY; /* taken: then nothing is on its way that holds the quota */
-    for (uint32_t i = 0; i < len; i++)
-        b->data[i] = pattern_at(x->written + i);
-    return slice_of(b, 0, len);
-}
-
-static void end_push(struct end *x) {
-    static const uint32_t sizes[] = {1, 65536, 3, 1000, 4097, 65535, 16384, 257};
-    for (size_t i = 0; x->link != NULL && x->written < x->to_write; i++) {
-        uint32_t size = sizes[(x->written + i) % ARRAY_COUNT(sizes)];
-        size = (uint32_t)MIN((uint64_t)size, x->to_write - x->written);
-        struct slice v = slice_of_pattern(x, size);
-        uint32_t len = v.len;
-        ssize_t n = link_write(x->link, &v, 1);
-        if (n != 1)
-            slice_unref(&v);
-        if (n < 0)
-            x->write_error = (int)n;
-        if (n <= 0)
-            return;
-        x->written += len;
-    }
-}
-
-static void end_write(struct end *x, uint64_t bytes) {
-    x->to_write += bytes;
-    end_push(x);
-}
-
-static void end_credit(struct end *x) {
-    uint64_t bytes = x->uncredited;
-    x->uncredited = 0;
-    if (x->link != NULL && bytes > 0)
-        link_credit(x->link, (size_t)bytes);
-}
-
-static void end_read(struct end *x) {
-    struct slice in[3];
-    ssize_t n = 0;
-    while (x->link != NULL && (n = link_read(x->link, in, 1 + x->got % ARRAY_COUNT(in))) > 0) {
-        for (ssize_t i = 0; i < n; i++) {
-            cr_assert(in[i].len > 0);
-            for (uint32_t at = 0; at < in[i].len; at++)
-                cr_assert_eq(in[i].data[at], pattern_at(x->got + at));
-            x->got += in[i].len;
-            x->uncredited += in[i].len;
-            slice_unref(&in[i]);
-        }
-        if (!x->keeps_credit)
-            end_credit(x);
-    }
-    if (n < 0)
-        x->read_error = (int)n;
-}
-
-static void end_close(struct end *x, bool reset) {
-    struct link *l = TAKE(x->link);
-    if (l == NULL)
-        return;
-    if (reset)
-        link_reset(l);
-    else
-        link_close(l);
-    cr_assert_eq(x->closed, 0, "a callback from inside the call");
-}
-
-static void on_readable(struct link *l) {
-    struct end *x = l->user;
-    cr_assert(x->link == l, "an event after link_close()");
-    if (x->close_at == CLOSE_AT_READABLE)
-        end_close(x, false);
-    else if (!x->paused)
-        end_read(x);
-}
-
-static void on_writable(struct link *l) {
-    struct end *x = l->user;
-    cr_assert(x->link == l, "an event after link_close()");
-    x->writable++;
-    if (x->close_at == CLOSE_AT_WRITABLE)
-        end_close(x, false);
-    else
-        end_push(x);
-}
-
-static void on_link_closed(struct link *l, int error) {
-    struct end *x = l->user;
-    cr_assert_eq(x->link, NULL, "closed() without link_close()");
-    x->closed++;
-    x->closed_error = error;
-}
-
-static const struct link_events link_events = {on_readable, on_writable, on_link_closed};
-
-static void end_attach(struct end *x, struct fixture *t, struct link *l) {
-    x->t = t;
-    x->link = l;
-    link_set_events(l, &link_events, x);
-    end_read(x);
-}
-
-/* --- The two kinds --- */
-
-static void on_accepted(struct tcp_listener *l, int handle, const struct sock_addr *remote) {
-    struct ends *e = CONTAINER_OF(l, struct ends, listener);
-    struct link *link;
-    (void)remote;
-    cr_assert_eq(tcp_link_adopt(e->t->reactor, handle, &link), 0);
-    end_attach(&e->b, e->t, link);
-}
-
-static void on_listener_closed(struct tcp_listener *l) {
-    CONTAINER_OF(l, struct ends, listener)->listener_closed = true;
-}
-
-static const struct tcp_listener_events listener_events = {on_accepted, on_listener_closed};
-
-static void listener_open(struct ends *e, struct fixture *t) {
-    e->t = t;
-    e->at = (struct sock_addr){.ip = {.family = NET_IP4, .ip = {127, 0, 0, 1}}};
-    cr_assert_eq(tcp_listen(&e->listener, t->reactor, &e->at, &listener_events), 0);
-    cr_assert_eq(tcp_listener_addr(&e->listener, &e->at), 0);
-}
-
-static void listener_close(struct ends *e) {
-    tcp_listener_close(&e->listener);
-    TURN_UNTIL(e->t, e->listener_closed);
-}
-
-static void tcp_ends_open(struct ends *e, struct fixture *t) {
-    struct link *link;
-    listener_open(e, t);
-    cr_assert_eq(tcp_link_connect(t->reactor, &e->at, NULL, &link), 0);
-    end_attach(&e->a, t, link);
-    TURN_UNTIL(t, e->b.link != NULL);
-    listener_close(e);
-}
-
-static void stream_ends_open(struct ends *e, struct fixture *t) {
-    struct link *link;
-    e->t = t;
-    stream_pair_open(&e->streams, t);
-    cr_assert_eq(stream_link_new(t->reactor, TAKE(e->streams.a.stream), &link), 0);
-    end_attach(&e->a, t, link);
-    cr_assert_eq(stream_link_new(t->reactor, TAKE(e->streams.b.stream), &link), 0);
-    end_attach(&e->b, t, link);
-}
-
-static void ends_close(struct ends *e) {
-    end_close(&e->a, false);
-    end_close(&e->b, false);
-    TURN_UNTIL(e->t, e->a.closed == 1 && e->b.closed == 1);
-}
+ * tcp_link_name, stream_link_name and secure_link_name, each over both backends. */
 
 #define LINK_CASE(name)               \
     static void name(struct ends *e); \
@@ -210,6 +17,12 @@ static void ends_close(struct ends *e) {
     CASE(stream_link, name) {         \
         static struct ends e;         \
         stream_ends_open(&e, t);      \
+        name(&e);                     \
+        ends_close(&e);               \
+    }                                 \
+    CASE(secure_link, name) {         \
+        static struct ends e;         \
+        secure_ends_open(&e, t);      \
         name(&e);                     \
         ends_close(&e);               \
     }                                 \
@@ -227,7 +40,7 @@ LINK_CASE(carries_bytes_whole_through_odd_sizes) {
 LINK_CASE(takes_what_fits_and_tells_when_there_is_room_again) {
     struct slice v[64];
     for (size_t i = 0; i < ARRAY_COUNT(v); i++) {
-        v[i] = slice_of_pattern(&e->a, 16384);
+        v[i] = end_slice(&e->a, 16384);
         e->a.written += v[i].len;
         cr_assert_eq(v[i].len, 16384);
     }
