@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 
-from lab import ADDRESSES, BenchError
+from lab import ADDRESSES, BenchError, command, write_text
 from tools import BUILD, ROOT
 
 SERVICE_PORT = 9000
@@ -21,10 +21,14 @@ LOCAL_PORT = 9100
 class Tunnel:
     """Where the load connects to on side "b", and the processes between it and the service."""
 
-    def __init__(self, host, port, processes):
+    def __init__(self, host, port, processes, handshakes=None):
         self.host = host
         self.port = port
         self.processes = processes  # by role: "server" beside the service, "client" beside the user
+        # The command on side "b" that makes handshakes with the server, but for its last two
+        # arguments: how many in flight, and for how many milliseconds.  It answers like
+        # `load connections`.
+        self.handshakes = handshakes
 
 
 class Contestant:
@@ -64,11 +68,61 @@ def golibp2p(transport):
             GOLIBP2P, "-transport", transport, "-listen", f"{ADDRESSES['a']}:{TUNNEL_PORT}",
             "-target", f"127.0.0.1:{SERVICE_PORT}"])
         address = server.wait_line(r"^/ip4/\S+$").group()
-        client = lab.spawn("golibp2p client", "b", [
-            GOLIBP2P, "-transport", transport, "-connect", address,
-            "-local", f"127.0.0.1:{LOCAL_PORT}"])
-        return Tunnel("127.0.0.1", LOCAL_PORT, {"server": server, "client": client})
+        connect = [GOLIBP2P, "-transport", transport, "-connect", address]
+        lab.mark_dial()
+        client = lab.spawn("golibp2p client", "b", [*connect, "-local", f"127.0.0.1:{LOCAL_PORT}"])
+        return Tunnel("127.0.0.1", LOCAL_PORT, {"server": server, "client": client},
+                      [*connect, "-handshakes"])
     return start
+
+
+SSHD_CONFIG = """\
+Port {port}
+ListenAddress {address}
+HostKey {home}/host_key
+AuthorizedKeysFile {home}/authorized_keys
+PidFile none
+StrictModes no
+UsePAM no
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+AllowTcpForwarding yes
+Ciphers {cipher}
+LogLevel ERROR
+"""
+SSH_CIPHER = "aes128-gcm@openssh.com"
+SSHD = "/usr/sbin/sshd"
+SSHD_EMPTY_DIRECTORY = "/run/sshd"  # which sshd insists on; a service manager would make it
+
+
+def prepare_ssh(options):
+    for program in ("ssh", "ssh-keygen", SSHD):
+        if shutil.which(program) is None:
+            raise BenchError(f"{program} is not installed")
+    version = subprocess.run(["ssh", "-V"], stderr=subprocess.PIPE, text=True, check=True)
+    return version.stderr.strip() + ", " + SSH_CIPHER
+
+
+def start_ssh(lab, options):
+    home = lab.directory("ssh")
+    os.makedirs(SSHD_EMPTY_DIRECTORY, mode=0o755, exist_ok=True)
+    for name in ("host_key", "user_key"):
+        command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.path.join(home, name))
+    shutil.copy(os.path.join(home, "user_key.pub"), os.path.join(home, "authorized_keys"))
+    config = os.path.join(home, "sshd_config")
+    write_text(config, SSHD_CONFIG.format(port=TUNNEL_PORT, address=ADDRESSES["a"], home=home,
+                                          cipher=SSH_CIPHER))
+    lab.mark_start()
+    server = lab.spawn("sshd", "a", [SSHD, "-D", "-e", "-f", config])
+    server.wait_tcp(TUNNEL_PORT)
+    lab.mark_dial()
+    client = lab.spawn("ssh", "b", [
+        "ssh", "-F", "none", "-N", "-p", str(TUNNEL_PORT), "-c", SSH_CIPHER,
+        "-i", os.path.join(home, "user_key"), "-o", "IdentitiesOnly=yes",
+        "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+        "-o", "ExitOnForwardFailure=yes", "-o", "LogLevel=ERROR",
+        "-L", f"127.0.0.1:{LOCAL_PORT}:127.0.0.1:{SERVICE_PORT}", "root@" + ADDRESSES["a"]])
+    return Tunnel("127.0.0.1", LOCAL_PORT, {"server": server, "client": client})
 
 
 PEERUP_CONFIG = """\
@@ -77,7 +131,7 @@ identity:
   key_file: "identity.key"
 network:
   listen_addresses:
-    - "/ip4/{address}/udp/{port}/quic-v1"
+    - "{listen}"
 relay:
   addresses: []
   reservation_interval: "2m"
@@ -109,8 +163,8 @@ def prepare_peerup(options):
     return version.stdout.split("\n")[0]
 
 
-def peerup_node(lab, options, side):
-    """Makes a node's directory; returns its config file and its peer ID."""
+def peerup_node(lab, options, side, listen):
+    """Makes a node's directory; returns its home, its config file and its peer ID."""
     home = lab.directory("peerup-" + side)
     directory = os.path.join(home, "node")
     config = os.path.join(directory, "config.yaml")
@@ -123,7 +177,7 @@ def peerup_node(lab, options, side):
             raise BenchError(f"peerup {argv[0]}: {done.stdout}{done.stderr}")
     with open(config, "w", encoding="utf-8") as file:
         file.write(PEERUP_CONFIG.format(
-            address=ADDRESSES[side], port=TUNNEL_PORT,
+            listen=listen.format(address=ADDRESSES[side], port=TUNNEL_PORT),
             services=PEERUP_SERVICES if side == "a" else ""))
     return home, config, done.stdout.strip()
 
@@ -134,20 +188,32 @@ def authorize(config, peer_id):
         keys.write(peer_id + "\n")
 
 
-def start_peerup(lab, options):
-    home_a, config_a, id_a = peerup_node(lab, options, "a")
-    home_b, config_b, id_b = peerup_node(lab, options, "b")
-    authorize(config_a, id_b)
-    authorize(config_b, id_a)
-    lab.mark_start()
-    server = lab.spawn("peerup daemon", "a", [options.peerup, "daemon", "--config", config_a],
-                       env={"HOME": home_a})
-    server.wait_udp(TUNNEL_PORT)
-    target = f"/ip4/{ADDRESSES['a']}/udp/{TUNNEL_PORT}/quic-v1/p2p/{id_a}"
-    client = lab.spawn("peerup proxy", "b", [
-        options.peerup, "proxy", "--config", config_b, target, "bench", str(LOCAL_PORT)],
-        env={"HOME": home_b})
-    return Tunnel("127.0.0.1", LOCAL_PORT, {"server": server, "client": client})
+PEERUP_ADDRESSES = {
+    "quic": "/ip4/{address}/udp/{port}/quic-v1",
+    "tls": "/ip4/{address}/tcp/{port}",
+    "noise": "/ip4/{address}/tcp/{port}",
+}
+
+
+def peerup(transport):
+    listen = PEERUP_ADDRESSES[transport]
+
+    def start(lab, options):
+        home_a, config_a, id_a = peerup_node(lab, options, "a", listen)
+        home_b, config_b, id_b = peerup_node(lab, options, "b", listen)
+        authorize(config_a, id_b)
+        authorize(config_b, id_a)
+        lab.mark_start()
+        server = lab.spawn("peerup daemon", "a", [options.peerup, "daemon", "--config", config_a],
+                           env={"HOME": home_a})
+        server.wait_udp(TUNNEL_PORT) if transport == "quic" else server.wait_tcp(TUNNEL_PORT)
+        target = listen.format(address=ADDRESSES["a"], port=TUNNEL_PORT) + "/p2p/" + id_a
+        lab.mark_dial()
+        client = lab.spawn("peerup proxy", "b", [
+            options.peerup, "proxy", "--config", config_b, target, "bench", str(LOCAL_PORT)],
+            env={"HOME": home_b})
+        return Tunnel("127.0.0.1", LOCAL_PORT, {"server": server, "client": client})
+    return start
 
 
 LIBP2P_STREAMS = "its QUIC transport takes 256 streams a connection and has no option for it"
@@ -157,6 +223,14 @@ TABLE = {
     "golibp2p": Contestant("go-libp2p, QUIC", golibp2p("quic"), prepare_golibp2p, LIBP2P_STREAMS),
     "golibp2p-noise": Contestant("go-libp2p, TCP+Noise", golibp2p("noise"), prepare_golibp2p),
     "golibp2p-tls": Contestant("go-libp2p, TCP+TLS", golibp2p("tls"), prepare_golibp2p),
-    "peerup": Contestant("peerup, QUIC", start_peerup, prepare_peerup),
+    "ssh": Contestant("ssh -L", start_ssh, prepare_ssh),
+    "peerup": Contestant("peerup, QUIC", peerup("quic"), prepare_peerup),
+    "peerup-tls": Contestant("peerup, TCP+TLS", peerup("tls"), prepare_peerup),
+    "peerup-noise": Contestant("peerup, TCP+Noise", peerup("noise"), prepare_peerup),
 }
-DEFAULT = ["direct", "golibp2p", "peerup"]
+# One table of the report each: what is measured beside what.
+STACKS = {
+    "QUIC": ["direct", "golibp2p", "peerup"],
+    "TCP, TLS, yamux": ["direct", "ssh", "golibp2p-tls", "peerup-tls"],
+    "TCP, Noise, yamux": ["golibp2p-noise", "peerup-noise"],
+}

@@ -7,6 +7,7 @@ Lab.close(); namespaces that a killed run left are removed by the next one, as t
 
 import ctypes
 import fcntl
+import glob
 import json
 import os
 import re
@@ -81,6 +82,24 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def process_tree(pid):
+    """A process and its descendants; those whose parent ended are not found."""
+    found = [pid]
+    for parent in found:
+        for children in glob.glob(f"/proc/{parent}/task/*/children"):
+            found += map(int, read_text(children).split())
+    return found
+
+
+def cpu_ticks(pid):
+    fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def resident_bytes(pid):
+    return int(read_text(f"/proc/{pid}/statm").split()[1]) * PAGE_BYTES
+
+
 def popen(argv, **options):
     return subprocess.Popen(argv, start_new_session=True, preexec_fn=die_with_parent, **options)
 
@@ -104,14 +123,14 @@ class Process:
                              + self.log()[-2000:])
 
     def cpu_seconds(self):
-        """User and system time of all its threads, also of those that ended."""
+        """User and system time of all its threads, also of those that ended, and of the processes
+        that it started and that still run."""
         self.check()
-        fields = read_text(f"/proc/{self.pid}/stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+        return sum(cpu_ticks(pid) for pid in process_tree(self.pid)) / CLOCK_TICKS
 
     def resident_mib(self):
         self.check()
-        return int(read_text(f"/proc/{self.pid}/statm").split()[1]) * PAGE_BYTES / 2**20
+        return sum(resident_bytes(pid) for pid in process_tree(self.pid)) / 2**20
 
     def wait_line(self, pattern, timeout_s=20):
         """The first match of a regular expression in its output."""
@@ -173,6 +192,7 @@ class Lab:
         self.log_packets = log_packets
         self.emulator = None
         self.start_time = 0.0
+        self.dial_ns = 0
         self.processes = []
         self.scratch = tempfile.TemporaryDirectory(prefix=prefix)
         self.packet_log = os.path.join(self.scratch.name, "packets")
@@ -225,6 +245,11 @@ class Lab:
         """The moment that "first byte after start" counts from; a contestant may call it again
         after its preparations."""
         self.start_time = time.monotonic()
+        self.mark_dial()
+
+    def mark_dial(self):
+        """The moment before side "b" says its first word."""
+        self.dial_ns = time.monotonic_ns()
 
     def directory(self, name):
         return tempfile.mkdtemp(prefix=name + "-", dir=self.scratch.name)

@@ -4,12 +4,14 @@
 import contextlib
 import json
 import os
+import re
 import resource
 import select
 import signal
 import subprocess
 import time
 
+import flights
 from contestants import SERVICE_PORT, TABLE
 from lab import CLOCK_TICKS, BenchError, command
 from tools import LOAD
@@ -18,7 +20,9 @@ GIB = 2**30
 SETTLE_S = 0.5  # for closing connections and freed memory to come to rest
 READY_S = 30
 HOLD_LINE_S = 60
-KINDS = ["ready", "memory", "latency", "connections", "bulk"]
+KINDS = ["ready", "memory", "latency", "connections", "handshakes", "bulk", "round-trips"]
+DEFAULT_KINDS = KINDS[:-1]
+LINK_KINDS = ["bulk"]
 
 
 def machine_busy_seconds():
@@ -28,6 +32,12 @@ def machine_busy_seconds():
     return (user + nice + system + irq + softirq) / CLOCK_TICKS
 
 
+def link_rate_mbit(spec):
+    """The rate of an emulated link, or None."""
+    rate = re.search(r"\brate=([\d.]+)([kmg])bit", spec or "")
+    return rate and float(rate[1]) * {"k": 1e-3, "m": 1, "g": 1e3}[rate[2]]
+
+
 class Round:
     def __init__(self, lab, options, name):
         self.lab = lab
@@ -35,14 +45,18 @@ class Round:
         self.name = name
         self.contestant = TABLE[name]
         self.figures = {}
+        self.flights = []
 
     def run(self):
         """Memory on a pair that has done nothing before, the rest on a second pair."""
         kinds = self.options.only
+        if "round-trips" in kinds:
+            self._with_tunnel(self._round_trips)
         if "ready" in kinds or "memory" in kinds:
             self._with_tunnel(self._memory if "memory" in kinds else lambda: None)
         steps = [step for kind, step in (("latency", self._latency),
                                          ("connections", self._connections),
+                                         ("handshakes", self._handshakes),
                                          ("bulk", self._bulk)) if kind in kinds]
         if steps:
             self._with_tunnel(lambda: [step() for step in steps])
@@ -56,6 +70,7 @@ class Round:
             self.lab.mark_start()
             self.tunnel = self.contestant.start(self.lab, self.options)
             self._load("probe", 1, READY_S)
+            self.ready_ns = time.monotonic_ns()
             self.figures["ready_s"] = time.monotonic() - self.lab.start_time
             work()
         finally:
@@ -66,8 +81,10 @@ class Round:
                 str(int(seconds * 1000))]
 
     def _load(self, mode, count, seconds):
-        load = self.lab.popen("b", self._argv(mode, count, seconds), text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return self._run_load(self._argv(mode, count, seconds), seconds)
+
+    def _run_load(self, argv, seconds):
+        load = self.lab.popen("b", argv, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             out, err = load.communicate(timeout=seconds + 60)
         except BaseException:
@@ -77,7 +94,7 @@ class Round:
         for process in self.tunnel.processes.values():
             process.check()
         if load.returncode != 0:
-            raise BenchError(f"load {mode} {count}: {err.strip()}")
+            raise BenchError(f"{' '.join(argv)}: {err.strip()}")
         return json.loads(out)
 
     def _resident(self, when):
@@ -119,8 +136,37 @@ class Round:
             self.figures[f"connections_{in_flight}_lost"] = lost
             time.sleep(SETTLE_S)
 
+    def _handshakes(self):
+        """New connections of the tunnel itself, each for one byte (or what its protocol has)."""
+        if not self.tunnel.handshakes:
+            return
+        for in_flight in (1, 8):
+            seconds = self.options.connection_seconds
+            argv = [*self.tunnel.handshakes, str(in_flight), str(int(seconds * 1000))]
+            before = self._clocks()
+            result = self._run_load(argv, seconds)
+            after = self._clocks()
+            if result["echoed"] == 0:
+                raise BenchError(f"none of {result['failed']} handshakes succeeded")
+            self.figures[f"handshakes_{in_flight}_per_s"] = result["per_second"]
+            self.figures[f"handshakes_{in_flight}_failed"] = result["failed"]
+            used = sum(after[name] - before[name] for name in ("server", "load"))
+            self.figures[f"handshakes_{in_flight}_cpu_ms"] = used * 1000 / result["echoed"]
+            time.sleep(SETTLE_S)
+
+    def _round_trips(self):
+        """What crossed the link between the client's start and its first byte."""
+        with open(self.lab.packet_log, encoding="utf-8") as log:
+            packets = flights.parse(log, self.lab.dial_ns, self.ready_ns)
+        packets = flights.until_answer(packets, self.ready_ns)
+        if not packets:
+            raise BenchError("no packet crossed the link")
+        self.figures["round_trips"] = packets[-1].flight / 2
+        self.figures["first_byte_ms"] = (packets[-1].out_ns - packets[0].in_ns) / 1e6
+        self.flights = flights.describe(packets)
+
     def _bulk(self):
-        for streams in (1, 10):
+        for streams in self.options.streams:
             for direction in ("up", "down"):
                 self._transfer(direction, streams)
         time.sleep(SETTLE_S)
@@ -155,6 +201,8 @@ class Round:
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         clocks = {role: process.cpu_seconds() for role, process in self.tunnel.processes.items()}
         clocks["load"] = self.service.cpu_seconds() + children.ru_utime + children.ru_stime
+        if self.lab.emulator:
+            clocks["emulator"] = self.lab.emulator.cpu_seconds()
         clocks["machine"] = machine_busy_seconds()
         return clocks
 
@@ -167,6 +215,9 @@ class Round:
         gib = result["bytes"] / GIB
         prefix = f"{direction}_{streams}_"
         self.figures[prefix + "mbit_s"] = result["mbit_s"]
+        rate = link_rate_mbit(self.options.link)
+        if rate:
+            self.figures[prefix + "link_percent"] = result["mbit_s"] / rate * 100
         for name, seconds in used.items():
             self.figures[f"{prefix}cpu_{name}_s_per_gib"] = seconds / gib
         if self.tunnel.processes:

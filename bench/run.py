@@ -7,6 +7,8 @@
     bench/run.py --only bulk,latency --contestants golibp2p,peerup --rounds 2
     bench/run.py --quick --only bulk --profile             where the time goes, by function
     bench/run.py --real-packets                            no offloads on the veth pair
+    bench/run.py --link delay=30ms,rate=1gbit              bulk over an emulated link
+    bench/run.py --link delay=50ms --only round-trips      up to the first byte, counted on the wire
 
 Needs root (network namespaces), iproute2, ethtool, a C compiler, and go for the rival.  Prints a
 table; writes JSON and Markdown beside it in build/benchmark/.  docs/performance.md says how to read it.
@@ -37,10 +39,10 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--peerup", default=os.path.join(tools.ROOT, "build/release/peerup"),
                         help="the program to measure")
-    parser.add_argument("--contestants", default=",".join(contestants.DEFAULT),
+    parser.add_argument("--contestants", default=",".join(contestants.TABLE),
                         help="of " + ", ".join(contestants.TABLE))
-    parser.add_argument("--only", default=",".join(measure.KINDS),
-                        help="of " + ", ".join(measure.KINDS))
+    parser.add_argument("--only", help="of " + ", ".join(measure.KINDS) + "; default: all but the "
+                        "last, with --link " + ", ".join(measure.LINK_KINDS))
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--bulk-seconds", type=float, default=5)
     parser.add_argument("--latency-seconds", type=float, default=3)
@@ -51,8 +53,7 @@ def parse_arguments():
     parser.add_argument("--link", metavar="SPEC",
                         help="an emulated link in place of the veth pair, such as "
                              "delay=30ms,rate=1gbit (bench/emulator/spec.h)")
-    parser.add_argument("--subject", default="peerup", help="the contestant that is compared")
-    parser.add_argument("--rival", default="golibp2p", help="the contestant it is compared with")
+    parser.add_argument("--streams", help="of bulk; default: 1,10, with --link 1")
     parser.add_argument("--out", default=tools.BUILD, help="directory of the results")
     parser.add_argument("--update-doc", metavar="FILE",
                         help="also put the table into this document's bench section")
@@ -60,12 +61,20 @@ def parse_arguments():
                         help="also sample the tunnels with perf; its cost is in the figures")
     parser.add_argument("--check", action="store_true", help="exit 1 when a bar is missed")
     options = parser.parse_args()
+    if options.only is None:
+        options.only = ",".join(measure.LINK_KINDS if options.link else measure.DEFAULT_KINDS)
+    options.streams = [int(count) for count in
+                       (options.streams or ("1" if options.link else "1,10")).split(",")]
     for name, known in (("contestants", contestants.TABLE), ("only", measure.KINDS)):
         chosen = getattr(options, name).split(",")
         unknown = [item for item in chosen if item not in known]
         if unknown:
             parser.error(f"--{name}: unknown {', '.join(unknown)}")
         setattr(options, name, chosen)
+    if options.link and options.real_packets:
+        parser.error("--real-packets: an emulated link has no others")
+    if "round-trips" in options.only and (not options.link or len(options.only) > 1):
+        parser.error("--only round-trips: needs --link, and stands alone: all packets are logged")
     if options.profile and shutil.which("perf") is None:
         parser.error("--profile: perf is not installed")
     options.peerup = os.path.abspath(options.peerup)
@@ -127,13 +136,13 @@ def new_run(options, versions):
         "commit": describe_commit(),
         "machine": describe_machine(),
         "real_packets": options.real_packets,
-        "subject": options.subject,
-        "rival": options.rival,
+        "link": options.link,
         "contestants": options.contestants,
         "titles": {name: entry.title for name, entry in table.items()},
         "notes": {name: entry.note for name, entry in table.items()},
         "versions": versions,
         "rounds": [],
+        "flights": {},  # of the first round, by contestant
         "errors": [],
     }
 
@@ -152,13 +161,16 @@ def measure_rounds(lab, options, run):
             figures[name] = current.figures
             try:
                 current.run()
+                if current.flights:
+                    run["flights"].setdefault(name, current.flights)
             except BenchError as error:
                 print(f"  failed: {error}", flush=True)
                 run["errors"].append({"round": number + 1, "contestant": name, "text": str(error)})
 
 
 def write_results(options, run):
-    stem = os.path.join(options.out, "results-real-packets" if options.real_packets else "results")
+    section = report.section_of(run)
+    stem = os.path.join(options.out, "results-" + section)
     with open(stem + ".json", "w", encoding="utf-8") as file:
         json.dump(run, file, indent=1)
     text = report.markdown(run)
@@ -167,7 +179,6 @@ def write_results(options, run):
     if options.update_doc:
         with open(options.update_doc, encoding="utf-8") as file:
             document = file.read()
-        section = "real-packets" if options.real_packets else "offloads"
         document = report.replace_section(document, section, text)
         with open(options.update_doc, "w", encoding="utf-8") as file:
             file.write(document)
@@ -192,7 +203,7 @@ def main():
     lock = take_lock()
     run = new_run(options, versions)
     remove_stale_namespaces()
-    lab = Lab(options.real_packets, options.link)
+    lab = Lab(options.real_packets, options.link, "round-trips" in options.only)
     try:
         measure_rounds(lab, options, run)
     finally:
@@ -202,10 +213,8 @@ def main():
     run["machine"]["load_after"] = load_average()
     stem = write_results(options, run)
     print("\n" + "\n".join(report.describe(run)))
-    print("\n" + report.plain_text(report.table(run)))
+    print("\n" + report.plain_text(run))
     verdicts = report.bars(run)
-    for text, met in verdicts:
-        print(f"{'met   ' if met else 'MISSED'}  {text}")
     print(f"\nwritten: {stem}.json, {stem}.md")
     missed = options.check and not all(met for _, met in verdicts)
     return 1 if missed or run["errors"] else 0

@@ -5,6 +5,7 @@
 //
 //	golibp2p -listen ADDR:PORT -target HOST:PORT            serve a TCP target on a protocol
 //	golibp2p -connect /ip4/…/p2p/ID -local HOST:PORT        accept TCP, one stream a connection
+//	golibp2p -connect /ip4/…/p2p/ID -handshakes N MS        new connections, N at a time, for MS
 //
 // -transport is quic (default), noise or tls; the last two are TCP with yamux. The serving side
 // prints the multiaddr to connect to, the other side prints one line when it is connected.
@@ -22,6 +23,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,10 +33,12 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/x/rate"
 )
 
 const (
@@ -42,6 +46,7 @@ const (
 	// Twice io.Copy's own buffer; larger ones measured no better over QUIC.
 	copyBytes   = 64 << 10
 	openTimeout = 30 * time.Second
+	connsMax    = 1 << 20
 )
 
 var copyBuffers = sync.Pool{New: func() any {
@@ -117,7 +122,9 @@ func newHost(transport, listen string) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	manager, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(rcmgr.InfiniteLimits))
+	onePeer := []rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: connsMax}}
+	manager, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(rcmgr.InfiniteLimits),
+		rcmgr.WithConnRateLimiters(&rate.Limiter{}), rcmgr.WithLimitPerSubnet(onePeer, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +194,69 @@ func accept(h host.Host, address, local string) error {
 	return nil
 }
 
+// shakeHands makes a connection, has one ping answered, and closes the connection.
+func shakeHands(h host.Host, info peer.AddrInfo) error {
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	if err := h.Connect(ctx, info); err != nil {
+		return err
+	}
+	defer h.Network().ClosePeer(info.ID)
+	stream, err := h.NewStream(ctx, info.ID, ping.ID)
+	if err != nil {
+		return err
+	}
+	defer stream.Reset()
+	var message [ping.PingSize]byte
+	if _, err := stream.Write(message[:]); err != nil {
+		return err
+	}
+	_, err = io.ReadFull(stream, message[:])
+	return err
+}
+
+// handshakes prints how many connections could be made, in the words of bench/load. Each of those
+// in flight has its own host, since a host has one connection to a peer.
+func handshakes(transport, address string, inFlight int, milliseconds string) error {
+	info, err := peer.AddrInfoFromString(address)
+	if err != nil {
+		return err
+	}
+	duration, err := time.ParseDuration(milliseconds + "ms")
+	if err != nil {
+		return err
+	}
+	hosts := make([]host.Host, inFlight)
+	for i := range hosts {
+		if hosts[i], err = newHost(transport, ""); err != nil {
+			return err
+		}
+		defer hosts[i].Close()
+	}
+	var echoed, failed atomic.Int64
+	var all sync.WaitGroup
+	start := time.Now()
+	for _, h := range hosts {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			for first := true; first || time.Since(start) < duration; first = false {
+				if err := shakeHands(h, *info); err != nil {
+					failed.Add(1)
+					log.Print(err)
+				} else {
+					echoed.Add(1)
+				}
+			}
+		}()
+	}
+	all.Wait()
+	seconds := time.Since(start).Seconds()
+	fmt.Printf("{\"echoed\": %d, \"failed\": %d, \"seconds\": %.6f, \"per_second\": %.1f}\n",
+		echoed.Load(), failed.Load(), seconds, float64(echoed.Load())/seconds)
+	return nil
+}
+
 func printVersion() {
 	info, _ := debug.ReadBuildInfo()
 	for _, module := range info.Deps {
@@ -203,11 +273,15 @@ func run() error {
 	target := flag.String("target", "", "TCP service to expose")
 	connect := flag.String("connect", "", "multiaddr of the serving side")
 	local := flag.String("local", "", "TCP address to accept on")
+	inFlight := flag.Int("handshakes", 0, "measure handshakes, so many at a time")
 	version := flag.Bool("version", false, "print versions and exit")
 	flag.Parse()
 	if *version {
 		printVersion()
 		return nil
+	}
+	if *inFlight > 0 {
+		return handshakes(*transport, *connect, *inFlight, flag.Arg(0))
 	}
 	if (*listen == "") == (*connect == "") {
 		return errors.New("give -listen and -target, or -connect and -local")
