@@ -17,8 +17,8 @@
  *             one closed().
  *
  * Life:   the owner calls link_close() or link_reset() when it is done with a link, also with one
- *         that failed.  Slices that came from link_read(), and slabs charged to link_quota(), must
- * be dropped before.  Between that call and closed() nothing else may be called, and nothing else
+ *         that failed.  Slices that came from link_read() and are not charged to a quota of its own
+ * by then, and slabs charged to link_quota(), must be dropped before.  Between that call and closed() nothing else may be called, and nothing else
  * is told; when closed() returns, the link is freed. Events: set in the turn that made the link;
  * may be led elsewhere at any time (the upgrader hands the link on).  Whoever takes it over reads
  * at once: what was told before is not told again. Thread: the reactor's.  Events come from the
@@ -77,7 +77,8 @@ NODISCARD static inline ssize_t link_read(struct link *l, struct slice *out, siz
     return l->ops->read(l, out, max);
 }
 
-/* Bytes that were read before, and whose slices are dropped. */
+/* Bytes that were read before, and whose slices are dropped or charged to a quota of the reader's
+ * (buf_charge()), which then outlives the link. */
 static inline void link_credit(struct link *l, size_t bytes) {
     l->ops->credit(l, bytes);
 }

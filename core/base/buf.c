@@ -239,7 +239,7 @@ struct buf *buf_new(struct buf_pool *p, enum buf_class c, struct quota *q) {
 }
 
 void buf_charge(struct buf *b, struct quota *q) {
-    assert(b->refs == 1);
+    assert(b->refs > 0);
     account_give(b->pool, b->quota, b->size);
     account_take(b->pool, q, b->size);
     b->quota = q;

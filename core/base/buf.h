@@ -98,9 +98,9 @@ void buf_pool_stats(const struct buf_pool *p, struct buf_pool_stats *ret_stats);
  * it has given something back.  The quota must outlive the slab. */
 NODISCARD struct buf *buf_new(struct buf_pool *p, enum buf_class c, struct quota *q);
 
-/* Moves the charge of a slab that the caller alone holds to another quota, without asking whether
- * there is room: a receive that the kernel has already made must be accounted, even when it
- * overruns by one slab. */
+/* Moves the charge of a slab to another quota, without asking whether there is room: a receive that
+ * the kernel has already made must be accounted, even when it overruns by one slab.  A slab has one
+ * charge however many share it; the new quota must outlive it. */
 void buf_charge(struct buf *b, struct quota *q);
 
 static inline struct buf *buf_ref(struct buf *b) {

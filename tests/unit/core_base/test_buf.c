@@ -109,6 +109,22 @@ Test(buf, a_charge_moves_even_beyond_the_limit) {
     (void)buf_pool_free(p);
 }
 
+Test(buf, a_shared_slab_has_one_charge_which_moves_too) {
+    struct buf_pool *p = pool_with(1, 0);
+    struct quota link = QUOTA_INIT(1 << 20, NULL);
+    struct quota session = QUOTA_INIT(1 << 20, NULL);
+    struct buf *b = buf_new(p, BUF_64K, &link);
+    struct buf *second = buf_ref(b);
+    buf_charge(b, &session);
+    cr_assert_eq(link.used_bytes, 0);
+    cr_assert_eq(session.used_bytes, 65536);
+    (void)buf_unref(b);
+    cr_assert_eq(session.used_bytes, 65536);
+    (void)buf_unref(second);
+    cr_assert_eq(session.used_bytes, 0);
+    (void)buf_pool_free(p);
+}
+
 Test(buf, peers_cannot_take_the_reserve) {
     struct buf_pool *p = pool_with(2, BUF_CHUNK_BYTES);
     struct quota q = QUOTA_INIT(SIZE_MAX, NULL);
