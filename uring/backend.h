@@ -93,11 +93,14 @@ struct reactor_backend {
 
     /* --- Handles: what never waits is a plain call --- */
 
-    /* A socket for a connection to an address of this family, TCP_NODELAY set.  Returns the handle,
-     * or -EMFILE, -EAFNOSUPPORT, ... */
+    /* A socket for a connection to an address of this family; TCP with TCP_NODELAY and keep-alive
+     * after 30 s.  Returns the handle, or -EMFILE, -EAFNOSUPPORT, ... */
     int (*stream_open)(struct backend *b, const struct sock_addr *peer);
+    /* The port may be one that we listen on, or that other connections leave from: one to the same
+     * destination is refused, here (-EADDRINUSE) or by OP_CONNECT (-EADDRNOTAVAIL). */
     int (*stream_bind)(struct backend *b, int fd, const struct sock_addr *local);
-    /* Bound and listening; a Unix path gets mode 0600.  The handle, or -EADDRINUSE, ... */
+    /* Bound and listening, alone on its port; a Unix path gets mode 0600.  The handle, or
+     * -EADDRINUSE, ... */
     int (*stream_listen)(struct backend *b, const struct sock_addr *at);
     /* FIN after what was sent. */
     int (*shutdown_write)(struct backend *b, int fd);

@@ -20,7 +20,10 @@
 #define UDP_SEGMENT 103
 #endif
 
-enum { ECN_MASK = 3 };
+enum {
+    ECN_MASK = 3,
+    KEEP_ALIVE_SECONDS = 30, /* of silence, and between probes: go's value */
+};
 
 /* --- Addresses --- */
 
@@ -99,13 +102,21 @@ static int family_of(const struct sock_addr *a) {
     return a->ip.family == NET_IP6 ? AF_INET6 : AF_UNIX;
 }
 
+/* They cannot fail on a TCP socket, and accepted ones inherit them. */
+static void tcp_options(int fd) {
+    (void)option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    (void)option_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    (void)option_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_ALIVE_SECONDS);
+    (void)option_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEP_ALIVE_SECONDS);
+}
+
 int sock_stream_open(struct backend *b, const struct sock_addr *peer) {
     int family = family_of(peer);
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | b->socket_flags, 0);
     if (fd < 0)
         return -errno;
     if (family != AF_UNIX)
-        (void)option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* cannot fail on a TCP socket */
+        tcp_options(fd);
     return fd;
 }
 
@@ -145,13 +156,15 @@ static int listen_on(int fd, const struct sock_addr *at) {
      * could connect: on Linux a Unix socket's file takes the mode of its descriptor. */
     if (at->ip.family == NET_NONE && fchmod(fd, 0600) < 0)
         return -errno;
-    if (bind(fd, &name.sa, (socklen_t)len) < 0)
+    if (bind(fd, &name.sa, (socklen_t)len) < 0 || listen(fd, SOMAXCONN) < 0)
         return -errno;
-    return listen(fd, SOMAXCONN) < 0 ? -errno : 0;
+    /* So that connections may leave from this port too.  Only now: before bind() it would let two
+     * processes listen on one port, and each get half of what comes. */
+    return at->ip.family == NET_NONE ? 0 : option_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
 int sock_stream_listen(struct backend *b, const struct sock_addr *at) {
-    int fd = sock_stream_open(b, at); /* accepted sockets inherit TCP_NODELAY */
+    int fd = sock_stream_open(b, at);
     if (fd < 0)
         return fd;
     int error = listen_on(fd, at);

@@ -80,8 +80,9 @@ struct tcp_conn {
 void tcp_conn_init(struct tcp_conn *c, struct reactor *r, const struct tcp_events *events,
                    struct quota *quota);
 
-/* Starts a connect; `from` may be NULL.  Sets TCP_NODELAY.  Ends in connected().  -EMFILE and other
- * errors of socket(2) at once. */
+/* Starts a connect; `from` may be NULL, or have a port that we listen on.  Sets TCP_NODELAY and
+ * keep-alive.  Ends in connected(): -EADDRNOTAVAIL, or -EADDRINUSE at once, when that port is
+ * connected to the same address already.  -EMFILE and other errors of socket(2) at once. */
 NODISCARD int tcp_connect(struct tcp_conn *c, const struct sock_addr *to,
                           const struct sock_addr *from);
 

@@ -403,6 +403,45 @@ CASE(tcp, connects_from_a_given_address) {
     host_end(&h);
 }
 
+/* Goal: connections may leave from a port that we listen on, so that a NAT shows one mapping, and
+ * yet nobody else can listen on it. */
+CASE(tcp, connects_from_a_port_that_it_listens_on) {
+    for (enum family family = V4; family <= V6; family++) {
+        struct host h;
+        struct host other;
+        struct peer client;
+        struct peer server;
+        struct sock_addr seen;
+        struct tcp_listener second;
+        if (!host_open(&h, t, family))
+            continue;
+        cr_assert(host_open(&other, t, family));
+        peer_init(&client, t);
+        peer_init(&server, t);
+        other.accept_into = &server;
+        cr_assert_eq(tcp_connect(&client.conn, &other.addr, &h.addr), 0);
+        TURN_UNTIL(t, other.accepted == 1 && client.connected == 1);
+        cr_assert_eq(client.connected_error, 0);
+        cr_assert_eq(tcp_remote_addr(&server.conn, &seen), 0);
+        cr_assert(net_addr_equal(&seen.ip, &h.addr.ip));
+        cr_assert_eq(tcp_listen(&second, t->reactor, &h.addr, h.listener.events), -EADDRINUSE);
+
+        struct peer again;
+        peer_init(&again, t);
+        int error = tcp_connect(&again.conn, &other.addr, &h.addr);
+        if (error == 0) {
+            TURN_UNTIL(t, again.connected == 1);
+            error = again.connected_error;
+        }
+        cr_assert(error == -EADDRNOTAVAIL || error == -EADDRINUSE, "%d", error);
+        peer_end(&again);
+        peer_end(&client);
+        peer_end(&server);
+        host_end(&other);
+        host_end(&h);
+    }
+}
+
 static void give_up(struct timer *timer);
 
 struct attempt {
