@@ -11,81 +11,73 @@
 
 #include "core/base/err.h"
 #include "core/base/mem.h"
-#include "core/crypto/aead.h"
+#include "core/crypto/aead_key.h"
 #include "core/crypto/wolf_env.h"
-
-enum { TAG_BYTES = 16, NONCE_BYTES = 12 };
-
-enum suite { SUITE_AES_128, SUITE_AES_256, SUITE_CHACHA20, SUITE_COUNT };
 
 /* One row is the AEAD, the header protection cipher and the hash of a TLS 1.3 suite.  ngtcp2's
  * native handles point into this table. */
 struct suite_row {
-    enum suite suite;
+    enum aead_cipher cipher;
     uint16_t tls_id;
-    uint8_t key_bytes;
     uint8_t hash_bytes;
     int hash; /* wolfCrypt's number */
     uint64_t encryptions_max;
     uint64_t decryption_failures_max;
 };
 
-static const struct suite_row suites[SUITE_COUNT] = {
-    [SUITE_AES_128] = {SUITE_AES_128, 0x1301, 16, 32, WC_SHA256,
-                       NGTCP2_CRYPTO_MAX_ENCRYPTION_AES_GCM,
-                       NGTCP2_CRYPTO_MAX_DECRYPTION_FAILURE_AES_GCM},
-    [SUITE_AES_256] = {SUITE_AES_256, 0x1302, 32, 48, WC_SHA384,
-                       NGTCP2_CRYPTO_MAX_ENCRYPTION_AES_GCM,
-                       NGTCP2_CRYPTO_MAX_DECRYPTION_FAILURE_AES_GCM},
-    [SUITE_CHACHA20] = {SUITE_CHACHA20, 0x1303, CHACHA_KEY_BYTES, 32, WC_SHA256,
-                        NGTCP2_CRYPTO_MAX_ENCRYPTION_CHACHA20_POLY1305,
-                        NGTCP2_CRYPTO_MAX_DECRYPTION_FAILURE_CHACHA20_POLY1305},
+static const struct suite_row suites[] = {
+    [AEAD_AES_128_GCM] = {AEAD_AES_128_GCM, 0x1301, 32, WC_SHA256,
+                          NGTCP2_CRYPTO_MAX_ENCRYPTION_AES_GCM,
+                          NGTCP2_CRYPTO_MAX_DECRYPTION_FAILURE_AES_GCM},
+    [AEAD_AES_256_GCM] = {AEAD_AES_256_GCM, 0x1302, 48, WC_SHA384,
+                          NGTCP2_CRYPTO_MAX_ENCRYPTION_AES_GCM,
+                          NGTCP2_CRYPTO_MAX_DECRYPTION_FAILURE_AES_GCM},
+    [AEAD_CHACHA20_POLY1305] = {AEAD_CHACHA20_POLY1305, 0x1303, 32, WC_SHA256,
+                                NGTCP2_CRYPTO_MAX_ENCRYPTION_CHACHA20_POLY1305,
+                                NGTCP2_CRYPTO_MAX_DECRYPTION_FAILURE_CHACHA20_POLY1305},
 };
 
 static const struct suite_row *row_of(const void *native_handle) {
     return native_handle;
 }
 
-static void *handle_of(enum suite s) {
-    return (void *)(uintptr_t)&suites[s];
+static void *handle_of(enum aead_cipher c) {
+    return (void *)(uintptr_t)&suites[c];
 }
 
-/* A key ready for use: the AES key schedule, or ChaCha20's plain key. */
-struct cipher_key {
-    enum suite suite;
+/* A key of header protection: the AES key schedule, or ChaCha20's plain key. */
+struct mask_key {
+    enum aead_cipher cipher;
     union {
         Aes aes;
-        uint8_t chacha[CHACHA_KEY_BYTES];
+        uint8_t chacha[AEAD_KEY_BYTES_MAX];
     };
 };
 
-static struct cipher_key *cipher_key_free(struct cipher_key *k) {
+static struct mask_key *mask_key_free(struct mask_key *k) {
     if (k == NULL)
         return NULL;
-    if (k->suite != SUITE_CHACHA20)
+    if (k->cipher != AEAD_CHACHA20_POLY1305)
         wc_AesFree(&k->aes);
     mem_wipe(k, sizeof(*k));
     return mem_free(mem_system(), k);
 }
 
-DEFINE_SCOPED_FREE(struct cipher_key *, cipher_key_free);
+DEFINE_SCOPED_FREE(struct mask_key *, mask_key_free);
 
-/* `block`: the key is for single AES blocks (header protection), not for GCM. */
-static struct cipher_key *cipher_key_new(const struct suite_row *row, const uint8_t *key,
-                                         bool block) {
-    SCOPED(cipher_key_freep) struct cipher_key *k = mem_alloc(mem_system(), sizeof(*k));
+static struct mask_key *mask_key_new(enum aead_cipher cipher, const uint8_t *key) {
+    SCOPED(mask_key_freep) struct mask_key *k = mem_alloc(mem_system(), sizeof(*k));
     if (k == NULL)
         return NULL;
-    k->suite = SUITE_CHACHA20; /* nothing to undo yet */
-    if (row->suite == SUITE_CHACHA20) {
+    k->cipher = AEAD_CHACHA20_POLY1305; /* nothing to undo yet */
+    if (cipher == AEAD_CHACHA20_POLY1305) {
         memcpy(k->chacha, key, sizeof(k->chacha));
         return TAKE(k);
     }
     if (wc_AesInit(&k->aes, NULL, INVALID_DEVID) != 0)
         return NULL;
-    k->suite = row->suite;
-    int e = block ? wc_AesSetKeyDirect(&k->aes, key, row->key_bytes, NULL, AES_ENCRYPTION)
-                  : wc_AesGcmSetKey(&k->aes, key, row->key_bytes);
+    k->cipher = cipher;
+    int e = wc_AesSetKeyDirect(&k->aes, key, (word32)aead_key_bytes(cipher), NULL, AES_ENCRYPTION);
     return e == 0 ? TAKE(k) : NULL;
 }
 
@@ -93,12 +85,12 @@ static struct cipher_key *cipher_key_new(const struct suite_row *row, const uint
 
 ngtcp2_crypto_aead *ngtcp2_crypto_aead_init(ngtcp2_crypto_aead *aead, void *native_handle) {
     aead->native_handle = native_handle;
-    aead->max_overhead = TAG_BYTES;
+    aead->max_overhead = AEAD_TAG_BYTES;
     return aead;
 }
 
 ngtcp2_crypto_aead *ngtcp2_crypto_aead_aes_128_gcm(ngtcp2_crypto_aead *aead) {
-    return ngtcp2_crypto_aead_init(aead, handle_of(SUITE_AES_128));
+    return ngtcp2_crypto_aead_init(aead, handle_of(AEAD_AES_128_GCM));
 }
 
 ngtcp2_crypto_aead *ngtcp2_crypto_aead_retry(ngtcp2_crypto_aead *aead) {
@@ -106,12 +98,12 @@ ngtcp2_crypto_aead *ngtcp2_crypto_aead_retry(ngtcp2_crypto_aead *aead) {
 }
 
 ngtcp2_crypto_md *ngtcp2_crypto_md_sha256(ngtcp2_crypto_md *md) {
-    md->native_handle = handle_of(SUITE_AES_128);
+    md->native_handle = handle_of(AEAD_AES_128_GCM);
     return md;
 }
 
 static ngtcp2_crypto_ctx *ctx_for(ngtcp2_crypto_ctx *ctx, const struct suite_row *row) {
-    void *handle = handle_of(row->suite);
+    void *handle = handle_of(row->cipher);
     (void)ngtcp2_crypto_aead_init(&ctx->aead, handle);
     ctx->md.native_handle = handle;
     ctx->hp.native_handle = handle;
@@ -121,7 +113,7 @@ static ngtcp2_crypto_ctx *ctx_for(ngtcp2_crypto_ctx *ctx, const struct suite_row
 }
 
 ngtcp2_crypto_ctx *ngtcp2_crypto_ctx_initial(ngtcp2_crypto_ctx *ctx) {
-    (void)ctx_for(ctx, &suites[SUITE_AES_128]);
+    (void)ctx_for(ctx, &suites[AEAD_AES_128_GCM]);
     ctx->max_encryption = 0;
     ctx->max_decryption_failure = 0;
     return ctx;
@@ -145,19 +137,22 @@ size_t ngtcp2_crypto_md_hashlen(const ngtcp2_crypto_md *md) {
 }
 
 size_t ngtcp2_crypto_aead_keylen(const ngtcp2_crypto_aead *aead) {
-    return row_of(aead->native_handle)->key_bytes;
+    return aead_key_bytes(row_of(aead->native_handle)->cipher);
 }
 
 size_t ngtcp2_crypto_aead_noncelen(const ngtcp2_crypto_aead *aead) {
     (void)aead;
-    return NONCE_BYTES;
+    return AEAD_NONCE_BYTES;
 }
 
 int ngtcp2_crypto_aead_ctx_encrypt_init(ngtcp2_crypto_aead_ctx *ctx, const ngtcp2_crypto_aead *aead,
                                         const uint8_t *key, size_t noncelen) {
-    assert(noncelen == NONCE_BYTES);
-    ctx->native_handle = cipher_key_new(row_of(aead->native_handle), key, false);
-    return ctx->native_handle == NULL ? -1 : 0;
+    assert(noncelen == AEAD_NONCE_BYTES);
+    struct aead_key *k;
+    if (aead_key_new(mem_system(), row_of(aead->native_handle)->cipher, key, &k) < 0)
+        return -1;
+    ctx->native_handle = k;
+    return 0;
 }
 
 int ngtcp2_crypto_aead_ctx_decrypt_init(ngtcp2_crypto_aead_ctx *ctx, const ngtcp2_crypto_aead *aead,
@@ -166,17 +161,17 @@ int ngtcp2_crypto_aead_ctx_decrypt_init(ngtcp2_crypto_aead_ctx *ctx, const ngtcp
 }
 
 void ngtcp2_crypto_aead_ctx_free(ngtcp2_crypto_aead_ctx *ctx) {
-    ctx->native_handle = cipher_key_free(ctx->native_handle);
+    ctx->native_handle = aead_key_free(ctx->native_handle);
 }
 
 int ngtcp2_crypto_cipher_ctx_encrypt_init(ngtcp2_crypto_cipher_ctx *ctx,
                                           const ngtcp2_crypto_cipher *cipher, const uint8_t *key) {
-    ctx->native_handle = cipher_key_new(row_of(cipher->native_handle), key, true);
+    ctx->native_handle = mask_key_new(row_of(cipher->native_handle)->cipher, key);
     return ctx->native_handle == NULL ? -1 : 0;
 }
 
 void ngtcp2_crypto_cipher_ctx_free(ngtcp2_crypto_cipher_ctx *ctx) {
-    ctx->native_handle = cipher_key_free(ctx->native_handle);
+    ctx->native_handle = mask_key_free(ctx->native_handle);
 }
 
 int ngtcp2_crypto_hkdf_extract(uint8_t *dest, const ngtcp2_crypto_md *md, const uint8_t *secret,
@@ -207,15 +202,10 @@ int ngtcp2_crypto_encrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
                           size_t plaintextlen, const uint8_t *nonce, size_t noncelen,
                           const uint8_t *aad, size_t aadlen) {
     (void)aead;
-    struct cipher_key *k = ctx->native_handle;
-    if (k->suite == SUITE_CHACHA20) {
-        chacha_seal(k->chacha, nonce, bytes_of(aad, aadlen), bytes_of(plaintext, plaintextlen),
-                    dest);
-        return 0;
-    }
-    int e = wc_AesGcmEncrypt(&k->aes, dest, plaintext, (word32)plaintextlen, nonce,
-                             (word32)noncelen, dest + plaintextlen, TAG_BYTES, aad, (word32)aadlen);
-    return e == 0 ? 0 : -1;
+    (void)noncelen;
+    aead_seal(ctx->native_handle, nonce, bytes_of(aad, aadlen), bytes_of(plaintext, plaintextlen),
+              dest);
+    return 0;
 }
 
 int ngtcp2_crypto_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
@@ -223,27 +213,18 @@ int ngtcp2_crypto_decrypt(uint8_t *dest, const ngtcp2_crypto_aead *aead,
                           size_t ciphertextlen, const uint8_t *nonce, size_t noncelen,
                           const uint8_t *aad, size_t aadlen) {
     (void)aead;
-    struct cipher_key *k = ctx->native_handle;
-    if (ciphertextlen < TAG_BYTES)
-        return -1;
-    size_t plaintextlen = ciphertextlen - TAG_BYTES;
-    int e;
-    if (k->suite == SUITE_CHACHA20)
-        e = chacha_open(k->chacha, nonce, bytes_of(aad, aadlen),
-                        bytes_of(ciphertext, ciphertextlen), dest);
-    else
-        e = wc_AesGcmDecrypt(&k->aes, dest, ciphertext, (word32)plaintextlen, nonce,
-                             (word32)noncelen, ciphertext + plaintextlen, TAG_BYTES, aad,
-                             (word32)aadlen);
+    (void)noncelen;
+    int e = aead_open(ctx->native_handle, nonce, bytes_of(aad, aadlen),
+                      bytes_of(ciphertext, ciphertextlen), dest);
     return e == 0 ? 0 : -1;
 }
 
-static int chacha_mask(const struct cipher_key *k, uint8_t *dest, const uint8_t *sample) {
+static int chacha_mask(const struct mask_key *k, uint8_t *dest, const uint8_t *sample) {
     static const uint8_t zeros[NGTCP2_HP_MASKLEN];
     ChaCha chacha;
     word32 counter = (word32)sample[0] | (word32)sample[1] << 8 | (word32)sample[2] << 16 |
                      (word32)sample[3] << 24;
-    if (wc_Chacha_SetKey(&chacha, k->chacha, CHACHA_KEY_BYTES) != 0 ||
+    if (wc_Chacha_SetKey(&chacha, k->chacha, sizeof(k->chacha)) != 0 ||
         wc_Chacha_SetIV(&chacha, sample + sizeof(counter), counter) != 0)
         return -1;
     int e = wc_Chacha_Process(&chacha, dest, zeros, sizeof(zeros));
@@ -254,8 +235,8 @@ static int chacha_mask(const struct cipher_key *k, uint8_t *dest, const uint8_t 
 int ngtcp2_crypto_hp_mask(uint8_t *dest, const ngtcp2_crypto_cipher *hp,
                           const ngtcp2_crypto_cipher_ctx *ctx, const uint8_t *sample) {
     (void)hp;
-    struct cipher_key *k = ctx->native_handle;
-    if (k->suite == SUITE_CHACHA20)
+    struct mask_key *k = ctx->native_handle;
+    if (k->cipher == AEAD_CHACHA20_POLY1305)
         return chacha_mask(k, dest, sample);
     return wc_AesEncryptDirect(&k->aes, dest, sample) == 0 ? 0 : -1;
 }
