@@ -93,6 +93,7 @@ static void close_streams(struct quic_conn *c) {
 
 static void end_after_pause(struct quic_conn *c, enum quic_state to) {
     nsec_t pause = to == QUIC_DEAD ? 0 : CLOSING_PTOS * ngtcp2_conn_get_pto2(c->ngtcp2);
+    pause = MIN(pause, QUIC_CLOSING_PAUSE_MAX);
     /* Without a round trip measured the probe timeout is a guess of a second.  Nobody should wait
      * that long for a dial that was given up, and refused handshakes must not pile up. */
     if (c->state == QUIC_OPENING)

@@ -53,6 +53,10 @@ enum {
 #define QUIC_SILENCE_MAX         SEC(15) /* with data outstanding */
 #define QUIC_KEEP_ALIVE          SEC(10)
 #define QUIC_HANDSHAKE_TIMEOUT   SEC(10)
+/* How long a closed connection answers what is still under way, at most.  Three probe timeouts are
+ * usual, but after a time of loss and delay those are many seconds, and whoever shuts down waits
+ * for the last connection; without the connection the answer is a stateless reset. */
+#define QUIC_CLOSING_PAUSE_MAX   SEC(2)
 /* How long a failed handshake answers stray packets at most. */
 #define QUIC_HANDSHAKE_PAUSE_MAX MSEC(300)
 

@@ -476,6 +476,19 @@ Test(quic_conn, close_reaches_the_peer_and_ends_all_streams) {
     pair_done(&p);
 }
 
+/* Over a slow path three probe timeouts are longer than anybody who shuts down should wait. */
+Test(quic_conn, a_closed_connection_over_a_slow_path_goes_in_time) {
+    struct pair p;
+    pair_init(&p);
+    p.delay = MSEC(1500);
+    pair_connect(&p);
+    quic_conn_close(p.client.conn, CONN_CODE_SHUTDOWN, p.now);
+    (void)pair_exchange(&p); /* which takes a round trip, longer than the pause */
+    pair_run_until(&p, p.now + 1);
+    cr_assert(p.client.gone);
+    pair_done(&p);
+}
+
 /* Whoever closes waits for all owners of streams to let go: they must hear of it. */
 Test(quic_conn, own_close_ends_streams_that_were_received_whole_and_not_read) {
     struct pair p;
