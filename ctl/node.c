@@ -29,6 +29,7 @@ struct node {
     struct identity identity;
     struct reactor *reactor;
     struct resolver *resolver;
+    struct resolver *own_resolver; /* NULL: the caller's is used */
     struct gate_table *gate;
     struct timer expiry;
     struct host *host;
@@ -41,14 +42,20 @@ struct node {
     bool is_closed;
 };
 
-static int open_reactor(struct node *n, struct problem *problem) {
-    struct reactor_config cfg = {.mem = n->mem, .log = n->log};
+static int open_reactor(struct node *n, const struct node_config *node_cfg,
+                        struct problem *problem) {
+    struct reactor_config cfg = {.mem = n->mem,
+                                 .log = n->log,
+                                 .backend = node_cfg->backend,
+                                 .backend_context = node_cfg->backend_context};
     int e = reactor_new(&cfg, &n->reactor);
     if (e == -EINVAL)
         return problem_set(problem, e, "PEERUP_IO must be io_uring, epoll or empty");
     if (e < 0)
         return problem_set(problem, e, "cannot set up the event loop: %s", err_text(e));
-    e = resolver_system_new(n->reactor, &n->resolver);
+    if (node_cfg->resolver == NULL)
+        e = resolver_system_new(n->reactor, &n->own_resolver);
+    n->resolver = node_cfg->resolver == NULL ? n->own_resolver : node_cfg->resolver;
     return e < 0 ? problem_set(problem, e, "%s", err_text(e)) : 0;
 }
 
@@ -144,7 +151,7 @@ static int open_all(struct node *n, const struct node_config *cfg, struct proble
     if (e == 0 && cfg->is_exclusive)
         e = lock_take(cfg->key_file, &n->lock, problem);
     if (e == 0)
-        e = open_reactor(n, problem);
+        e = open_reactor(n, cfg, problem);
     if (e == 0)
         e = open_gate(n, cfg->authorized_keys_file, problem);
     if (e == 0)
@@ -238,7 +245,7 @@ struct node *node_free(struct node *n) {
     if (n->has_expiry)
         timer_done(&n->expiry);
     n->gate = gate_table_free(n->gate);
-    n->resolver = resolver_system_free(n->resolver);
+    n->own_resolver = resolver_system_free(n->own_resolver);
     n->reactor = reactor_free(n->reactor);
     lock_release(&n->lock);
     identity_done(&n->identity);

@@ -22,6 +22,7 @@ struct mem;
 struct node;
 struct problem;
 struct reactor;
+struct reactor_backend;
 struct resolver;
 struct services;
 
@@ -37,6 +38,10 @@ struct node_config {
     const char *ping_protocol;        /* NULL: not served */
     bool serve_perf;
     bool is_exclusive; /* holds the identity's lock: a daemon */
+    /* The world, where it is not the machine's: the simulation's.  All NULL otherwise. */
+    const struct reactor_backend *backend;
+    void *backend_context;
+    struct resolver *resolver; /* must outlive the node */
 };
 
 /* What each needs is named in the problem: a bad key, a list that cannot be read (gating without a
