@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+
+/* sim: runs seeds.  See README.md. */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/sim/scenario.h"
+
+enum { JOBS_MAX = 64, FOLDER_MAX = 64, EXIT_USAGE = 2 };
+
+struct options {
+    const char *program;
+    uint64_t first;
+    uint64_t count;
+    unsigned jobs;
+    bool trace;
+    bool twice;
+    bool quiet;
+};
+
+static void folder_make(char *out) {
+    const char *base = getenv("TMPDIR");
+    (void)snprintf(out, FOLDER_MAX, "%s/peerup-sim-XXXXXX", base == NULL ? "/tmp" : base);
+    if (mkdtemp(out) == NULL) {
+        perror(out);
+        exit(EXIT_FAILURE);
+    }
+}
+
+static bool run_seed(const struct options *o, uint64_t seed) {
+    struct scenario_result result;
+    char folder[FOLDER_MAX];
+    folder_make(folder);
+    scenario_run(seed, folder, o->trace, &result);
+    if (result.failure[0] == '\0' && o->twice) {
+        struct scenario_result again;
+        scenario_run(seed, folder, false, &again);
+        if (again.hash != result.hash || again.events != result.events)
+            (void)snprintf(result.failure, sizeof(result.failure),
+                           "two runs differ: hashes %016" PRIx64 " and %016" PRIx64
+                           ", events %" PRIu64 " and %" PRIu64,
+                           result.hash, again.hash, result.events, again.events);
+    }
+    (void)rmdir(folder);
+    if (result.failure[0] != '\0')
+        (void)printf("seed %" PRIu64 " failed: %s\n  repeat: %s --trace --seed %" PRIu64 "\n", seed,
+                     result.failure, o->program, seed);
+    else if (!o->quiet)
+        (void)printf("seed %" PRIu64 ": %u nodes, %u transfers (%u broken by faults), %" PRIu64
+                     " bytes, %.0f s, %" PRIu64 " events, hash %016" PRIx64 "\n",
+                     seed, result.nodes, result.transfers, result.broken, result.bytes,
+                     result.virtual_seconds, result.events, result.hash);
+    (void)fflush(stdout);
+    return result.failure[0] == '\0';
+}
+
+/* Each seed in a process of its own: what one breaks, the next does not see. */
+static pid_t spawn(const struct options *o, uint64_t seed) {
+    (void)fflush(stdout);
+    pid_t pid = fork();
+    if (pid < 0) {
+        perror("fork");
+        exit(EXIT_FAILURE);
+    }
+    if (pid == 0)
+        exit(run_seed(o, seed) ? EXIT_SUCCESS : EXIT_FAILURE);
+    return pid;
+}
+
+static bool reap(const struct options *o, pid_t *pids, const uint64_t *seeds) {
+    int status;
+    pid_t pid = wait(&status);
+    for (unsigned i = 0; i < o->jobs; i++) {
+        if (pids[i] != pid)
+            continue;
+        pids[i] = 0;
+        if (WIFSIGNALED(status))
+            (void)printf("seed %" PRIu64 " failed: the program was ended by signal %d\n"
+                         "  repeat: %s --trace --seed %" PRIu64 "\n",
+                         seeds[i], WTERMSIG(status), o->program, seeds[i]);
+        else if (WEXITSTATUS(status) > EXIT_FAILURE)
+            (void)printf("seed %" PRIu64 " failed: exit status %d\n"
+                         "  repeat: %s --trace --seed %" PRIu64 "\n",
+                         seeds[i], WEXITSTATUS(status), o->program, seeds[i]);
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+}
+
+static int run_all(const struct options *o) {
+    pid_t pids[JOBS_MAX] = {0};
+    uint64_t seeds[JOBS_MAX];
+    uint64_t failed = 0;
+    uint64_t next = o->first;
+    unsigned running = 0;
+    struct timespec began, ended;
+    (void)clock_gettime(CLOCK_MONOTONIC, &began);
+    while (next != o->first + o->count || running > 0) {
+        if (next != o->first + o->count && running < o->jobs) {
+            unsigned i = 0;
+            while (pids[i] != 0)
+                i++;
+            seeds[i] = next++;
+            pids[i] = spawn(o, seeds[i]);
+            running++;
+        } else {
+            failed += !reap(o, pids, seeds);
+            running--;
+        }
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &ended);
+    double took =
+        (double)(ended.tv_sec - began.tv_sec) + (double)(ended.tv_nsec - began.tv_nsec) / 1e9;
+    (void)printf("seeds from %" PRIu64 ", %.1f a second\n%" PRIu64 " passed, %" PRIu64 " failed\n",
+                 o->first, (double)o->count / took, o->count - failed, failed);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int usage(void) {
+    (void)fprintf(stderr, "usage: sim [--trace] [--twice] --seed N\n"
+                          "       sim [--quiet] [--twice] [--jobs N] --seeds FROM COUNT\n");
+    return EXIT_USAGE;
+}
+
+int main(int argc, char **argv) {
+    struct options o = {.program = argv[0], .jobs = 1};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--trace") == 0) {
+            o.trace = true;
+        } else if (strcmp(argv[i], "--twice") == 0) {
+            o.twice = true;
+        } else if (strcmp(argv[i], "--quiet") == 0) {
+            o.quiet = true;
+        } else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc) {
+            o.jobs = (unsigned)strtoul(argv[++i], NULL, 0);
+        } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
+            o.first = strtoull(argv[++i], NULL, 0);
+            return run_seed(&o, o.first) ? EXIT_SUCCESS : EXIT_FAILURE;
+        } else if (strcmp(argv[i], "--seeds") == 0 && i + 2 < argc) {
+            o.first = strtoull(argv[++i], NULL, 0);
+            o.count = strtoull(argv[++i], NULL, 0);
+        } else {
+            return usage();
+        }
+    }
+    if (o.count == 0 || o.jobs == 0 || o.jobs > JOBS_MAX)
+        return usage();
+    return run_all(&o);
+}

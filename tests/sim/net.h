@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The simulated network: hosts with addresses, a link for each direction between two of them, and
+ * the packets on the way.
+ *
+ *   socket -> net_send() -> [1] -> link -> [2] -> udp_arrive() or tcp_arrive()
+ *
+ * [1] and [2] are where NATs and firewalls will stand: net_leave_host() and net_enter_host() see
+ * every packet that leaves or reaches a host, with its addresses, ports and TCP flags, and may
+ * change or drop it.
+ *
+ * A link has delay, jitter, loss, reordering, duplication, a rate with a bounded queue before it,
+ * and an MTU (what is larger vanishes, as where ICMP is filtered).  It can be cut, or be cut for
+ * UDP alone.  What a host sends to itself takes no link and is never lost.
+ */
+
+#include "core/base/list.h"
+#include "core/base/net_addr.h"
+#include "tests/sim/world.h"
+
+struct sim_host;
+struct sim_sock;
+
+enum {
+    HOSTS_MAX = 8,
+    HOST_ADDRS_MAX = 6,
+    PORT_BUCKETS = 64,
+    IP4_OVERHEAD = 20,
+    IP6_OVERHEAD = 40,
+    UDP_OVERHEAD = 8,
+    TCP_OVERHEAD = 32, /* with timestamps, as Linux sends them */
+};
+
+enum net_proto { PROTO_UDP, PROTO_TCP };
+
+enum { TCP_SYN = 1, TCP_ACK = 2, TCP_FIN = 4, TCP_RST = 8 };
+
+struct packet {
+    struct sim_event event;
+    struct list node;
+    struct sim_host *from;
+    struct sim_host *to;
+    struct net_addr src;
+    struct net_addr dst;
+    uint8_t proto;
+    uint8_t ecn;
+    uint8_t flags; /* of TCP */
+    uint64_t seq;  /* counted from 0, and never wrapping */
+    uint64_t ack;
+    uint64_t window;
+    uint32_t len;
+    uint8_t data[];
+};
+
+struct link_quality {
+    nsec_t delay;
+    nsec_t jitter; /* added, uniform; order is kept */
+    uint32_t loss_ppm;
+    uint32_t dup_ppm;
+    uint32_t reorder_ppm; /* these packets are held back by reorder_delay */
+    nsec_t reorder_delay;
+    uint64_t rate; /* bytes a second; 0: no limit */
+    uint32_t queue_bytes;
+    uint32_t mtu;
+};
+
+struct sim_link {
+    struct link_quality quality;
+    uint32_t cuts; /* reasons for which nothing passes */
+    uint32_t udp_cuts;
+    uint32_t lossy; /* reasons for which storm_loss_ppm counts */
+    uint32_t storm_loss_ppm;
+    nsec_t storm_delay; /* added */
+    nsec_t free_at;     /* when the last byte queued has left */
+    nsec_t arrives_at;  /* of the last packet that was not held back */
+};
+
+/* Ports of one protocol. */
+struct port_table {
+    struct list buckets[PORT_BUCKETS];
+    uint32_t count;
+};
+
+struct sim_host {
+    struct net *net;
+    uint32_t index;
+    struct net_addr addrs[HOST_ADDRS_MAX]; /* port 0 */
+    uint32_t addrs_count;
+    bool is_down; /* power off: nothing leaves or arrives */
+    struct port_table ports[2];
+    struct sim_rand rand;
+    uint64_t packets_sent; /* onto links */
+    uint64_t bytes_sent;
+    uint32_t tcp_buffer; /* bytes, of each direction of a socket */
+};
+
+struct net_stats {
+    uint64_t sent;
+    uint64_t delivered;
+    uint64_t lost;
+    uint64_t queue_full;
+    uint64_t too_big;
+};
+
+struct net {
+    struct world *world;
+    struct sim_host hosts[HOSTS_MAX];
+    uint32_t hosts_count;
+    struct sim_link links[HOSTS_MAX][HOSTS_MAX]; /* [from][to] */
+    struct list in_flight;                       /* packets */
+    struct net_stats stats;
+};
+
+void net_init(struct net *n, struct world *w);
+/* Frees what is still on the way, and all sockets. */
+void net_done(struct net *n);
+
+/* The power failed, or it is back: all sockets are gone. */
+void net_power(struct sim_host *h, bool on);
+struct sim_host *net_add_host(struct net *n);
+void net_add_addr(struct sim_host *h, const struct net_addr *a);
+static inline struct sim_link *net_link(struct net *n, const struct sim_host *from,
+                                        const struct sim_host *to) {
+    return &n->links[from->index][to->index];
+}
+
+/* Which of a host's addresses it sends from, to reach `to`.  -ENETUNREACH */
+NODISCARD int net_source_for(const struct sim_host *h, const struct net_addr *to,
+                             struct net_addr *ret_source);
+bool net_host_has(const struct sim_host *h, const struct net_addr *a);
+/* Bytes of payload that a TCP segment or datagram between the two may have. */
+uint32_t net_payload_max(struct net *n, struct sim_host *from, const struct net_addr *to,
+                         enum net_proto proto);
+
+/* With room for len bytes of data; the caller fills in the rest. */
+struct packet *packet_new(enum net_proto proto, const struct net_addr *src,
+                          const struct net_addr *dst, size_t len);
+void packet_free(struct packet *p);
+/* Takes the packet over. */
+void net_send(struct sim_host *from, struct packet *p);
+
+/* --- Sockets, as far as UDP and TCP have them in common --- */
+
+enum sock_kind { SOCK_UDP, SOCK_TCP, SOCK_LISTENER };
+
+struct sim_sock {
+    struct list bucket_node;
+    struct sim_host *host;
+    enum sock_kind kind;
+    struct net_addr local;
+    bool bound;
+    bool reuse_port;
+    /* Something that its owner may wait for has happened: it looks.  NULL once it was closed. */
+    void (*changed)(struct sim_sock *s, void *user);
+    void *user;
+};
+
+void sock_init(struct sim_sock *s, struct sim_host *h, enum sock_kind kind);
+/* -EADDRINUSE, -EADDRNOTAVAIL; port 0 picks one. */
+NODISCARD int sock_bind(struct sim_sock *s, const struct net_addr *local);
+void sock_unbind(struct sim_sock *s);
+static inline void sock_changed(struct sim_sock *s) {
+    if (s->changed != NULL)
+        s->changed(s, s->user);
+}
+struct list *net_bucket(struct sim_host *h, enum net_proto proto, uint16_t port);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* One run: a network, its nodes, what they do, what breaks, and what must hold, all from a seed.
+ *
+ *   storm   nodes start, dial each other and transfer, while faults of the kinds that the seed
+ *           switched on come and go
+ *   calm    everything is mended; each proxy carries transfers, which must succeed within bounds,
+ *           and what the storm left hanging must end too
+ *   idle    nobody does anything: packets and turns are counted
+ *   end     all nodes stop; nothing may be left
+ */
+
+#include "core/base/base.h"
+
+struct scenario_result {
+    uint64_t hash; /* of every event */
+    uint64_t events;
+    double virtual_seconds;
+    uint64_t bytes; /* compared, of transfers */
+    uint32_t nodes;
+    uint32_t transfers;
+    uint32_t broken;   /* transfers that a fault ended */
+    char failure[512]; /* "": none */
+};
+
+/* `folder` is a place for the nodes' files, which are removed again. */
+void scenario_run(uint64_t seed, const char *folder, bool prints_trace,
+                  struct scenario_result *ret_result);

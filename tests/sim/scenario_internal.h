@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What the parts of a scenario share. */
+
+#include "tests/sim/scenario.h"
+#include "tests/sim/transfer.h"
+
+enum fault_kind {
+    FAULT_CUT,         /* a link, both ways */
+    FAULT_CUT_ONE_WAY, /* one direction */
+    FAULT_CUT_UDP,     /* UDP alone */
+    FAULT_LOSS,        /* much is lost for a while */
+    FAULT_DELAY,       /* and much is late */
+    FAULT_KILL,        /* a process dies, and is started again */
+    FAULT_CRASH,       /* a host's power fails */
+    FAULT_RESTART,     /* a process is stopped in order */
+    FAULT_STALL,       /* a process does not run for a while */
+    FAULT_SERVICE,     /* the program behind a service is gone */
+    FAULT_COUNT,
+};
+
+enum { FAULTS_MAX = 64 };
+
+struct scenario;
+
+struct fault {
+    struct sim_event undo;
+    struct scenario *scenario;
+    enum fault_kind kind;
+    struct sim_node *node;
+    struct sim_link *link;
+    struct sim_link *back; /* NULL: one way */
+    struct service_port *port;
+    bool active;
+};
+
+struct scenario {
+    struct world world;
+    struct net net;
+    struct transfers transfers;
+    struct sim_node nodes[HOSTS_MAX];
+    uint32_t nodes_count;
+    struct sim_rand plan; /* topology and load */
+    struct sim_rand fate; /* faults */
+    const char *folder;
+    uint64_t rate_min; /* of all links; 0: no limit */
+    nsec_t rtt_max;
+
+    bool fault_is_on[FAULT_COUNT];
+    bool resets_are_on;
+    bool slow_readers_are_on;
+    struct fault faults[FAULTS_MAX];
+    struct sim_event next_fault;
+    nsec_t storm_ends;
+};
+
+/* Hosts, links, nodes, proxies. */
+void topology_make(struct scenario *s);
+/* A transfer over the proxy that begins between the two; `strict`: it must succeed. */
+void load_add(struct scenario *s, const struct sim_proxy *p, nsec_t from, nsec_t until,
+              bool strict);
+/* Begins the storm. */
+void faults_start(struct scenario *s);
+/* Ends it: everything works again, at once; processes are up soon. */
+void faults_heal(struct scenario *s);

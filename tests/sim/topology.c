@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+
+/* What a seed's network looks like, and what its nodes are asked to do. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tests/sim/scenario_internal.h"
+
+enum {
+    QUIC_PORT = 4001,
+    BYTES_MAX = 1 << 20,
+    SLOW_SECONDS_MAX = 20,
+    PPM = 1000000,
+};
+
+/* --- Links --- */
+
+static struct link_quality quality(struct scenario *s, uint32_t features) {
+    struct sim_rand *r = &s->plan;
+    struct link_quality q = {.delay = sim_rand_scale(r, USEC(50), MSEC(150)), .mtu = 1500};
+    if (features & 1)
+        q.jitter = sim_rand_below(r, q.delay + 1);
+    if (features & 2)
+        q.loss_ppm = (uint32_t)sim_rand_scale(r, 100, PPM / 20);
+    if (features & 4) {
+        q.reorder_ppm = (uint32_t)sim_rand_scale(r, 100, PPM / 10);
+        q.reorder_delay = sim_rand_scale(r, USEC(100), MSEC(20));
+    }
+    if (features & 8)
+        q.dup_ppm = (uint32_t)sim_rand_scale(r, 100, PPM / 20);
+    if (features & 16) {
+        q.rate = sim_rand_scale(r, 100 << 10, 12 << 20);
+        q.queue_bytes = (uint32_t)MAX((uint64_t)30000, q.rate * sim_rand_range(r, 20, 300) / 1000);
+    }
+    if (features & 32)
+        q.mtu = (uint32_t)sim_rand_range(r, 1280, 1500);
+    return q;
+}
+
+static void make_links(struct scenario *s) {
+    uint32_t features = (uint32_t)sim_rand_u64(&s->plan);
+    bool same_both_ways = sim_rand_bool(&s->plan);
+    for (uint32_t a = 0; a < s->nodes_count; a++) {
+        for (uint32_t b = 0; b < s->nodes_count; b++) {
+            struct link_quality *q = &s->net.links[a][b].quality;
+            *q = b < a && same_both_ways ? s->net.links[b][a].quality : quality(s, features);
+            s->rtt_max = MAX(s->rtt_max, 2 * (q->delay + q->jitter + q->reorder_delay));
+            if (q->rate > 0)
+                s->rate_min = s->rate_min == 0 ? q->rate : MIN(s->rate_min, q->rate);
+        }
+    }
+}
+
+/* --- Nodes --- */
+
+static void add_addr(struct sim_host *h, const char *before, uint32_t number, const char *after) {
+    char text[NET_ADDR_TEXT_MAX];
+    struct net_addr a;
+    (void)snprintf(text, sizeof(text), "%s%u%s", before, number, after);
+    int e = net_addr_parse_ip(text, &a);
+    assert(e == 0);
+    net_add_addr(h, &a);
+}
+
+static void listen_on_all(struct sim_node *n) {
+    for (uint32_t i = 0; i < n->host->addrs_count; i++) {
+        struct net_addr at = n->host->addrs[i];
+        at.port = QUIC_PORT;
+        multiaddr_from_net_addr(&at, MULTIADDR_KIND_QUIC, &n->listen[n->listen_count++]);
+    }
+}
+
+static void make_nodes(struct scenario *s) {
+    struct sim_rand *r = &s->plan;
+    bool has_ip6 = sim_rand_bool(r);
+    bool short_io = sim_rand_bool(r);
+    bool small_buffers = sim_rand_bool(r);
+    for (uint32_t i = 0; i < s->nodes_count; i++) {
+        struct sim_host *h = net_add_host(&s->net);
+        struct sim_node *n = &s->nodes[i];
+        add_addr(h, "5.1.", i, ".1");
+        if (has_ip6)
+            add_addr(h, "2a01:5:", i, "::1");
+        if (small_buffers)
+            h->tcp_buffer = (uint32_t)sim_rand_scale(r, 2 << 10, 256 << 10);
+        sim_node_init(n, &s->world, h, s->folder);
+        n->io = (struct sim_backend_config){.short_io = short_io,
+                                            .no_gso = sim_rand_chance(r, PPM / 8),
+                                            .no_gro = sim_rand_chance(r, PPM / 8)};
+        listen_on_all(n);
+        n->services_count = (uint32_t)sim_rand_range(r, 1, NODE_SERVICES_MAX);
+        for (uint32_t k = 0; k < n->services_count; k++)
+            service_port_open(
+                transfers_add_port(&s->transfers, h, (uint16_t)(SERVICE_PORT_FIRST + k)));
+    }
+}
+
+static void make_gates(struct scenario *s) {
+    for (uint32_t i = 0; i < s->nodes_count; i++) {
+        struct sim_node *n = &s->nodes[i];
+        (void)snprintf(n->gate_file, sizeof(n->gate_file), "%s/gate-%u", s->folder, i);
+        FILE *f = fopen(n->gate_file, "w");
+        if (f == NULL || fchmod(fileno(f), 0600) < 0)
+            abort();
+        for (uint32_t k = 0; k < s->nodes_count; k++) {
+            char id[PEER_ID_TEXT_MAX];
+            (void)fprintf(f, "%s\n", peer_id_format(&s->nodes[k].identity.id, id));
+        }
+        if (fclose(f) != 0)
+            abort();
+    }
+}
+
+static void make_proxies(struct scenario *s) {
+    struct sim_rand *r = &s->plan;
+    for (uint32_t i = 0; i < s->nodes_count; i++) {
+        /* Someone at least leads to each, so that no node is alone. */
+        uint64_t count = sim_rand_range(r, 1, MIN(3u, s->nodes_count - 1));
+        for (uint64_t k = 0; k < count; k++) {
+            uint32_t to = (uint32_t)(i + 1 + (k == 0 ? 0 : sim_rand_below(r, s->nodes_count - 1)));
+            const struct sim_node *peer = &s->nodes[to % s->nodes_count];
+            (void)sim_node_add_proxy(&s->nodes[i], peer,
+                                     (uint32_t)sim_rand_below(r, peer->services_count));
+        }
+    }
+}
+
+void topology_make(struct scenario *s) {
+    s->nodes_count = (uint32_t)sim_rand_range(&s->plan, 2, HOSTS_MAX);
+    make_nodes(s);
+    if (sim_rand_bool(&s->plan))
+        make_gates(s);
+    make_links(s);
+    make_proxies(s);
+}
+
+/* --- Load --- */
+
+static uint64_t some_bytes(struct scenario *s) {
+    uint64_t max = BYTES_MAX;
+    if (s->rate_min > 0)
+        max = MIN(max, 2 * s->rate_min);
+    return sim_rand_scale(&s->plan, 8, max);
+}
+
+/* Generous: what is looked for is that it ends. */
+static nsec_t time_for(const struct scenario *s, const struct transfer_plan *p) {
+    uint64_t bytes = p->bytes[0] + p->bytes[1];
+    nsec_t time = SEC(60) + bytes / 5000 * s->rtt_max;
+    if (s->rate_min > 0)
+        time += bytes * 10 * SEC(1) / s->rate_min;
+    for (int side = 0; side < 2; side++)
+        if (p->rate[side] > 0)
+            time += 2 * bytes * SEC(1) / p->rate[side];
+    return time;
+}
+
+void load_add(struct scenario *s, const struct sim_proxy *p, nsec_t from, nsec_t until,
+              bool strict) {
+    struct sim_rand *r = &s->plan;
+    struct transfer_plan plan = {.proxy = p,
+                                 .bytes = {some_bytes(s), some_bytes(s)},
+                                 .reset_at = {UINT64_MAX, UINT64_MAX},
+                                 .order = (enum transfer_order)sim_rand_below(r, ORDER_COUNT),
+                                 .begins = sim_rand_range(r, from, until),
+                                 .must_end = NSEC_NEVER};
+    for (int side = 0; side < 2; side++) {
+        if (sim_rand_chance(r, PPM / 8))
+            plan.bytes[side] = 8; /* little goes one way, or both */
+        if (s->slow_readers_are_on && sim_rand_chance(r, PPM / 4))
+            plan.rate[side] = sim_rand_scale(
+                r, MAX((uint64_t)1024, plan.bytes[1 - side] / SLOW_SECONDS_MAX), 4 << 20);
+        if (s->resets_are_on && !strict && sim_rand_chance(r, PPM / 8))
+            plan.reset_at[side] = sim_rand_below(r, plan.bytes[0] + plan.bytes[1] + 1);
+    }
+    if (strict)
+        plan.must_end = plan.begins + time_for(s, &plan);
+    (void)transfers_add(&s->transfers, &plan);
+}
