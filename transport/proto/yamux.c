@@ -7,8 +7,9 @@
 #include "core/base/mem.h"
 #include "transport/proto/yamux_internal.h"
 
-/* When a pull that found no memory for a header is worth trying again. */
-#define PULL_RETRY_AFTER MSEC(10)
+/* When a pull that found no memory for a header is worth trying again, or a writer without slabs
+ * may have some: who frees them may be somebody who does not tell us. */
+#define RETRY_AFTER MSEC(10)
 
 /* --- Life --- */
 
@@ -17,6 +18,7 @@ int yamux_new(const struct yamux_config *cfg, nsec_t now, struct yamux **ret_yam
     if (y == NULL)
         return -ENOMEM;
     y->mem = cfg->mem;
+    y->user = cfg->user;
     if (map_init(&y->by_id, cfg->mem, cfg->rng) < 0) {
         (void)mem_free(cfg->mem, y);
         return -ENOMEM;
@@ -329,14 +331,16 @@ static const struct yamux_stream *first_lingering(const struct yamux *y) {
 }
 
 nsec_t yamux_deadline(const struct yamux *y) {
+    bool retry = y->pull_failed || !list_is_empty(&y->starved);
+    nsec_t retry_at = retry ? y->now + RETRY_AFTER : NSEC_NEVER;
     if (y->over)
-        return y->pull_failed ? y->now + PULL_RETRY_AFTER : NSEC_NEVER;
-    nsec_t at = ping_at(y);
+        return retry_at;
+    nsec_t at = MIN(retry_at, ping_at(y));
     if (y->unanswered_since != NSEC_NEVER)
         at = MIN(at, y->unanswered_since + YAMUX_SILENCE_MAX);
     if (first_lingering(y) != NULL)
         at = MIN(at, first_lingering(y)->linger_until);
-    return y->pull_failed ? MIN(at, y->now + PULL_RETRY_AFTER) : at;
+    return at;
 }
 
 void yamux_tick(struct yamux *y, nsec_t now) {
@@ -433,6 +437,10 @@ bool yamux_next_event(struct yamux *y, struct yamux_event *ret_event) {
 }
 
 /* --- The rest --- */
+
+void *yamux_user(const struct yamux *y) {
+    return y->user;
+}
 
 int yamux_error(const struct yamux *y, struct problem *ret_problem) {
     if (y->error < 0 && ret_problem != NULL)

@@ -87,6 +87,7 @@ struct yamux_config {
     struct buf_pool *pool;
     struct quota *quota; /* parent of the session's quotas; outlives it, and may be NULL */
     bool client;         /* the initiator of the security handshake: odd stream IDs */
+    void *user;
 };
 
 /* -ENOMEM */
@@ -94,6 +95,7 @@ NODISCARD int yamux_new(const struct yamux_config *cfg, nsec_t now, struct yamux
 /* All streams must have been released, and all slices from yamux_pull() dropped.  Accepts NULL,
  * returns NULL. */
 struct yamux *yamux_free(struct yamux *y);
+void *yamux_user(const struct yamux *y);
 
 /* Bytes of the link, cut anywhere.  The slice's reference is taken over; for the link they are
  * off its hands.  Errors of the peer end the session, which an event tells; nothing is returned.
@@ -107,10 +109,6 @@ void yamux_recv_end(struct yamux *y, int error, nsec_t now);
 /* Hands over up to `max` (at least 2) slices that are to be sent, in order.  A frame's header may
  * share its slab with others, so slabs are not to be written to.  0: nothing now. */
 NODISCARD size_t yamux_pull(struct yamux *y, struct slice *out, size_t max, nsec_t now);
-/* Whether a writer waits until slabs that were pulled are freed: the owner then sees to it that it
- * pulls again when the link has passed them on. */
-bool yamux_is_starved(const struct yamux *y);
-
 /* After yamux_pull() said that there is nothing more, or the link is full. */
 nsec_t yamux_deadline(const struct yamux *y);
 void yamux_tick(struct yamux *y, nsec_t now);

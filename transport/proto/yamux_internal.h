@@ -13,6 +13,7 @@ _Static_assert((int)YAMUX_HEADER_BYTES == (int)YAMUX_FRAME_BYTES, "one header");
 
 struct yamux {
     struct mem *mem;
+    void *user;
     struct buf_pool *pool;
     struct quota received; /* slabs that bodies came in, or were copied to */
     struct quota sending;  /* parent of the streams' quotas, and what was pulled */

@@ -179,7 +179,3 @@ size_t yamux_pull(struct yamux *y, struct slice *out, size_t max, nsec_t now) {
     y->headers = buf_unref(y->headers); /* an idle session holds no slab */
     return count;
 }
-
-bool yamux_is_starved(const struct yamux *y) {
-    return !list_is_empty(&y->starved);
-}
