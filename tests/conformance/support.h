@@ -6,13 +6,18 @@
  *   CASE(timers, fire_in_order) { ... uses `t->reactor` ... }
  *
  * makes the tests io_uring/timers_fire_in_order and epoll/timers_fire_in_order.  A backend that the
- * system refuses is a skip.  After a case the reactor is freed, which asserts that every handle is
- * closed, and descriptors, slabs and memory are as many as before. */
+ * system refuses is a skip.  Built with CONFORMANCE_SIM, it makes sim/timers_fire_in_order, and the
+ * cases that look behind the reactor at the kernel are skipped.  After a case the reactor is freed,
+ * which asserts that every handle is closed, and descriptors, slabs and memory are as many as
+ * before. */
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
 #include "core/base/mem.h"
+#ifdef CONFORMANCE_SIM
+#include "tests/sim/backend_sim.h"
+#endif
 #include "uring/reactor.h"
 #include "uring/tcp.h"
 #include "uring/udp.h"
@@ -28,7 +33,19 @@ struct fixture {
     struct reactor *reactor;
     struct counting_mem mem;
     int fds_before;
+#ifdef CONFORMANCE_SIM
+    struct world world;
+    struct net net;
+    struct sim_proc proc;
+#endif
 };
+
+/* For cases with sockets, descriptors or threads of the kernel's. */
+#ifdef CONFORMANCE_SIM
+#define NEEDS_KERNEL() cr_skip("not in a simulation: it looks at the kernel")
+#else
+#define NEEDS_KERNEL() ((void)0)
+#endif
 
 void fixture_init(struct fixture *t, enum reactor_io io, size_t pool_bytes);
 void fixture_done(struct fixture *t);
@@ -46,11 +63,18 @@ void fixture_done(struct fixture *t);
 /* Turns for as long as something is ready, without waiting. */
 void turn_while_ready(struct fixture *t);
 
+#ifdef CONFORMANCE_SIM
+#define CASE_POOL(suite, name, pool_bytes)                    \
+    static void suite##_##name(struct fixture *t);            \
+    CASE_ON(sim, REACTOR_IO_AUTO, suite##_##name, pool_bytes) \
+    static void suite##_##name(struct fixture *t)
+#else
 #define CASE_POOL(suite, name, pool_bytes)                          \
     static void suite##_##name(struct fixture *t);                  \
     CASE_ON(io_uring, REACTOR_IO_URING, suite##_##name, pool_bytes) \
     CASE_ON(epoll, REACTOR_IO_EPOLL, suite##_##name, pool_bytes)    \
     static void suite##_##name(struct fixture *t)
+#endif
 #define CASE(suite, name) CASE_POOL(suite, name, 0)
 #define CASE_ON(backend, io, function, pool_bytes) \
     Test(backend, function) {                      \
@@ -115,7 +139,7 @@ struct host {
 enum family { V4, V6, LOCAL, FAMILY_COUNT };
 extern const char *const family_names[FAMILY_COUNT];
 
-/* False: this machine has no such family. */
+/* False: this machine, or the simulation, has no such family. */
 bool host_open(struct host *h, struct fixture *t, enum family family);
 void host_end(struct host *h);
 

@@ -172,6 +172,7 @@ static void *poster_main(void *context) {
 
 /* Goal: a message wakes a reactor that waits, none is lost, each sender's order is kept. */
 CASE(mailbox, delivers_all_in_order_from_several_threads) {
+    NEEDS_KERNEL();
     struct post_office office = {.reactor = t->reactor, .reactor_thread = pthread_self()};
     static struct poster posters[POSTERS];
     pthread_t threads[POSTERS];
@@ -216,6 +217,7 @@ static void job_done(struct offload_job *j) {
 
 /* Goal: jobs run elsewhere and in order, end here, and the queue says when it is full. */
 CASE(offload, runs_jobs_in_order_and_refuses_past_the_limit) {
+    NEEDS_KERNEL();
     static struct job jobs[OFFLOAD_JOBS_MAX + 2];
     static int order[OFFLOAD_JOBS_MAX + 2];
     int order_count = 0;
@@ -248,6 +250,7 @@ CASE(offload, runs_jobs_in_order_and_refuses_past_the_limit) {
 
 /* Goal: freeing the reactor waits for what the worker has taken, and delivers it. */
 CASE(offload, free_waits_for_jobs) {
+    NEEDS_KERNEL();
     struct job job = {.job = {.work = job_work, .done = job_done}};
     int order[1];
     int order_count = 0;
@@ -268,6 +271,7 @@ static void job_done_starts_another(struct offload_job *j) {
 
 /* Goal: the same for a job that the end of another starts meanwhile. */
 CASE(offload, free_waits_for_jobs_that_jobs_start) {
+    NEEDS_KERNEL();
     int order[1];
     int order_count = 0;
     struct job job = {.job = {.work = job_work, .done = job_done_starts_another},
@@ -299,6 +303,7 @@ static void on_signal(struct signal_watch *w, int signo) {
 
 /* Goal: a signal is an event of the right watch, also after another was closed. */
 CASE(signals, are_events) {
+    NEEDS_KERNEL();
     struct watch usr1 = {.watch.raised = on_signal, .reactor = t->reactor};
     struct watch usr2 = {.watch.raised = on_signal, .reactor = t->reactor};
     cr_assert_eq(signal_watch_open(t->reactor, &usr1.watch, SIGUSR1), 0);
@@ -349,6 +354,7 @@ CASE(signals, that_cannot_be_watched_are_refused) {
 
 /* Goal: with reactor_poll_fd() and reactor_next_deadline() alone, everything gets done. */
 CASE(foreign_loop, descriptor_and_deadline_are_enough) {
+    NEEDS_KERNEL();
     struct pair p;
     cr_assert(pair_open(&p, t, V4));
     p.server.echo = true;
@@ -375,6 +381,7 @@ CASE(foreign_loop, descriptor_and_deadline_are_enough) {
 
 /* Goal: slabs that come back between turns are enough for a receive that waited for them. */
 CASE_POOL(foreign_loop, notices_that_memory_came_back, BUF_CHUNK_BYTES) {
+    NEEDS_KERNEL();
     enum { SLABS = BUF_CHUNK_BYTES / 65536 };
     struct buf *held[SLABS];
     size_t held_count = 0;
@@ -457,6 +464,7 @@ static void *turning_main(void *context) {
 
 /* Goal: a reactor made on one thread runs on another, and an operation may be started before. */
 CASE(threads, made_on_one_and_turned_on_another) {
+    NEEDS_KERNEL();
     pthread_t thread;
     struct dgrams d;
     cr_assert(dgrams_open(&d, t, V4));

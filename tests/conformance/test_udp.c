@@ -142,6 +142,7 @@ CASE(udp, errors_of_one_send_do_not_kill_the_socket) {
 
 /* Goal: an empty datagram is no event, and disturbs none. */
 CASE(udp, empty_datagram_is_dropped) {
+    NEEDS_KERNEL();
     struct dgrams a;
     static struct sending x;
     cr_assert(dgrams_open(&a, t, V4));

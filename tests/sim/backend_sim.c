@@ -234,8 +234,10 @@ static void connect_start(struct sim_backend *s, struct sim_handle *h, struct op
         end(s, op, e);
         return;
     }
-    if (h->sock != NULL)
+    if (h->sock != NULL) {
+        tcp_keep_alive(tcp_of(h->sock));
         h->bound = h->sock->local;
+    }
     list_push(&h->writes, &op->node);
 }
 
@@ -347,6 +349,8 @@ static bool read_accept(struct sim_backend *s, struct sim_handle *h, struct op *
     struct sim_tcp *t = tcp_accept_sock(listener_of(h->sock));
     if (t == NULL)
         return false;
+    if (!t->broken)
+        tcp_keep_alive(t);
     op_complete(op, handle_new(s, &t->sock), OP_MORE);
     return true;
 }
@@ -492,7 +496,6 @@ static int sim_stream_bind(struct backend *b, int fd, const struct sock_addr *lo
     struct sim_handle *h = handle_of(of(b), fd);
     if (h->sock == NULL)
         return 0;
-    h->sock->reuse_port = local->ip.port != 0;
     return sock_bind(h->sock, &local->ip);
 }
 
@@ -503,7 +506,7 @@ static int sim_stream_listen(struct backend *b, const struct sock_addr *at) {
         return -EAFNOSUPPORT;
     if (s->cfg.proc->is_dead)
         return handle_new(s, NULL);
-    int e = tcp_listen_sock(s->cfg.proc->host, &at->ip, false, &l);
+    int e = tcp_listen_sock(s->cfg.proc->host, &at->ip, &l);
     return e < 0 ? e : handle_new(s, &l->sock);
 }
 

@@ -321,18 +321,13 @@ void sock_init(struct sim_sock *s, struct sim_host *h, enum sock_kind kind) {
     s->kind = kind;
 }
 
-/* As Linux with SO_REUSEADDR on all: connections hinder nobody, listeners and UDP sockets do,
- * unless both say SO_REUSEPORT. */
+/* As with the options that uring/sock.c sets: one UDP socket or listener to an address and port;
+ * connections hinder nobody. */
 static bool conflicts(const struct sim_sock *s, const struct net_addr *local,
                       const struct sim_sock *other) {
     if (other == s || other->local.port != local->port || other->local.family != local->family)
         return false;
-    if (other->kind == SOCK_TCP || s->kind == SOCK_TCP) {
-        bool one_listens = other->kind == SOCK_LISTENER || s->kind == SOCK_LISTENER;
-        if (!one_listens || (other->reuse_port && s->reuse_port) || !s->reuse_port)
-            return false;
-    }
-    if (other->reuse_port && s->reuse_port)
+    if (other->kind == SOCK_TCP || s->kind == SOCK_TCP)
         return false;
     return net_addr_is_unspecified(&other->local) || net_addr_is_unspecified(local) ||
            net_addr_ip_equal(&other->local, local);

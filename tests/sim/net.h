@@ -150,7 +150,6 @@ struct sim_sock {
     enum sock_kind kind;
     struct net_addr local;
     bool bound;
-    bool reuse_port;
     /* Something that its owner may wait for has happened: it looks.  NULL once it was closed. */
     void (*changed)(struct sim_sock *s, void *user);
     void *user;

@@ -28,22 +28,37 @@ static void on_wake(struct sim_event *e) {
     proc_run(p);
 }
 
-void proc_start(struct sim_proc *p, struct sim_host *h, uint64_t incarnation,
-                void (*run)(void *user), void *user, void (*ended)(struct sim_proc *p)) {
+static void init(struct sim_proc *p, struct sim_host *h, uint64_t incarnation,
+                 void (*wake)(struct sim_event *e)) {
     uint64_t number = incarnation * HOSTS_MAX + h->index;
-    *p = (struct sim_proc){.host = h, .ended = ended, .latency_max = USEC(50)};
+    *p = (struct sim_proc){.host = h, .latency_max = USEC(50)};
     list_init(&p->handles);
-    sim_event_init(&p->wake, on_wake);
+    sim_event_init(&p->wake, wake);
     sim_rand_init(&p->rand, h->net->world->seed, "proc", number);
     sim_rand_init(&p->latency, h->net->world->seed, "latency", number);
     p->clock_offset = sim_rand_below(&p->latency, SEC(1000000));
+}
+
+void proc_start(struct sim_proc *p, struct sim_host *h, uint64_t incarnation,
+                void (*run)(void *user), void *user, void (*ended)(struct sim_proc *p)) {
+    init(p, h, incarnation, on_wake);
+    p->ended = ended;
     if (fiber_init(&p->fiber, run, user) < 0)
         abort();
     world_after(h->net->world, &p->wake, TURN_TIME);
 }
 
+static void on_wake_alone(struct sim_event *e) {
+    world_stop(world_of(CONTAINER_OF(e, struct sim_proc, wake)));
+}
+
+void proc_start_alone(struct sim_proc *p, struct sim_host *h) {
+    init(p, h, 0, on_wake_alone);
+    p->is_alone = true;
+}
+
 void proc_done(struct sim_proc *p) {
-    assert(p->fiber.has_ended);
+    assert(p->is_alone || p->fiber.has_ended);
     assert(list_is_empty(&p->handles));
     world_cancel(world_of(p), &p->wake);
     fiber_done(&p->fiber);
@@ -80,7 +95,10 @@ void proc_wait(struct sim_proc *p, nsec_t deadline) {
         proc_wake(p);
     else if (deadline != NSEC_NEVER)
         wake_at(p, MAX(deadline - p->clock_offset, world_of(p)->now + TURN_TIME));
-    fiber_wait(&p->fiber);
+    if (p->is_alone)
+        world_run(world_of(p), NSEC_NEVER);
+    else
+        fiber_wait(&p->fiber);
 }
 
 void proc_kill(struct sim_proc *p, bool silently) {

@@ -26,6 +26,7 @@ struct sim_proc {
     nsec_t clock_offset;     /* its monotonic clock is the world's plus this */
     nsec_t latency_max;
     nsec_t stalled_until; /* stopped, as by SIGSTOP */
+    bool is_alone;        /* has no stack: while it waits, the world runs inside of it */
     bool is_dead;
     nsec_t dead_time; /* its clock, once dead */
     uint32_t dead_waits;
@@ -38,6 +39,8 @@ struct sim_proc {
  * returns; ended() from outside its stack. */
 void proc_start(struct sim_proc *p, struct sim_host *h, uint64_t incarnation,
                 void (*run)(void *user), void *user, void (*ended)(struct sim_proc *p));
+/* For one process and its caller's stack: it has no run(), and may do what it likes at once. */
+void proc_start_alone(struct sim_proc *p, struct sim_host *h);
 /* It has ended. */
 void proc_done(struct sim_proc *p);
 

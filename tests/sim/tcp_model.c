@@ -11,14 +11,15 @@ enum {
     SYN_RETRIES = 6,
     RETRIES = 15,
     BACKOFFS_MAX = 9,
+    PROBES_MAX = 9, /* net.ipv4.tcp_keepalive_probes */
 };
 
+#define KEEP_ALIVE   SEC(30)
 #define RTO_AT_START SEC(1)
 #define RTO_MIN      MSEC(200)
 #define RTO_MAX      SEC(120)
 #define TIME_WAIT    SEC(60)
 
-static void tcp_output(struct sim_tcp *t);
 static void on_timer(struct sim_event *e);
 
 static struct world *world_of(const struct sim_tcp *t) {
@@ -86,6 +87,7 @@ static void send_syn(struct sim_tcp *t) {
 
 static void free_sock(struct sim_tcp *t) {
     world_cancel(world_of(t), &t->timer);
+    world_cancel(world_of(t), &t->keep_alive);
     sock_unbind(&t->sock);
     list_remove(&t->accept_node);
     if (t->listener != NULL)
@@ -105,6 +107,7 @@ static void break_off(struct sim_tcp *t, int error) {
         return;
     }
     world_cancel(world_of(t), &t->timer);
+    world_cancel(world_of(t), &t->keep_alive);
     sock_unbind(&t->sock);
     byte_queue_done(&t->out);
     t->state = TCPS_DEAD;
@@ -352,8 +355,28 @@ static void arrive_syn_sent(struct sim_tcp *t, const struct packet *p) {
     }
 }
 
+static void on_keep_alive(struct sim_event *e) {
+    struct sim_tcp *t = CONTAINER_OF(e, struct sim_tcp, keep_alive);
+    nsec_t silent = world_of(t)->now - t->heard_at;
+    if (silent < KEEP_ALIVE || timer_is_needed(t)) {
+        world_at(world_of(t), e, MAX(t->heard_at, world_of(t)->now - KEEP_ALIVE / 2) + KEEP_ALIVE);
+    } else if (++t->probes > PROBES_MAX) {
+        break_off(t, -ETIMEDOUT);
+    } else {
+        send_segment(t, TCP_ACK, t->snd_nxt - 1, 0);
+        world_after(world_of(t), e, KEEP_ALIVE);
+    }
+}
+
+void tcp_keep_alive(struct sim_tcp *t) {
+    t->heard_at = world_of(t)->now;
+    world_after(world_of(t), &t->keep_alive, KEEP_ALIVE);
+}
+
 static void arrive_at(struct sim_tcp *t, struct packet *p) {
     t->unanswered = 0;
+    t->probes = 0;
+    t->heard_at = world_of(t)->now;
     if (p->flags & TCP_RST) {
         take_reset(t, p);
         packet_free(p);
@@ -404,7 +427,6 @@ static void arrive_at_listener(struct sim_listener *l, const struct packet *p) {
         return;
     struct sim_tcp *t = tcp_new_sock(l->sock.host);
     t->sock.local = p->dst;
-    t->sock.reuse_port = l->sock.reuse_port;
     t->sock.bound = true;
     list_push(net_bucket(l->sock.host, PROTO_TCP, p->dst.port), &t->sock.bucket_node);
     t->remote = p->src;
@@ -438,6 +460,7 @@ struct sim_tcp *tcp_new_sock(struct sim_host *h) {
     list_init(&t->accept_node);
     list_init(&t->early);
     sim_event_init(&t->timer, on_timer);
+    sim_event_init(&t->keep_alive, on_keep_alive);
     t->ssthresh = UINT64_MAX;
     t->fin_at = UINT64_MAX;
     return t;
@@ -484,12 +507,11 @@ int tcp_connect_result(struct sim_tcp *t) {
     return e < 0 ? e : -ECONNABORTED;
 }
 
-int tcp_listen_sock(struct sim_host *h, const struct net_addr *at, bool reuse_port,
+int tcp_listen_sock(struct sim_host *h, const struct net_addr *at,
                     struct sim_listener **ret_listener) {
     struct sim_listener *l = sim_alloc(sizeof(*l));
     sock_init(&l->sock, h, SOCK_LISTENER);
     list_init(&l->waiting);
-    l->sock.reuse_port = reuse_port;
     int e = sock_bind(&l->sock, at);
     if (e < 0) {
         sim_free(l);

@@ -47,6 +47,9 @@ struct sim_tcp {
     nsec_t rtt_began; /* 0: nothing is measured */
     uint64_t rtt_seq;
     struct sim_event timer;
+    struct sim_event keep_alive; /* set where the owner wants it */
+    uint32_t probes;             /* since anything came */
+    nsec_t heard_at;
     bool fin_wanted;
     bool fin_acked;
 
@@ -70,13 +73,15 @@ static inline struct sim_listener *listener_of(struct sim_sock *s) {
 }
 
 struct sim_tcp *tcp_new_sock(struct sim_host *h);
+/* As SO_KEEPALIVE with the times of uring/sock.c: gives a silent peer up. */
+void tcp_keep_alive(struct sim_tcp *t);
 /* Starts; ends when the state is no longer TCPS_SYN_SENT or TCPS_SYN_RCVD.
  * -ENETUNREACH, -EADDRNOTAVAIL, -EADDRINUSE */
 NODISCARD int tcp_connect_sock(struct sim_tcp *t, const struct net_addr *to);
 /* -EINPROGRESS, 0, or the error, which is told by this. */
 int tcp_connect_result(struct sim_tcp *t);
 
-NODISCARD int tcp_listen_sock(struct sim_host *h, const struct net_addr *at, bool reuse_port,
+NODISCARD int tcp_listen_sock(struct sim_host *h, const struct net_addr *at,
                               struct sim_listener **ret_listener);
 /* NULL: none waits. */
 struct sim_tcp *tcp_accept_sock(struct sim_listener *l);

@@ -261,7 +261,7 @@ void service_port_open(struct service_port *p) {
     struct net_addr at = {.family = NET_IP4, .ip = {127, 0, 0, 1}, .port = p->port};
     if (p->listener != NULL)
         return;
-    int e = tcp_listen_sock(p->host, &at, false, &p->listener);
+    int e = tcp_listen_sock(p->host, &at, &p->listener);
     assert(e == 0);
     p->listener->sock.changed = on_listener_changed;
     p->listener->sock.user = p;

@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-enum { QUEUE_BYTES_DEFAULT = 2 << 20 };
+#include "uring/udp.h"
+
+enum { QUEUE_BYTES_DEFAULT = UDP_RCVBUF_BYTES };
 
 int udp_open_sock(struct sim_host *h, const struct net_addr *local, struct sim_udp **ret_udp) {
     struct sim_udp *u = sim_alloc(sizeof(*u));
