@@ -31,6 +31,7 @@ struct tls {
     struct tls_handshake *handshake; /* NULL when it is over */
     struct tls_out out;
     bool initiator;
+    bool proves_peer; /* a libp2p peer, not a web server */
     uint64_t records_per_key_max;
 
     struct tls_flow tx;
@@ -100,7 +101,10 @@ static const char *agreed_muxer(WOLFSSL *ssl) {
 static void become_open(struct tls *t) {
     struct tls_handshake *h = t->handshake;
     const struct tls_secrets *secrets = &h->secrets;
-    assert(h->judge.judged && h->judge.verdict == 0);
+    if (t->proves_peer) {
+        assert(h->judge.judged);
+        assert(h->judge.verdict == 0);
+    }
     int e = tls_flow_init(&t->tx, t->mem, secrets->suite,
                           t->initiator ? secrets->client : secrets->server);
     if (e == 0)
@@ -313,27 +317,50 @@ static void secure_freep(struct secure **s) {
     (void)secure_free(*s);
 }
 
-int tls_new(const struct tls_config *cfg, struct secure **ret_secure) {
-    WOLFSSL *ssl;
+static struct tls *channel_new(const struct tls_config *cfg) {
     struct tls *t = mem_alloc(cfg->mem, sizeof(*t));
     if (t == NULL)
-        return -ENOMEM;
+        return NULL;
     t->base.ops = &ops;
     t->mem = cfg->mem;
     t->out.mem = cfg->mem;
     t->initiator = cfg->initiator;
     t->records_per_key_max =
         cfg->records_per_key_max == 0 ? TLS_RECORDS_PER_KEY_MAX : cfg->records_per_key_max;
+    t->handshake = mem_alloc(cfg->mem, sizeof(*t->handshake));
+    if (t->handshake == NULL)
+        return mem_free(cfg->mem, t);
+    tls_judge_init(&t->handshake->judge, cfg->expected, cfg->now);
+    return t;
+}
+
+/* `e`: whether the library's object could be made. */
+static int channel_start(struct tls *t, int e, WOLFSSL *ssl, struct secure **ret_secure) {
     SCOPED(secure_freep) struct secure *s = &t->base;
-    struct tls_handshake *h = t->handshake = mem_alloc(cfg->mem, sizeof(*h));
-    if (h == NULL)
-        return -ENOMEM;
-    tls_judge_init(&h->judge, cfg->expected, cfg->now);
-    int e = tls_context_open(cfg->context, !cfg->initiator, ALPN, &h->judge, &ssl);
     if (e == 0)
-        e = tls_handshake_start(h, cfg->mem, ssl, &t->out, cfg->initiator);
+        e = tls_handshake_start(t->handshake, t->mem, ssl, &t->out, t->initiator);
     if (e < 0)
         return e;
     *ret_secure = TAKE(s);
     return 0;
+}
+
+int tls_new(const struct tls_config *cfg, struct secure **ret_secure) {
+    WOLFSSL *ssl = NULL;
+    struct tls *t = channel_new(cfg);
+    if (t == NULL)
+        return -ENOMEM;
+    t->proves_peer = true;
+    int e = tls_context_open(cfg->context, !cfg->initiator, ALPN, &t->handshake->judge, &ssl);
+    return channel_start(t, e, ssl, ret_secure);
+}
+
+int tls_web_new(const struct tls_config *cfg, const char *host, struct secure **ret_secure) {
+    WOLFSSL *ssl = NULL;
+    assert(cfg->initiator);
+    struct tls *t = channel_new(cfg);
+    if (t == NULL)
+        return -ENOMEM;
+    int e = tls_context_open_web(cfg->context, host, &ssl);
+    return channel_start(t, e, ssl, ret_secure);
 }

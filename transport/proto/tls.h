@@ -27,7 +27,8 @@ struct tls_config {
 NODISCARD int tls_new(const struct tls_config *cfg, struct secure **ret_secure);
 
 /* The same for a web server, as /wss needs it: an ordinary TLS 1.3 client that trusts the system's
- * roots and wants a certificate for `host` (a name or an address; copied).  Nobody's peer ID is
- * proved, `peer` stays empty, and `muxer` NULL.  -ENOMEM, -ERR_CRYPTO, -ENOENT (no roots) */
+ * roots (or tls_context_trust()) and wants a certificate for `host`, a name; ALPN "http/1.1".
+ * Nobody's peer ID is proved: `expected` and `now` are not used, `peer` stays empty, `muxer` NULL.
+ * -ENOMEM, -ERR_CRYPTO, -ENOENT (no roots), -ERR_UNSUPPORTED (an address) */
 NODISCARD int tls_web_new(const struct tls_config *cfg, const char *host,
                           struct secure **ret_secure);

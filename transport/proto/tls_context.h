@@ -29,6 +29,7 @@ enum tls_alert {
     TLS_ALERT_HANDSHAKE_FAILURE = 40,
     TLS_ALERT_BAD_CERTIFICATE = 42,
     TLS_ALERT_ILLEGAL_PARAMETER = 47,
+    TLS_ALERT_UNKNOWN_CA = 48,
     TLS_ALERT_ACCESS_DENIED = 49,
     TLS_ALERT_DECODE_ERROR = 50,
     TLS_ALERT_INTERNAL_ERROR = 80,
@@ -66,3 +67,13 @@ int tls_judge_explain(const struct tls_judge *j, struct problem *ret_problem);
  * -ENOMEM, -ERR_CRYPTO */
 NODISCARD int tls_context_open(struct tls_context *t, bool server, const char *alpn,
                                struct tls_judge *j, struct WOLFSSL **ret_ssl);
+
+/* Reads the roots that tls_context_open_web() trusts from this file (PEM) and no longer from the
+ * system's.  -ENOMEM, -ENOENT (no certificate could be read: nothing has changed) */
+NODISCARD int tls_context_trust(struct tls_context *t, const char *file);
+
+/* The same for a client of a web server that must prove to be `host`, a name.  The first call
+ * reads the system's roots, which takes some milliseconds.
+ * -ENOMEM, -ERR_CRYPTO, -ENOENT (no roots), -ERR_UNSUPPORTED (an address) */
+NODISCARD int tls_context_open_web(struct tls_context *t, const char *host,
+                                   struct WOLFSSL **ret_ssl);

@@ -102,7 +102,12 @@ static void explain_failure(struct tls_handshake *h, int library_error) {
     } else if (alerts.last_rx.code >= 0) {
         fail(h, tls_alert_explain((uint8_t)alerts.last_rx.code, &h->problem), TLS_ALERT_NONE);
     } else {
-        int e = library_error == NO_PEER_CERT ? -ERR_BAD_CERTIFICATE : -ERR_HANDSHAKE;
+        /* In the end what we said tells best what was wrong. */
+        bool certificate = library_error == NO_PEER_CERT ||
+                           (said_why && alerts.last_tx.code >= TLS_ALERT_BAD_CERTIFICATE &&
+                            alerts.last_tx.code <= TLS_ALERT_UNKNOWN_CA &&
+                            alerts.last_tx.code != TLS_ALERT_ILLEGAL_PARAMETER);
+        int e = certificate ? -ERR_BAD_CERTIFICATE : -ERR_HANDSHAKE;
         fail(h,
              problem_set(&h->problem, e, "the TLS handshake failed: %s",
                          wolfSSL_ERR_reason_error_string((unsigned long)library_error)),
