@@ -182,6 +182,12 @@ def peerup_node(lab, options, side, listen):
     return home, config, done.stdout.strip()
 
 
+def handshakes_tool(options):
+    """The bench preset builds it beside peerup; None where only peerup was built."""
+    path = os.path.join(os.path.dirname(options.peerup), "bench", "peerup-bench-handshakes")
+    return path if os.access(path, os.X_OK) else None
+
+
 def authorize(config, peer_id):
     with open(os.path.join(os.path.dirname(config), "authorized_keys"), "a",
               encoding="utf-8") as keys:
@@ -203,6 +209,10 @@ def peerup(transport):
         home_b, config_b, id_b = peerup_node(lab, options, "b", listen)
         authorize(config_a, id_b)
         authorize(config_b, id_a)
+        tool = handshakes_tool(options)
+        if tool:
+            for peer_id in command(tool, "ids").split():
+                authorize(config_a, peer_id)
         lab.mark_start()
         server = lab.spawn("peerup daemon", "a", [options.peerup, "daemon", "--config", config_a],
                            env={"HOME": home_a})
@@ -212,7 +222,8 @@ def peerup(transport):
         client = lab.spawn("peerup proxy", "b", [
             options.peerup, "proxy", "--config", config_b, target, "bench", str(LOCAL_PORT)],
             env={"HOME": home_b})
-        return Tunnel("127.0.0.1", LOCAL_PORT, {"server": server, "client": client})
+        return Tunnel("127.0.0.1", LOCAL_PORT, {"server": server, "client": client},
+                      [tool, target, transport] if tool else None)
     return start
 
 

@@ -10,26 +10,33 @@ Packet = collections.namedtuple(
     "Packet", "in_ns out_ns side fate protocol source destination bytes payload flags flight")
 
 
+def opens(side, protocol, payload, flags):
+    """Whether a packet begins a dialogue: a SYN, or a client's first QUIC packet (RFC 9000, 14.1)."""
+    return side == "b" and ("S" in flags if protocol == "tcp" else payload >= 1200)
+
+
 def parse(lines, since_ns, until_ns):
-    """The packets of TCP and UDP that came out, in the order of the log (bench/emulator/packet_log.h),
-    with their flights: 1 is what side "b" says first."""
-    packets = []
+    """The packets of the first dialogue that side "b" begins, but for those that were lost, in the
+    order of the log (bench/emulator/packet_log.h), with their flights: 1 is the first word."""
+    packets, flow = [], None
     received = {"a": collections.deque(), "b": collections.deque()}  # (out_ns, flight), by receiver
     heard = {"a": 0, "b": 0}
     for line in lines:
         in_ns, out_ns, side, fate, protocol, source, destination, size, payload, flags = line.split()
-        in_ns, out_ns = int(in_ns), int(out_ns)
-        if protocol not in ("tcp", "udp") or out_ns == 0 or not since_ns <= in_ns <= until_ns:
+        in_ns, out_ns, payload = int(in_ns), int(out_ns), int(payload)
+        if protocol not in ("tcp", "udp") or not since_ns <= in_ns <= until_ns:
+            continue
+        if flow is None and opens(side, protocol, payload, flags):
+            flow = protocol, {source, destination}
+        if flow != (protocol, {source, destination}) or out_ns == 0:
             continue
         arrived = received[side]
         while arrived and arrived[0][0] <= in_ns:
             heard[side] = max(heard[side], arrived.popleft()[1])
-        if side == "a" and heard["a"] == 0:
-            continue  # not an answer: the end of something earlier
         flight = heard[side] + 1
         received["b" if side == "a" else "a"].append((out_ns, flight))
         packets.append(Packet(in_ns, out_ns, side, fate, protocol, int(source), int(destination),
-                              int(size), int(payload), flags, flight))
+                              int(size), payload, flags, flight))
     return packets
 
 

@@ -94,9 +94,15 @@ class Flights(unittest.TestCase):
         self.assertEqual(len(self.read(lost + self.LOG)), 6)
         self.assertEqual(flights.parse(self.LOG, 300 * 10**6, 10**9), [])
 
-    def test_what_answers_nothing_is_the_end_of_something_earlier(self):
-        packets = self.read(["900000 50900000 a sent tcp 80 3999 40 0 R"] + self.LOG)
-        self.assertEqual(packets[0].flags, "S")
+    def test_other_dialogues_do_not_count(self):
+        other = ["900000 50900000 a sent tcp 80 3999 40 0 R",
+                 "900000 50900000 b sent udp 4001 4001 60 32 -"]
+        self.assertEqual(len(self.read(other + self.LOG)), 6)
+
+    def test_a_quic_connection_opens_with_a_full_packet(self):
+        quic = ["1000000 51000000 b sent udp 4001 4001 60 32 -",
+                "2000000 52000000 b sent udp 4001 4001 1228 1200 -"]
+        self.assertEqual([packet.payload for packet in flights.parse(quic, 0, 10**9)], [1200])
 
     def test_without_an_answer_there_is_nothing(self):
         self.assertEqual(self.read(self.LOG, until_ms=150), [])
