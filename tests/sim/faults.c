@@ -48,13 +48,13 @@ static void pick_link(struct fault *f) {
 
 /* --- Processes --- */
 
-static void host_down(struct scenario *s, struct sim_node *n) {
+void host_down(struct scenario *s, struct sim_node *n) {
     sim_node_kill(n, true);
     transfers_drop_host(&s->transfers, n->host);
     net_power(n->host, false);
 }
 
-static void host_up(struct scenario *s, struct sim_node *n) {
+void host_up(struct scenario *s, struct sim_node *n) {
     net_power(n->host, true);
     for (uint32_t i = 0; i < s->transfers.ports_count; i++)
         if (s->transfers.ports[i].host == n->host)

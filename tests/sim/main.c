@@ -13,7 +13,7 @@
 #include "tests/sim/fiber.h"
 #include "tests/sim/scenario.h"
 
-enum { JOBS_MAX = 64, FOLDER_MAX = 64, EXIT_USAGE = 2 };
+enum { JOBS_MAX = 64, FOLDER_MAX = 64, TEXT_MAX = 4096, EXIT_USAGE = 2 };
 
 struct options {
     const char *program;
@@ -23,6 +23,7 @@ struct options {
     bool trace;
     bool twice;
     bool quiet;
+    enum sabotage sabotage;
 };
 
 static void folder_make(char *out) {
@@ -38,10 +39,13 @@ static bool run_seed(const struct options *o, uint64_t seed) {
     struct scenario_result result;
     char folder[FOLDER_MAX];
     folder_make(folder);
-    scenario_run(seed, folder, o->trace, &result);
+    struct scenario_config cfg = {
+        .seed = seed, .folder = folder, .prints_trace = o->trace, .sabotage = o->sabotage};
+    scenario_run(&cfg, &result);
+    cfg.prints_trace = false;
     if (result.failure[0] == '\0' && o->twice) {
         struct scenario_result again;
-        scenario_run(seed, folder, false, &again);
+        scenario_run(&cfg, &again);
         if (again.hash != result.hash || again.events != result.events)
             (void)snprintf(result.failure, sizeof(result.failure),
                            "two runs differ: hashes %016" PRIx64 " and %016" PRIx64
@@ -137,9 +141,60 @@ static int run_all(const struct options *o) {
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* What each kind of wrong must be found as. */
+static const char *const found_as[SABOTAGE_COUNT] = {
+    [SABOTAGE_BYTE] = "got other bytes",
+    [SABOTAGE_DOUBLE] = "got other bytes",
+    [SABOTAGE_END] = "saw a clean end after",
+    [SABOTAGE_HANG] = "did not end in time",
+    [SABOTAGE_LEAK] = "left 1 blocks",
+    [SABOTAGE_TURNS] = "turns in 60 idle seconds",
+    [SABOTAGE_TALK] = "packets in 60 idle seconds",
+    [SABOTAGE_CHANCE] = "two runs differ",
+};
+
+static bool is_found(const struct options *o, enum sabotage how) {
+    struct options with = *o;
+    char text[TEXT_MAX] = "";
+    int ends[2];
+    if (pipe(ends) < 0)
+        return false;
+    with.sabotage = how;
+    with.twice = how == SABOTAGE_CHANCE;
+    (void)fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)dup2(ends[1], STDOUT_FILENO);
+        exit(run_seed(&with, o->first) ? EXIT_SUCCESS : EXIT_FAILURE);
+    }
+    (void)close(ends[1]);
+    size_t len = 0;
+    ssize_t n;
+    while (len < sizeof(text) - 1 && (n = read(ends[0], text + len, sizeof(text) - 1 - len)) > 0)
+        len += (size_t)n;
+    (void)close(ends[0]);
+    int status = 0;
+    (void)waitpid(pid, &status, 0);
+    bool found = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_FAILURE &&
+                 strstr(text, found_as[how]) != NULL;
+    if (!found)
+        (void)printf("not found as \"%s\": %s", found_as[how], text);
+    return found;
+}
+
+/* Does wrong on purpose, to see that the checkers look. */
+static int check_checkers(const struct options *o) {
+    int failed = 0;
+    for (enum sabotage how = SABOTAGE_NONE + 1; how < SABOTAGE_COUNT; how++)
+        failed += !is_found(o, how);
+    (void)printf("%d passed, %d failed\n", SABOTAGE_COUNT - 1 - failed, failed);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static int usage(void) {
     (void)fprintf(stderr, "usage: sim [--trace] [--twice] --seed N\n"
-                          "       sim [--quiet] [--twice] [--jobs N] --seeds FROM COUNT\n");
+                          "       sim [--quiet] [--twice] [--jobs N] --seeds FROM COUNT\n"
+                          "       sim --checkers\n");
     return EXIT_USAGE;
 }
 
@@ -150,6 +205,9 @@ int main(int argc, char **argv) {
             o.trace = true;
         } else if (strcmp(argv[i], "--twice") == 0) {
             o.twice = true;
+        } else if (strcmp(argv[i], "--checkers") == 0) {
+            o.first = 2;
+            return check_checkers(&o);
         } else if (strcmp(argv[i], "--quiet") == 0) {
             o.quiet = true;
         } else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc) {

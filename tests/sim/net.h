@@ -72,6 +72,7 @@ struct sim_link {
     uint32_t lossy; /* reasons for which storm_loss_ppm counts */
     uint32_t storm_loss_ppm;
     nsec_t storm_delay; /* added */
+    uint64_t packets;   /* that were given to it */
     nsec_t free_at;     /* when the last byte queued has left */
     nsec_t arrives_at;  /* of the last packet that was not held back */
 };

@@ -2,6 +2,7 @@
 #include "tests/sim/proc.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "tests/sim/backend_sim.h"
 
@@ -35,6 +36,8 @@ static void init(struct sim_proc *p, struct sim_host *h, uint64_t incarnation,
     list_init(&p->handles);
     sim_event_init(&p->wake, wake);
     sim_rand_init(&p->rand, h->net->world->seed, "proc", number);
+    if (h->net->world->sabotage == SABOTAGE_CHANCE)
+        p->rand.state[0] += (uint64_t)clock();
     sim_rand_init(&p->latency, h->net->world->seed, "latency", number);
     p->clock_offset = sim_rand_below(&p->latency, SEC(1000000));
 }

@@ -6,6 +6,7 @@
 
 #include "ctl/node.h"
 #include "tests/sim/scenario_internal.h"
+#include "transport/host.h"
 #include "uring/reactor.h"
 
 enum {
@@ -15,17 +16,20 @@ enum {
     IDLE_TURNS_PER_SECOND_MAX = 20,
     IDLE_PACKETS_SLACK = 20,
     IDLE_POOL_BYTES_MAX = 1 << 20,
+    WAITING_SECONDS = 60,
+    WAITING_PACKETS_SLACK = 10,
 };
 
-#define STARTS_WITHIN SEC(2)
+#define STARTS_WITHIN   SEC(2)
 /* Decision 6: by then an idle connection to a peer that is gone, or was started again, is found
  * out. A transfer that begins before may still run into one, and be reset. */
-#define FOUND_DEAD    SEC(32)
+#define FOUND_DEAD      SEC(32)
+#define FOUND_WITH_DATA SEC(17)
 /* The longest that a client may be kept waiting by a proxy (PROXY_ATTEMPTS_MAX times
  * PROXY_OPEN_TIMEOUT, with 1, 2 and 4 s between), and then a dead peer to be found. */
-#define LEFTOVERS_MAX SEC(240)
-#define SETTLES       SEC(45)
-#define STOPS_WITHIN  SEC(30)
+#define LEFTOVERS_MAX   SEC(240)
+#define SETTLES         SEC(45)
+#define STOPS_WITHIN    SEC(30)
 
 static void run_for(struct scenario *s, nsec_t time) {
     world_run(&s->world, s->world.now + time);
@@ -71,6 +75,24 @@ static bool all_are_up(const struct scenario *s) {
     return true;
 }
 
+/* Each proxy carries a transfer that begins between the two and must succeed; those that may fail
+ * must end too. */
+static void wait_for_transfers(struct scenario *s, nsec_t from, nsec_t to) {
+    add_loads(s, from, to, 1, true);
+    nsec_t until = s->world.now + LEFTOVERS_MAX;
+    /* What must end sooner fails at its own deadline. */
+    while (!transfers_are_over(&s->transfers) && !world_has_failed(&s->world)) {
+        run_for(s, MSEC(500));
+        if (s->world.now < until)
+            continue;
+        for (uint32_t i = 0; i < s->transfers.count; i++)
+            if (!s->transfers.items[i]->done && s->transfers.items[i]->plan.must_end == NSEC_NEVER)
+                world_fail(&s->world, "transfer %u hangs", i);
+        if (s->world.now > until + SEC(600))
+            world_fail(&s->world, "a server waits for a client that is gone");
+    }
+}
+
 static void calm(struct scenario *s) {
     nsec_t until = s->world.now + STOPS_WITHIN;
     while (!all_are_up(s) && s->world.now < until && !world_has_failed(&s->world))
@@ -79,19 +101,7 @@ static void calm(struct scenario *s) {
         world_fail(&s->world, "a node does not come back");
     nsec_t recovered = s->world.now + FOUND_DEAD;
     add_loads(s, s->world.now, recovered, 1, false);
-    add_loads(s, recovered, recovered + SEC(5), 1, true);
-    until = s->world.now + LEFTOVERS_MAX;
-    /* What must end sooner fails at its own deadline. */
-    while (!transfers_are_over(&s->transfers) && !world_has_failed(&s->world)) {
-        run_for(s, MSEC(500));
-        if (s->world.now < until)
-            continue;
-        for (uint32_t i = 0; i < s->transfers.count; i++)
-            if (!s->transfers.items[i]->done && s->transfers.items[i]->plan.must_end == NSEC_NEVER)
-                world_fail(&s->world, "transfer %u hangs since the storm", i);
-        if (s->world.now > until + SEC(600))
-            world_fail(&s->world, "a server waits for a client that is gone");
-    }
+    wait_for_transfers(s, recovered, recovered + SEC(5));
 }
 
 /* --- Idle --- */
@@ -115,10 +125,25 @@ static void check_idle_node(struct scenario *s, const struct sim_node *n, uint64
                    pool.bytes_in_use);
 }
 
+/* What a node does wrong while it should be idle. */
+static void on_disturb(struct sim_event *e) {
+    struct scenario *s = CONTAINER_OF(e, struct scenario, disturb);
+    struct sim_host *h = s->nodes[0].host;
+    if (s->world.sabotage == SABOTAGE_TURNS)
+        proc_wake(&s->nodes[0].proc);
+    else
+        net_send(h, packet_new(PROTO_UDP, &h->addrs[0], &s->nodes[1].host->addrs[0], 0));
+    world_after(&s->world, e, MSEC(20));
+}
+
 static void idle(struct scenario *s) {
     uint64_t turns[HOSTS_MAX];
     uint64_t packets[HOSTS_MAX];
     run_for(s, SETTLES);
+    if (s->world.sabotage == SABOTAGE_TURNS || s->world.sabotage == SABOTAGE_TALK) {
+        sim_event_init(&s->disturb, on_disturb);
+        world_after(&s->world, &s->disturb, 0);
+    }
     for (uint32_t i = 0; i < s->nodes_count; i++) {
         turns[i] = s->nodes[i].proc.turns;
         packets[i] = s->nodes[i].host->packets_sent;
@@ -127,6 +152,90 @@ static void idle(struct scenario *s) {
     for (uint32_t i = 0; i < s->nodes_count && !world_has_failed(&s->world); i++)
         check_idle_node(s, &s->nodes[i], s->nodes[i].proc.turns - turns[i],
                         s->nodes[i].host->packets_sent - packets[i]);
+}
+
+/* --- Silence: a host dies, and decision 6 says when that is found --- */
+
+struct count {
+    const struct peer_id *peer;
+    uint32_t conns;
+};
+
+static void count_conn(void *user, const struct conn_info *info) {
+    struct count *c = user;
+    c->conns += peer_id_equal(&info->peer, c->peer);
+}
+
+static uint32_t conns_to(const struct sim_node *n, const struct sim_node *peer) {
+    struct count c = {.peer = &peer->identity.id};
+    host_each_conn(node_host(n->node), count_conn, &c);
+    return c.conns;
+}
+
+/* `max`: of connections to the dead node that each may still have. */
+static void check_forgotten(struct scenario *s, const struct sim_node *dead, const uint32_t *max,
+                            const char *what) {
+    for (uint32_t i = 0; i < s->nodes_count; i++)
+        if (&s->nodes[i] != dead && conns_to(&s->nodes[i], dead) > max[i])
+            world_fail(&s->world, "node %u still has a connection to dead node %u, %s", i,
+                       dead->index, what);
+}
+
+/* Who has a connection to the dead node gets something to send over it.  When both dialled there
+ * are two, and one of them stays idle. */
+static void load_dead(struct scenario *s, const struct sim_node *dead, uint32_t *ret_max) {
+    for (uint32_t i = 0; i < s->nodes_count; i++) {
+        struct sim_node *n = &s->nodes[i];
+        uint32_t conns = n == dead ? 0 : conns_to(n, dead);
+        bool loaded = false;
+        for (uint32_t k = 0; k < n->proxies_count && conns > 0; k++) {
+            if (n->proxies[k].to == dead)
+                load_add(s, &n->proxies[k], s->world.now, s->world.now, false);
+            loaded |= n->proxies[k].to == dead;
+        }
+        ret_max[i] = loaded ? conns - 1 : conns;
+    }
+}
+
+static void check_waiting(struct scenario *s, const struct sim_node *dead, const uint64_t *before,
+                          uint64_t seconds) {
+    for (uint32_t i = 0; i < s->nodes_count; i++) {
+        uint64_t sent = s->net.links[i][dead->index].packets - before[i];
+        world_trace(&s->world, "silence: node %u sent %llu packets to node %u", i,
+                    (unsigned long long)sent, dead->index);
+        if (sent > seconds + WAITING_PACKETS_SLACK)
+            world_fail(&s->world, "node %u sent %llu packets in %llu s to node %u, which is dead",
+                       i, (unsigned long long)sent, (unsigned long long)seconds, dead->index);
+    }
+}
+
+static void silence(struct scenario *s) {
+    struct sim_node *dead = &s->nodes[sim_rand_below(&s->plan, s->nodes_count)];
+    uint64_t packets[HOSTS_MAX];
+    uint32_t idle_conns[HOSTS_MAX];
+    const uint32_t none[HOSTS_MAX] = {0};
+    if (sim_rand_bool(&s->plan))
+        return;
+    s->resets_are_on = false; /* what is reset at once is not outstanding */
+    host_down(s, dead);
+    load_dead(s, dead, idle_conns);
+    run_for(s, FOUND_WITH_DATA);
+    check_forgotten(s, dead, idle_conns, "with data outstanding");
+    run_for(s, FOUND_DEAD - FOUND_WITH_DATA);
+    check_forgotten(s, dead, none, "idle");
+    /* Clients that want to go there make their nodes dial in vain. */
+    for (uint32_t i = 0; i < s->nodes_count; i++) {
+        struct sim_node *n = &s->nodes[i];
+        packets[i] = s->net.links[i][dead->index].packets;
+        for (uint32_t k = 0; k < n->proxies_count; k++)
+            if (n->proxies[k].to == dead && n != dead)
+                load_add(s, &n->proxies[k], s->world.now, s->world.now + SEC(2), false);
+    }
+    run_for(s, SEC(WAITING_SECONDS));
+    check_waiting(s, dead, packets, WAITING_SECONDS);
+    host_up(s, dead);
+    sim_node_start(dead);
+    wait_for_transfers(s, s->world.now + SEC(5), s->world.now + SEC(10));
 }
 
 /* --- End --- */
@@ -172,25 +281,21 @@ static void free_all(struct scenario *s) {
     sim_free(s);
 }
 
-void scenario_run(uint64_t seed, const char *folder, bool prints_trace,
-                  struct scenario_result *ret_result) {
+void scenario_run(const struct scenario_config *cfg, struct scenario_result *ret_result) {
     struct scenario *s = sim_alloc(sizeof(*s));
-    world_init(&s->world, seed, prints_trace);
+    world_init(&s->world, cfg->seed, cfg->prints_trace);
+    s->world.sabotage = cfg->sabotage;
     nsec_t began = s->world.now;
     net_init(&s->net, &s->world);
     transfers_init(&s->transfers, &s->world);
-    sim_rand_init(&s->plan, seed, "plan", 0);
-    sim_rand_init(&s->fate, seed, "fate", 0);
-    s->folder = folder;
+    sim_rand_init(&s->plan, cfg->seed, "plan", 0);
+    sim_rand_init(&s->fate, cfg->seed, "fate", 0);
+    s->folder = cfg->folder;
     topology_make(s);
     start_nodes(s);
-    storm(s);
-    if (!world_has_failed(&s->world))
-        calm(s);
-    if (!world_has_failed(&s->world))
-        idle(s);
-    if (!world_has_failed(&s->world))
-        end(s);
+    void (*const phases[])(struct scenario * s) = {storm, calm, idle, silence, end};
+    for (size_t i = 0; i < ARRAY_COUNT(phases) && !world_has_failed(&s->world); i++)
+        phases[i](s);
     report(s, began, ret_result);
     if (!world_has_failed(&s->world))
         free_all(s);

@@ -8,10 +8,11 @@
  *   calm    everything is mended; each proxy carries transfers, which must succeed within bounds,
  *           and what the storm left hanging must end too
  *   idle    nobody does anything: packets and turns are counted
+ *   silence (every other seed) a host dies; the others find out in time, and it comes back
  *   end     all nodes stop; nothing may be left
  */
 
-#include "core/base/base.h"
+#include "tests/sim/world.h"
 
 struct scenario_result {
     uint64_t hash; /* of every event */
@@ -24,6 +25,11 @@ struct scenario_result {
     char failure[512]; /* "": none */
 };
 
-/* `folder` is a place for the nodes' files, which are removed again. */
-void scenario_run(uint64_t seed, const char *folder, bool prints_trace,
-                  struct scenario_result *ret_result);
+struct scenario_config {
+    uint64_t seed;
+    const char *folder; /* a place for the nodes' files, which are removed again */
+    bool prints_trace;
+    enum sabotage sabotage;
+};
+
+void scenario_run(const struct scenario_config *cfg, struct scenario_result *ret_result);

@@ -52,6 +52,7 @@ struct scenario {
     bool slow_readers_are_on;
     struct fault faults[FAULTS_MAX];
     struct sim_event next_fault;
+    struct sim_event disturb;
     nsec_t storm_ends;
 };
 
@@ -60,6 +61,9 @@ void topology_make(struct scenario *s);
 /* A transfer over the proxy that begins between the two; `strict`: it must succeed. */
 void load_add(struct scenario *s, const struct sim_proxy *p, nsec_t from, nsec_t until,
               bool strict);
+/* The power of a node's host fails; and is back, without its node. */
+void host_down(struct scenario *s, struct sim_node *n);
+void host_up(struct scenario *s, struct sim_node *n);
 /* Begins the storm. */
 void faults_start(struct scenario *s);
 /* Ends it: everything works again, at once; processes are up soon. */

@@ -126,6 +126,8 @@ static void node_main(void *user) {
         world_fail(n->world, "node %u does not start: %s", n->index, why.text);
         return;
     }
+    if (n->world->sabotage == SABOTAGE_LEAK && mem_strdup(&n->mem.mem, "forgotten") == NULL)
+        return;
     open_services(n);
     open_proxies(n);
     n->is_up = true;

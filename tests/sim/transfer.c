@@ -156,12 +156,28 @@ static bool may_end(const struct transfer_side *s) {
     return order != ORDER_CLIENT_FIRST || s->got_end;
 }
 
+/* Servers do wrong: what clients send tells servers whom they serve. */
+static void side_sabotage(const struct transfer_side *s, uint8_t *data, size_t *len) {
+    enum sabotage how = s->all->world->sabotage;
+    if (s->number == CLIENT || *len == 0)
+        return;
+    if (how == SABOTAGE_BYTE)
+        data[*len / 2] ^= 1;
+    else if (how == SABOTAGE_DOUBLE && s->sent > 0)
+        bytes_of_transfer(s->transfer->id, s->number, s->sent - 1, data, *len);
+    else if (how == SABOTAGE_DOUBLE)
+        *len = (*len + 1) / 2;
+}
+
 static void side_write(struct transfer_side *s) {
     uint64_t all = s->transfer->plan.bytes[s->number];
     uint8_t data[CHUNK];
+    if (s->number == SERVER && s->all->world->sabotage == SABOTAGE_END)
+        all--;
     while (!s->over && s->sent < all && may_send(s)) {
         size_t len = MIN(MIN((uint64_t)sizeof(data), all - s->sent), tcp_room(s->sock));
         bytes_of_transfer(s->transfer->id, s->number, s->sent, data, len);
+        side_sabotage(s, data, &len);
         ssize_t n = tcp_write_sock(s->sock, data, len);
         if (n == -EAGAIN)
             return;
@@ -172,6 +188,8 @@ static void side_write(struct transfer_side *s) {
         }
         s->sent += (uint64_t)n;
     }
+    if (s->number == SERVER && s->all->world->sabotage == SABOTAGE_HANG)
+        return;
     if (!s->over && s->sent == all && !s->fin_sent && may_send(s) && may_end(s)) {
         s->fin_sent = true;
         (void)tcp_shutdown_sock(s->sock); /* what broke it, reading tells */

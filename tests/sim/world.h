@@ -19,6 +19,20 @@
 
 enum { FAILURE_TEXT_MAX = 512 };
 
+/* What a run does wrong on purpose, to see that its checkers look. */
+enum sabotage {
+    SABOTAGE_NONE,
+    SABOTAGE_BYTE,   /* one byte of a transfer is another */
+    SABOTAGE_DOUBLE, /* a piece is sent twice */
+    SABOTAGE_END,    /* a server ends cleanly before it has sent all */
+    SABOTAGE_HANG,   /* a server never ends */
+    SABOTAGE_LEAK,   /* a node leaves memory behind */
+    SABOTAGE_TURNS,  /* a node wakes up all the time */
+    SABOTAGE_TALK,   /* a host sends all the time */
+    SABOTAGE_CHANCE, /* a run has chance that is not the seed's */
+    SABOTAGE_COUNT,
+};
+
 struct world {
     nsec_t now;
     struct heap events;
@@ -28,6 +42,7 @@ struct world {
     uint64_t hash;
     uint64_t traced;
     uint64_t events_left; /* a run that has more does not end */
+    enum sabotage sabotage;
     bool prints_trace;
     bool stopped;
     char failure[FAILURE_TEXT_MAX]; /* "": none */
