@@ -48,6 +48,9 @@ struct conn_ops {
     /* Ends it with a code of connection-lifecycle.md; closed() follows. */
     void (*close)(struct conn *c, uint64_t code);
     nsec_t (*rtt)(const struct conn *c);
+    /* Since when bytes that we sent wait for any sign of the peer; NSEC_NEVER: none do.  NULL where
+     * the transport does not tell. */
+    nsec_t (*unanswered_since)(const struct conn *c);
 };
 
 /* What the host hears of its connections. */

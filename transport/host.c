@@ -297,16 +297,22 @@ int host_new(const struct host_config *cfg, struct problem *problem, struct host
     list_init(&h->transports);
     list_init(&h->handlers);
     list_init(&h->conns);
-    list_init(&h->busy);
-    deferred_init(&h->work, swarm_work);
     deferred_init(&h->close_work, close_now);
+    h->prefer = cfg->prefer;
     int e = map_init(&h->peers, mem, reactor_rng(h->reactor));
     if (e < 0) {
         (void)mem_free(mem, h);
         return e;
     }
+    e = swarm_init(h);
+    if (e < 0) {
+        map_done(&h->peers);
+        (void)mem_free(mem, h);
+        return e;
+    }
     e = identify_service_init(h);
     if (e < 0) {
+        swarm_done(h);
         map_done(&h->peers);
         (void)mem_free(mem, h);
         return e;

@@ -18,6 +18,7 @@
 #include "core/p2p/multiaddr.h"
 #include "core/p2p/peer_id.h"
 #include "transport/handler.h"
+#include "transport/proto/dial_rank.h"
 #include "transport/stream.h"
 #include "uring/reactor.h"
 
@@ -40,6 +41,7 @@ struct host_config {
     struct gate *gate;               /* NULL: everybody is authorized */
     const struct multiaddr *listen;  /* which one of the transports must know */
     size_t listen_count;
+    enum dial_preference prefer; /* of dials, and of connections for new streams */
     bool serve_perf;
 };
 
@@ -79,19 +81,28 @@ void host_gate_changed(struct host *h);
 /* --- Dialling and streams --- */
 
 /* Addresses where a peer may be found, without or with a trailing /p2p of that peer; kept until
- * replaced.  At most HOST_ADDRS_PER_PEER_MAX are kept. */
+ * replaced.  At most HOST_ADDRS_PER_PEER_MAX are kept.  Those that the peer itself tells by
+ * identify are dialled, too, as long as it is connected or has addresses here. */
 enum { HOST_ADDRS_PER_PEER_MAX = 16 };
 NODISCARD int host_add_addrs(struct host *h, const struct peer_id *peer,
                              const struct multiaddr *addrs, size_t count);
 
-/* What waits for a connection to a peer: the part that all requests share. */
+/* What waits for a connection to a peer: the part that all requests share.  The last two are set by
+ * the owner, right after it made the request. */
 struct host_request {
     struct list node;
+    struct host *host;
     struct peer_id peer;
     struct timer timer;
     struct problem problem; /* the sentence of an error, written before done() */
     bool pending;
+    bool is_background; /* nobody waits for it: addresses that failed lately are left alone */
+    bool is_bulk;       /* a stream for much data: see HOST_BULK_PREFERENCE */
 };
+
+/* The transport that moves bulk data best on a direct path: bulk streams take a connection over it
+ * when there is one, and have one dialled when there is not. */
+#define HOST_BULK_PREFERENCE DIAL_AUTO
 
 /* A request in flight, embedded in its owner.  Exactly one done(), unless cancelled before. */
 struct stream_request {
@@ -100,11 +111,14 @@ struct stream_request {
     /* 0 with a stream that the callee owns now (it may still turn out that the peer does not speak
      * the protocol: closed() then says so), or an error:
      *   -ERR_NO_ADDRESSES, -ETIMEDOUT, -ECONNREFUSED, -ERR_PEER_ID_MISMATCH, -ERR_GATED,
-     *   -ERR_HANDSHAKE, -ERR_RESOURCE_LIMIT (every connection to the peer is at its limit) */
+     *   -ERR_HANDSHAKE, -ERR_RESOURCE_LIMIT (every connection to the peer is at its limit),
+     *   -ERR_DIAL_BACKOFF (in the background only) */
     void (*done)(struct stream_request *r, struct stream *s, int error);
 };
 
-/* Opens a stream on the best connection to the peer, dialling its addresses when there is none. */
+/* Opens a stream on the best connection to the peer, dialling its addresses when there is none, or
+ * none that is sound: one on which data is unanswered for seconds waits for a race between all
+ * addresses, and is used only when nothing better comes of it. */
 void host_open_stream(struct host *h, struct stream_request *r, const struct peer_id *peer,
                       const char *protocol, nsec_t deadline,
                       void (*done)(struct stream_request *r, struct stream *s, int error));

@@ -6,6 +6,8 @@
 
 #include "core/base/map.h"
 #include "transport/host.h"
+#include "transport/proto/black_hole.h"
+#include "transport/proto/dial_backoff.h"
 #include "transport/proto/identify.h"
 #include "transport/stream_internal.h"
 #include "transport/transport.h"
@@ -16,10 +18,21 @@ enum {
     HOST_CONNS_PER_PEER_MAX = 8, /* that we open, or accept from one peer (go's limit, too) */
     HOST_LISTEN_MAX = 16,
     HOST_ADVERTISED_MAX = 32,
+    HOST_TCP_DIALS_MAX = 160, /* in flight to all peers (go's limit, too) */
 };
+
+/* How long data may be unanswered on a connection before new streams look for another one; on slow
+ * paths it is three round trips.  With a race over TCP behind it, streams that are opened five
+ * seconds after UDP stopped passing find a way (decision 6). */
+#define HOST_SUSPECT_AFTER SEC(2)
 
 /* How long pushes of our own changes wait for more changes: go limits them to one in 5 s. */
 #define HOST_PUSH_INTERVAL SEC(5)
+
+struct addr_list {
+    struct multiaddr *items;
+    uint32_t count;
+};
 
 struct peer {
     struct map_node node;
@@ -27,17 +40,16 @@ struct peer {
     struct peer_id id;
     struct list conns; /* struct host_conn.node */
     uint32_t conns_count;
-    uint16_t pings_count;  /* inbound ping streams */
-    uint16_t pushes_count; /* identify messages being pushed to us */
-    struct multiaddr addrs[HOST_ADDRS_PER_PEER_MAX];
-    uint32_t addrs_count;
+    uint16_t pings_count;    /* inbound ping streams */
+    uint16_t pushes_count;   /* identify messages being pushed to us */
+    struct addr_list given;  /* by host_add_addrs() */
+    struct addr_list learnt; /* from the peer, by identify */
     struct list stream_requests;
     struct list connect_requests;
     struct list work_node; /* in host.busy */
-    struct dial dials[HOST_ADDRS_PER_PEER_MAX];
-    uint32_t dials_running; /* a bit a dial */
-    int dial_error;         /* of the round that is running */
-    struct problem dial_problem;
+    struct timer timer;    /* to look again whether a connection is sound */
+    struct dial_round *round;
+    enum dial_preference missing; /* a bulk stream had to do without a connection of this kind */
 };
 
 /* A connection.  In its peer's list the oldest comes first. */
@@ -67,6 +79,12 @@ struct host {
     struct map peers;
     struct list conns;
     struct list busy; /* peers to look at, by .work_node */
+    enum dial_preference prefer;
+    struct dial_backoff backoff;
+    struct black_hole udp_hole;
+    struct black_hole ip6_hole;
+    uint32_t tcp_dials;      /* in flight */
+    struct list tcp_waiting; /* rounds with addresses beyond HOST_TCP_DIALS_MAX */
     struct deferred work;
     struct timer push_timer;
     nsec_t pushed_at;
@@ -88,6 +106,8 @@ extern const struct conn_events host_conn_events;
 struct transport *host_transport_for(const struct host *h, const struct multiaddr *to);
 
 /* swarm.c */
+/* -ENOMEM */
+NODISCARD int swarm_init(struct host *h);
 NODISCARD int swarm_peer(struct host *h, const struct peer_id *id, struct peer **ret_peer);
 struct peer *swarm_find(struct host *h, const struct peer_id *id);
 /* Has the peer's requests looked at at the end of the turn. */
@@ -97,6 +117,8 @@ void swarm_work(struct deferred *d);
 NODISCARD int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn);
 /* Forgets it; what waited for it fails with `error`. */
 void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *why);
+/* The peer says that it listens there. */
+void swarm_learn_addrs(struct host_conn *hc, struct identify_walk *addrs);
 /* The host is closing: ends all dials, and has all requests fail at the end of the turn. */
 void swarm_fail_all(struct host *h);
 void swarm_done(struct host *h);

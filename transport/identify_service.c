@@ -25,14 +25,17 @@ static const char push_protocol[] = "/ipfs/id/push/1.0.0";
 
 /* --- Our own message --- */
 
-static size_t add_addr(const struct net_addr *a, const struct conn *c, struct multiaddr *out,
-                       size_t count) {
+/* `kind` is that of the listen address. */
+static size_t add_addr(const struct net_addr *a, enum multiaddr_kind kind, const struct conn *c,
+                       struct multiaddr *out, size_t count) {
     struct net_addr remote;
     bool peer_is_local =
         multiaddr_to_net_addr(&c->remote, &remote) == 0 && net_addr_is_loopback(&remote);
     if (count == HOST_ADVERTISED_MAX || (net_addr_is_loopback(a) && !peer_is_local))
         return count;
-    multiaddr_from_net_addr(a, MULTIADDR_KIND_QUIC, &out[count]);
+    multiaddr_from_net_addr(a, kind == MULTIADDR_KIND_WS ? MULTIADDR_KIND_TCP : kind, &out[count]);
+    if (kind == MULTIADDR_KIND_WS && multiaddr_add(&out[count], MULTIADDR_WS) < 0)
+        return count;
     return count + 1;
 }
 
@@ -45,11 +48,12 @@ static size_t own_addrs(const struct host *h, const struct conn *c, struct multi
     ssize_t interfaces_count = -1;
     size_t count = 0;
     for (size_t i = 0; i < bound_count; i++) {
+        enum multiaddr_kind kind = multiaddr_kind(&bound[i]);
         struct net_addr a;
         if (multiaddr_to_net_addr(&bound[i], &a) < 0)
             continue;
         if (!net_addr_is_unspecified(&a)) {
-            count = add_addr(&a, c, out, count);
+            count = add_addr(&a, kind, c, out, count);
             continue;
         }
         if (interfaces_count < 0)
@@ -58,7 +62,7 @@ static size_t own_addrs(const struct host *h, const struct conn *c, struct multi
             struct net_addr *at = &interfaces[j];
             at->port = a.port;
             if (at->family == a.family)
-                count = add_addr(at, c, out, count);
+                count = add_addr(at, kind, c, out, count);
         }
     }
     identify_sort_addrs(out, count);
@@ -163,6 +167,8 @@ static void schedule_pushes(struct host *h) {
 /* A message is the whole state: what it lacks is gone. */
 static void learn(struct reading *r, const struct identify_message *m) {
     struct host_conn *hc = r->conn;
+    struct identify_walk addrs = identify_addrs(m, &hc->peer->id);
+    swarm_learn_addrs(hc, &addrs);
     _Static_assert(sizeof(hc->agent) == sizeof(m->agent), "one limit");
     memcpy(hc->agent, m->agent, sizeof(hc->agent));
     hc->wants_push = identify_has_protocol(m, push_protocol);

@@ -472,6 +472,10 @@ static nsec_t conn_rtt(const struct conn *c) {
     return quic_conn_rtt(CONTAINER_OF(c, const struct quic_driver, conn)->engine);
 }
 
+static nsec_t conn_unanswered_since(const struct conn *c) {
+    return quic_conn_unanswered_since(CONTAINER_OF(c, const struct quic_driver, conn)->engine);
+}
+
 const struct conn_ops quic_conn_ops = {
     .muxed =
         {
@@ -492,4 +496,5 @@ const struct conn_ops quic_conn_ops = {
     .admit = conn_admit,
     .close = conn_close,
     .rtt = conn_rtt,
+    .unanswered_since = conn_unanswered_since,
 };

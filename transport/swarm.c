@@ -4,7 +4,9 @@
 
 #include "core/base/err.h"
 #include "core/base/mem.h"
+#include "core/base/net_addr.h"
 #include "transport/host_internal.h"
+#include "transport/swarm_dial.h"
 
 /* --- Peers --- */
 
@@ -13,34 +15,53 @@ struct peer *swarm_find(struct host *h, const struct peer_id *id) {
     return node == NULL ? NULL : CONTAINER_OF(node, struct peer, node);
 }
 
+static void on_peer_timer(struct timer *t) {
+    swarm_wake(CONTAINER_OF(t, struct peer, timer));
+}
+
+static int peer_new(struct host *h, const struct peer_id *id, struct peer **ret_peer) {
+    struct peer *p = mem_alloc(reactor_mem(h->reactor), sizeof(*p));
+    if (p == NULL)
+        return -ENOMEM;
+    int e = timer_init(&p->timer, h->reactor, on_peer_timer);
+    if (e < 0) {
+        (void)mem_free(reactor_mem(h->reactor), p);
+        return e;
+    }
+    p->host = h;
+    p->id = *id;
+    list_init(&p->conns);
+    list_init(&p->stream_requests);
+    list_init(&p->connect_requests);
+    list_init(&p->work_node);
+    map_node_init(&p->node);
+    map_insert(&h->peers, &p->node, peer_id_bytes(&p->id));
+    *ret_peer = p;
+    return 0;
+}
+
 int swarm_peer(struct host *h, const struct peer_id *id, struct peer **ret_peer) {
     struct peer *p = swarm_find(h, id);
-    if (p == NULL) {
-        p = mem_alloc(reactor_mem(h->reactor), sizeof(*p));
-        if (p == NULL)
-            return -ENOMEM;
-        p->host = h;
-        p->id = *id;
-        list_init(&p->conns);
-        list_init(&p->stream_requests);
-        list_init(&p->connect_requests);
-        list_init(&p->work_node);
-        map_node_init(&p->node);
-        map_insert(&h->peers, &p->node, peer_id_bytes(&p->id));
-    }
+    if (p == NULL)
+        return peer_new(h, id, ret_peer);
     *ret_peer = p;
     return 0;
 }
 
 static void free_peer(struct peer *p) {
+    struct mem *mem = reactor_mem(p->host->reactor);
+    p->round = dial_round_free(p->round);
+    timer_done(&p->timer);
     list_remove(&p->work_node);
     map_remove(&p->host->peers, &p->node);
-    (void)mem_free(reactor_mem(p->host->reactor), p);
+    (void)mem_free(mem, p->given.items);
+    (void)mem_free(mem, p->learnt.items);
+    (void)mem_free(mem, p);
 }
 
 /* A peer of whom nothing is known and nothing is wanted is forgotten. */
 static void free_if_idle(struct peer *p) {
-    if (p->conns_count == 0 && p->addrs_count == 0 && p->dials_running == 0 &&
+    if (p->conns_count == 0 && p->given.count == 0 && p->round == NULL &&
         list_is_empty(&p->stream_requests) && list_is_empty(&p->connect_requests))
         free_peer(p);
 }
@@ -51,23 +72,76 @@ void swarm_wake(struct peer *p) {
     reactor_defer(p->host->reactor, &p->host->work);
 }
 
+static void wake_at(struct peer *p, nsec_t at) {
+    if (!heap_node_is_linked(&p->timer.node) || p->timer.node.at > at)
+        timer_start(&p->timer, at);
+}
+
+/* --- Addresses --- */
+
+static int addrs_replace(struct host *h, struct addr_list *l, const struct multiaddr *addrs,
+                         uint32_t count) {
+    struct mem *mem = reactor_mem(h->reactor);
+    struct multiaddr *items = NULL;
+    if (count > 0) {
+        items = mem_alloc_array(mem, count, sizeof(*items));
+        if (items == NULL)
+            return -ENOMEM;
+        memcpy(items, addrs, count * sizeof(*items));
+    }
+    (void)mem_free(mem, l->items);
+    *l = (struct addr_list){.items = items, .count = count};
+    return 0;
+}
+
+/* An address as it is kept: without the peer's ID.  false: it is another peer's. */
+static bool is_of_peer(const struct peer_id *peer, const struct multiaddr *addr,
+                       struct multiaddr *ret_addr) {
+    struct peer_id suffix;
+    *ret_addr = *addr;
+    return multiaddr_split_peer(addr, ret_addr, &suffix) < 0 || peer_id_equal(&suffix, peer);
+}
+
 int host_add_addrs(struct host *h, const struct peer_id *peer, const struct multiaddr *addrs,
                    size_t count) {
+    struct multiaddr kept[HOST_ADDRS_PER_PEER_MAX];
+    uint32_t kept_count = 0;
     struct peer *p;
     int e = swarm_peer(h, peer, &p);
     if (e < 0)
         return e;
-    p->addrs_count = 0;
-    for (size_t i = 0; i < count && p->addrs_count < HOST_ADDRS_PER_PEER_MAX; i++) {
-        struct multiaddr transport_addr = addrs[i];
-        struct peer_id suffix;
-        if (multiaddr_split_peer(&addrs[i], &transport_addr, &suffix) == 0 &&
-            !peer_id_equal(&suffix, peer))
-            continue;
-        p->addrs[p->addrs_count++] = transport_addr;
+    for (size_t i = 0; i < count && kept_count < HOST_ADDRS_PER_PEER_MAX; i++)
+        kept_count += is_of_peer(peer, &addrs[i], &kept[kept_count]);
+    swarm_wake(p); /* which forgets it if there is nothing to keep */
+    return addrs_replace(h, &p->given, kept, kept_count);
+}
+
+/* Addresses of a narrower world than the one in which we met the peer lead elsewhere, or nowhere
+ * (go's rule). */
+static bool is_worth_learning(const struct multiaddr *addr, const struct multiaddr *remote) {
+    struct net_addr met;
+    struct net_addr ip;
+    if (multiaddr_to_net_addr(remote, &met) < 0 || multiaddr_to_net_addr(addr, &ip) < 0)
+        return false;
+    if (net_addr_is_loopback(&met))
+        return true;
+    if (net_addr_is_loopback(&ip))
+        return false;
+    return net_addr_is_private(&met) || !net_addr_is_private(&ip);
+}
+
+void swarm_learn_addrs(struct host_conn *hc, struct identify_walk *addrs) {
+    struct peer *p = hc->peer;
+    struct multiaddr kept[HOST_ADDRS_PER_PEER_MAX];
+    struct multiaddr addr;
+    uint32_t count = 0;
+    while (count < HOST_ADDRS_PER_PEER_MAX && identify_next_addr(addrs, &addr)) {
+        if (is_of_peer(&p->id, &addr, &kept[count]) && is_worth_learning(&addr, &hc->conn->remote))
+            count++;
     }
-    swarm_wake(p);
-    return 0;
+    /* Without memory the old ones do. */
+    if (count > 0)
+        (void)addrs_replace(p->host, &p->learnt, kept, count);
 }
 
 /* --- Requests --- */
@@ -108,7 +182,14 @@ static void fail_requests(struct peer *p, int error, const struct problem *why) 
     }
 }
 
+/* Says what was tried so far, if something was. */
 static int timed_out(struct host_request *q) {
+    const struct peer *p = swarm_find(q->host, &q->peer);
+    q->problem = PROBLEM_INIT;
+    if (p != NULL && p->round != NULL)
+        dial_round_describe(p->round, &q->problem);
+    if (q->problem.text[0] != '\0')
+        return -ETIMEDOUT;
     return problem_set(&q->problem, -ETIMEDOUT, "the peer does not answer in time");
 }
 
@@ -128,6 +209,7 @@ static void on_connect_timeout(struct timer *t) {
 static struct peer *request_begin(struct host *h, struct host_request *q, const struct peer_id *id,
                                   nsec_t deadline, void (*on_timeout)(struct timer *t)) {
     struct peer *p;
+    q->host = h;
     q->peer = *id;
     list_init(&q->node);
     int e = timer_init(&q->timer, h->reactor, on_timeout);
@@ -179,70 +261,6 @@ void connect_request_cancel(struct connect_request *r) {
     request_cancel(&r->base);
 }
 
-/* --- Dialling --- */
-
-static struct peer *peer_of_dial(struct dial *d) {
-    struct peer *p =
-        d->transport->user == NULL ? NULL : swarm_find(d->transport->user, &d->expected);
-    assert(p != NULL); /* a peer with a dial running is not freed */
-    return p;
-}
-
-static void cancel_dials(struct peer *p) {
-    for (uint32_t i = 0; i < HOST_ADDRS_PER_PEER_MAX; i++) {
-        if ((p->dials_running & 1u << i) != 0)
-            p->dials[i].transport->ops->cancel(p->dials[i].transport, &p->dials[i]);
-    }
-    p->dials_running = 0;
-}
-
-static void on_dialled(struct dial *d, struct conn *c, int error, const struct problem *why) {
-    struct peer *p = peer_of_dial(d);
-    struct host *h = p->host;
-    p->dials_running &= ~(1u << (d - p->dials));
-    struct host_conn *hc;
-    if (error == 0)
-        error = swarm_add_conn(h, c, &hc);
-    if (error == 0) {
-        p->dial_error = 0;
-        cancel_dials(p);
-        identify_start(h, hc);
-        swarm_wake(p);
-        return;
-    }
-    char text[MULTIADDR_TEXT_MAX];
-    log_debug(reactor_log(h->reactor), L_DIAL, "dial failed",
-              kv_str("address", multiaddr_format(&d->to, text)), kv_err(error));
-    if (c != NULL)
-        c->ops->close(c, 0);
-    p->dial_error = error;
-    if (why != NULL)
-        p->dial_problem = *why;
-    swarm_wake(p);
-}
-
-/* Dials every address at once; the first that answers wins. */
-static void start_dials(struct peer *p) {
-    p->dial_error = -ERR_NO_ADDRESSES;
-    (void)problem_set(&p->dial_problem, 0, "%s", err_text(-ERR_NO_ADDRESSES));
-    for (uint32_t i = 0; i < p->addrs_count; i++) {
-        struct dial *d = &p->dials[i];
-        struct transport *t = host_transport_for(p->host, &p->addrs[i]);
-        if (t == NULL)
-            continue;
-        *d = (struct dial){.transport = t, .expected = p->id, .to = p->addrs[i]};
-        list_init(&d->node);
-        d->done = on_dialled;
-        int e = t->ops->dial(t, d);
-        if (e == 0) {
-            p->dials_running |= 1u << i;
-        } else {
-            p->dial_error = e;
-            (void)problem_set(&p->dial_problem, e, "%s", err_text(e));
-        }
-    }
-}
-
 /* --- Connections --- */
 
 int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn) {
@@ -272,36 +290,77 @@ int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn) 
     return 0;
 }
 
-void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *why) {
-    struct peer *p = hc->peer;
-    list_remove(&hc->node);
-    list_remove(&hc->host_node);
-    assert(p->conns_count > 0);
-    p->conns_count--;
-    (void)mem_free(reactor_mem(p->host->reactor), hc);
-    /* Who waited for this very connection to be confirmed learns why it was not; dialling again
-     * would only repeat it. */
-    if (p->conns_count == 0 && p->dials_running == 0)
-        fail_requests(p, error, why);
-    swarm_wake(p);
+/* --- Which connection --- */
+
+static bool is_over_quic(const struct conn *c) {
+    return multiaddr_has(&c->remote, MULTIADDR_QUIC_V1);
+}
+
+static bool is_preferred(const struct conn *c, enum dial_preference prefer) {
+    return prefer == DIAL_AUTO || is_over_quic(c) == (prefer == DIAL_QUIC);
+}
+
+static nsec_t suspect_at(const struct conn *c) {
+    nsec_t since = c->ops->unanswered_since == NULL ? NSEC_NEVER : c->ops->unanswered_since(c);
+    if (since == NSEC_NEVER)
+        return NSEC_NEVER;
+    return since + MAX(HOST_SUSPECT_AFTER, 3 * c->ops->rtt(c));
+}
+
+/* Data on it is unanswered for so long that it is probably dead, of which it will learn later. */
+static bool is_suspect(const struct host_conn *hc) {
+    return suspect_at(hc->conn) <= reactor_now(hc->peer->host->reactor);
+}
+
+static bool has_sound_conn(const struct peer *p) {
+    list_for_each (node, &p->conns) {
+        if (!is_suspect(LIST_ENTRY(node, const struct host_conn, node)))
+            return true;
+    }
+    return false;
 }
 
 /* Whether a new stream goes over `a` rather than over `b`, which is older (connection-lifecycle.md,
  * "Duplicate connections"). */
-static bool conn_is_better(const struct conn *a, const struct conn *b) {
+static bool conn_is_better(const struct conn *a, const struct conn *b,
+                           enum dial_preference prefer) {
     if (a->limited != b->limited)
         return !a->limited;
     if (a->relayed != b->relayed)
         return !a->relayed;
+    if (is_preferred(a, prefer) != is_preferred(b, prefer))
+        return is_preferred(a, prefer);
     return a->streams_count >= b->streams_count;
 }
 
+static const struct host_conn *confirmed_conn(const struct peer *p, bool takes_suspects) {
+    list_for_each (node, &p->conns) {
+        const struct host_conn *hc = LIST_ENTRY(node, struct host_conn, node);
+        if (hc->conn->confirmed && (takes_suspects || !is_suspect(hc)))
+            return hc;
+    }
+    return NULL;
+}
+
+/* What a request may use. */
+struct choice {
+    enum dial_preference prefer;
+    bool takes_suspects; /* nothing better came of a race */
+};
+
 /* The best of those that were not tried yet for this stream. */
-static struct host_conn *best_conn_with_room(const struct peer *p) {
+static struct host_conn *best_conn_with_room(const struct peer *p, const struct choice *choice) {
     struct host_conn *best = NULL;
+    bool has_confirmed = confirmed_conn(p, true) != NULL;
     list_for_each (node, &p->conns) {
         struct host_conn *hc = LIST_ENTRY(node, struct host_conn, node);
-        if (!hc->full && !hc->tried && (best == NULL || conn_is_better(hc->conn, best->conn)))
+        if (hc->full || hc->tried || (is_suspect(hc) && !choice->takes_suspects))
+            continue;
+        /* The first streams need not wait for that, but a further connection may well be refused,
+         * and they have a way already. */
+        if (has_confirmed && !hc->conn->confirmed)
+            continue;
+        if (best == NULL || conn_is_better(hc->conn, best->conn, choice->prefer))
             best = hc;
     }
     return best;
@@ -322,13 +381,16 @@ static int open_on(struct host_conn *hc, const char *protocol, struct stream **r
 }
 
 /* Opens a stream on the best connection that has room.  -EAGAIN when none has. */
-static int open_somewhere(struct peer *p, const char *protocol, struct stream **ret_stream) {
+static int open_somewhere(struct peer *p, const char *protocol, const struct choice *choice,
+                          struct stream **ret_stream) {
     list_for_each (node, &p->conns) {
         LIST_ENTRY(node, struct host_conn, node)->tried = false;
     }
     struct host_conn *hc;
-    while ((hc = best_conn_with_room(p)) != NULL) {
+    while ((hc = best_conn_with_room(p, choice)) != NULL) {
         int e = open_on(hc, protocol, ret_stream);
+        if (e == 0 && !is_preferred(hc->conn, choice->prefer))
+            p->missing = choice->prefer;
         if (e != -EAGAIN)
             return e;
         hc->tried = true;
@@ -336,26 +398,26 @@ static int open_somewhere(struct peer *p, const char *protocol, struct stream **
     return -EAGAIN;
 }
 
-static const struct host_conn *confirmed_conn(const struct peer *p) {
-    list_for_each (node, &p->conns) {
-        const struct host_conn *hc = LIST_ENTRY(node, struct host_conn, node);
-        if (hc->conn->confirmed)
-            return hc;
-    }
-    return NULL;
-}
-
 /* A peer lets us open more streams when it has admitted us, which is what confirms a connection. */
 static bool room_may_come(const struct peer *p) {
     list_for_each (node, &p->conns) {
-        if (!LIST_ENTRY(node, const struct host_conn, node)->conn->confirmed)
+        const struct host_conn *hc = LIST_ENTRY(node, const struct host_conn, node);
+        if (!hc->conn->confirmed && !is_suspect(hc))
             return true;
     }
     return false;
 }
 
-static void serve_connects(struct peer *p) {
-    const struct host_conn *hc = confirmed_conn(p);
+/* --- Serving requests --- */
+
+static enum dial_preference preference_of(const struct peer *p, const struct host_request *q) {
+    if (p->host->prefer != DIAL_AUTO)
+        return p->host->prefer;
+    return q->is_bulk ? HOST_BULK_PREFERENCE : DIAL_AUTO;
+}
+
+static void serve_connects(struct peer *p, bool takes_suspects) {
+    const struct host_conn *hc = confirmed_conn(p, takes_suspects);
     while (hc != NULL && !list_is_empty(&p->connect_requests)) {
         struct connect_request *r =
             LIST_ENTRY(p->connect_requests.next, struct connect_request, base.node);
@@ -363,32 +425,137 @@ static void serve_connects(struct peer *p) {
     }
 }
 
-static void serve_streams(struct peer *p) {
+static void serve_streams(struct peer *p, bool takes_suspects) {
     while (!list_is_empty(&p->stream_requests)) {
         struct stream_request *r =
             LIST_ENTRY(p->stream_requests.next, struct stream_request, base.node);
+        struct choice choice = {.prefer = preference_of(p, &r->base),
+                                .takes_suspects = takes_suspects};
         struct stream *s;
-        int e = open_somewhere(p, r->protocol, &s);
+        int e = open_somewhere(p, r->protocol, &choice, &s);
         if (e == -EAGAIN)
             return;
         if (e < 0)
             (void)problem_set(&r->base.problem, e, "%s", err_text(e));
+        else
+            wake_at(p, reactor_now(p->host->reactor) + HOST_SUSPECT_AFTER);
         finish_stream(r, e == 0 ? s : NULL, e);
     }
 }
 
-/* Every address of this round failed, or there was none to dial.  With connections that stand, that
- * is not what keeps the requests from their streams. */
-static void fail_dial_round(struct peer *p) {
-    struct problem why = p->dial_problem;
-    int error = p->dial_error;
-    if (error == 0 || p->conns_count > 0) {
-        error = -ERR_RESOURCE_LIMIT;
-        (void)problem_set(&why, error, "all connections to the peer are at their limit of streams");
-    }
-    p->dial_error = 0;
-    fail_requests(p, error, &why);
+static bool streams_wait(const struct peer *p) {
+    return !list_is_empty(&p->stream_requests) && !room_may_come(p);
 }
+
+static bool connects_wait(const struct peer *p) {
+    return !list_is_empty(&p->connect_requests) && !has_sound_conn(p);
+}
+
+/* No new connection comes of it.  A connection that is under suspicion is better than none; and
+ * where connections stand, it is not the dials that keep the requests from their streams. */
+static void give_up(struct peer *p, int error, const struct problem *why) {
+    struct problem full;
+    serve_connects(p, true);
+    serve_streams(p, true);
+    if (p->conns_count > 0) {
+        error = problem_set(&full, -ERR_RESOURCE_LIMIT,
+                            "all connections to the peer are at their limit of streams");
+        why = &full;
+    }
+    fail_requests(p, error, why);
+}
+
+/* Who waited for a connection that we dialled to be confirmed learns why it was not: dialling again
+ * would only repeat it. */
+static void on_not_let_in(struct peer *p, const struct conn *c, int error,
+                          const struct problem *why) {
+    struct host *h = p->host;
+    dial_backoff_failed(&h->backoff, &p->id, &c->remote, reactor_now(h->reactor));
+    bool is_dialling = p->round != NULL && !p->round->is_over;
+    if (!is_dialling && (streams_wait(p) || connects_wait(p)))
+        give_up(p, error, why);
+}
+
+void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *why) {
+    struct peer *p = hc->peer;
+    const struct conn *c = hc->conn;
+    list_remove(&hc->node);
+    list_remove(&hc->host_node);
+    assert(p->conns_count > 0);
+    p->conns_count--;
+    (void)mem_free(reactor_mem(p->host->reactor), hc);
+    if (!c->inbound && !c->confirmed)
+        on_not_let_in(p, c, error, why);
+    swarm_wake(p);
+}
+
+/* --- Rounds of dials --- */
+
+static struct dial_wish wish_of(const struct peer *p) {
+    struct dial_wish wish = {.prefer = p->host->prefer, .background = true};
+    list_for_each (node, &p->stream_requests) {
+        const struct host_request *q = LIST_ENTRY(node, const struct host_request, node);
+        wish.background = wish.background && q->is_background;
+        if (wish.prefer == DIAL_AUTO)
+            wish.prefer = preference_of(p, q);
+    }
+    list_for_each (node, &p->connect_requests) {
+        const struct host_request *q = LIST_ENTRY(node, const struct host_request, node);
+        wish.background = wish.background && q->is_background;
+    }
+    return wish;
+}
+
+static void dial_for_requests(struct peer *p) {
+    struct dial_wish wish = wish_of(p);
+    struct problem why = PROBLEM_INIT;
+    int error = -ERR_RESOURCE_LIMIT;
+    if (p->conns_count < HOST_CONNS_PER_PEER_MAX)
+        error = dial_round_start(p, &wish, &why, &p->round);
+    if (error < 0)
+        give_up(p, error, &why);
+    else
+        dial_round_advance(p->round);
+}
+
+/* Streams that stand, and those to come, may need another way soon. */
+static bool is_in_doubt(const struct peer *p) {
+    list_for_each (node, &p->conns) {
+        const struct host_conn *hc = LIST_ENTRY(node, const struct host_conn, node);
+        if (!is_suspect(hc))
+            return false;
+        if (hc->conn->streams_count > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Nobody waits for these, and nobody hears of them when they fail. */
+static void dial_in_background(struct peer *p) {
+    struct dial_wish wish = {.prefer = p->host->prefer, .background = true};
+    struct problem why;
+    if (p->missing != DIAL_AUTO) {
+        wish.prefer = p->missing;
+        wish.only_preferred = true;
+        p->missing = DIAL_AUTO;
+    } else if (!is_in_doubt(p)) {
+        return;
+    }
+    if (p->conns_count < HOST_CONNS_PER_PEER_MAX &&
+        dial_round_start(p, &wish, &why, &p->round) == 0)
+        dial_round_advance(p->round);
+}
+
+/* Takes what came of the round.  One that began with nobody waiting may not have tried all. */
+static void end_round(struct peer *p) {
+    struct dial_round *r = TAKE(p->round);
+    if (r->error < 0 && !r->has_left_out && (streams_wait(p) || connects_wait(p)))
+        give_up(p, r->error, &r->problem);
+    (void)dial_round_free(r);
+}
+
+/* A suspicion may turn out to be none while requests wait for a race. */
+#define SUSPECT_RECHECK MSEC(250)
 
 static void fail_at_shutdown(struct peer *p) {
     struct problem why;
@@ -399,18 +566,19 @@ static void fail_at_shutdown(struct peer *p) {
 static void look_at(struct peer *p) {
     if (p->host->closing)
         fail_at_shutdown(p);
-    serve_connects(p);
-    serve_streams(p);
-    bool streams_wait = !list_is_empty(&p->stream_requests) && !room_may_come(p);
-    bool connects_wait = !list_is_empty(&p->connect_requests) && p->conns_count == 0;
-    if (p->dials_running == 0 && !streams_wait && !connects_wait)
-        p->dial_error = 0; /* nobody is left to hear of it */
-    else if (p->dials_running == 0) {
-        if (p->dial_error == 0 && p->conns_count < HOST_CONNS_PER_PEER_MAX)
-            start_dials(p);
-        if (p->dials_running == 0)
-            fail_dial_round(p);
-    }
+    if (p->round != NULL)
+        dial_round_advance(p->round);
+    serve_connects(p, false);
+    serve_streams(p, false);
+    if (p->round != NULL && p->round->is_over)
+        end_round(p);
+    bool waits = streams_wait(p) || connects_wait(p);
+    if (p->round == NULL && waits)
+        dial_for_requests(p);
+    else if (p->round == NULL && !p->host->closing)
+        dial_in_background(p);
+    if (p->conns_count > 0 && waits)
+        wake_at(p, reactor_now(p->host->reactor) + SUSPECT_RECHECK);
     free_if_idle(p);
 }
 
@@ -427,7 +595,7 @@ void swarm_work(struct deferred *d) {
 void swarm_fail_all(struct host *h) {
     map_for_each (node, &h->peers) {
         struct peer *p = CONTAINER_OF(node, struct peer, node);
-        cancel_dials(p);
+        p->round = dial_round_free(p->round);
         swarm_wake(p);
     }
 }
@@ -436,4 +604,12 @@ void swarm_done(struct host *h) {
     struct map_node *node;
     while ((node = map_next(&h->peers, NULL)) != NULL)
         free_peer(CONTAINER_OF(node, struct peer, node));
+    dial_backoff_done(&h->backoff);
+}
+
+int swarm_init(struct host *h) {
+    list_init(&h->busy);
+    list_init(&h->tcp_waiting);
+    deferred_init(&h->work, swarm_work);
+    return dial_backoff_init(&h->backoff, reactor_mem(h->reactor), reactor_rng(h->reactor));
 }

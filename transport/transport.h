@@ -23,6 +23,8 @@ struct dial {
     /* The far end takes the initiator's part although we connect (DCUtR over TCP, simultaneous
      * open).  QUIC refuses it: -ERR_UNSUPPORTED. */
     bool responder;
+    /* A socket is connected and its upgrade runs: TCP's half of the way.  May be NULL. */
+    void (*connected)(struct dial *d);
     /* A connection whose handshake is complete (not yet confirmed by the peer), or an error with
      * the sentence in `why`. */
     void (*done)(struct dial *d, struct conn *c, int error, const struct problem *why);

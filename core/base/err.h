@@ -39,7 +39,8 @@
     ERR(GATED, 4124, 502, 1, "the peer refused the connection: we are not authorized there") \
     ERR(SHUTDOWN, 4125, 503, 1, "shutting down")                                             \
     ERR(DAEMON_RUNNING, 4126, 500, 1, "a daemon is already running")                         \
-    ERR(DAEMON_NOT_RUNNING, 4127, 500, 1, "daemon not running")
+    ERR(DAEMON_NOT_RUNNING, 4127, 500, 1, "daemon not running")                              \
+    ERR(DIAL_BACKOFF, 4128, 503, 1, "the peer's addresses failed a moment ago and rest")
 
 enum {
 #define ERR_ENUM(name, number, http, exit_code, text) ERR_##name = number,

@@ -831,6 +831,10 @@ nsec_t quic_conn_rtt(const struct quic_conn *c) {
     return info.smoothed_rtt;
 }
 
+nsec_t quic_conn_unanswered_since(const struct quic_conn *c) {
+    return c->state == QUIC_OPEN ? c->unanswered_since : NSEC_NEVER;
+}
+
 void quic_conn_admit(struct quic_conn *c) {
     if (c->state != QUIC_OPEN || c->admitted)
         return;

@@ -178,6 +178,8 @@ bool quic_conn_is_open(const struct quic_conn *c); /* connected and not closed *
 bool quic_conn_is_confirmed(const struct quic_conn *c);
 const struct quic_path *quic_conn_path(const struct quic_conn *c);
 nsec_t quic_conn_rtt(const struct quic_conn *c); /* smoothed; 0 once closed */
+/* Since when something is outstanding and the peer silent; NSEC_NEVER: it is not. */
+nsec_t quic_conn_unanswered_since(const struct quic_conn *c);
 
 /* Raises the number of streams that the peer may have open, once it is admitted. */
 void quic_conn_admit(struct quic_conn *c);

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+#include "transport/swarm_dial.h"
+
+#include <stdio.h>
+
+#include "core/base/err.h"
+#include "core/base/mem.h"
+#include "core/base/net_addr.h"
+#include "transport/host_internal.h"
+
+/* connection-lifecycle.md, "Dial ranking", limits. */
+#define ADDRESS_TIMEOUT         SEC(15)
+#define ADDRESS_TIMEOUT_PRIVATE SEC(5)
+#define ROUND_TIMEOUT           SEC(60)
+
+static struct host *host_of(const struct dial_round *r) {
+    return r->peer->host;
+}
+
+static nsec_t now_of(const struct dial_round *r) {
+    return reactor_now(host_of(r)->reactor);
+}
+
+/* --- Which addresses --- */
+
+static bool is_own(const struct host *h, const struct multiaddr *a, const struct net_addr *ip) {
+    struct multiaddr own[HOST_LISTEN_MAX];
+    size_t count = host_listen_addrs(h, own, HOST_LISTEN_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct net_addr bound;
+        if (multiaddr_equal(&own[i], a))
+            return true;
+        if (multiaddr_kind(&own[i]) == multiaddr_kind(a) &&
+            multiaddr_to_net_addr(&own[i], &bound) == 0 && net_addr_is_unspecified(&bound) &&
+            bound.family == ip->family && bound.port == ip->port && net_addr_is_loopback(ip))
+            return true;
+    }
+    return false;
+}
+
+/* Whether an address can lead to another host at all. */
+static bool is_possible(const struct host *h, const struct multiaddr *a) {
+    struct net_addr ip;
+    if (multiaddr_to_net_addr(a, &ip) < 0)
+        return true; /* the transport that takes it will know */
+    bool needs_zone = ip.family == NET_IP6 && net_addr_is_link_local(&ip) && ip.scope_id == 0;
+    return ip.port != 0 && !net_addr_is_unspecified(&ip) && !needs_zone && !is_own(h, a, &ip);
+}
+
+/* Same IP address and port, without WebSocket. */
+static bool is_plain_twin(const struct multiaddr *plain, const struct multiaddr *ws) {
+    struct net_addr a;
+    struct net_addr b;
+    return multiaddr_kind(plain) == MULTIADDR_KIND_TCP && multiaddr_kind(ws) == MULTIADDR_KIND_WS &&
+           multiaddr_to_net_addr(plain, &a) == 0 && multiaddr_to_net_addr(ws, &b) == 0 &&
+           net_addr_equal(&a, &b);
+}
+
+static void add_addr(struct dial_round *r, const struct multiaddr *a) {
+    if (r->addrs_count == DIAL_ADDRS_MAX || !is_possible(host_of(r), a) ||
+        host_transport_for(host_of(r), a) == NULL)
+        return;
+    for (uint32_t i = 0; i < r->addrs_count; i++) {
+        if (multiaddr_equal(&r->addrs[i], a) || is_plain_twin(&r->addrs[i], a))
+            return;
+        if (is_plain_twin(a, &r->addrs[i])) {
+            r->addrs[i] = *a;
+            return;
+        }
+    }
+    r->addrs[r->addrs_count++] = *a;
+}
+
+static void drop_addr(struct dial_round *r, uint32_t i) {
+    r->addrs[i] = r->addrs[--r->addrs_count];
+}
+
+static bool is_quic(const struct multiaddr *a) {
+    return multiaddr_has(a, MULTIADDR_QUIC_V1);
+}
+
+static bool is_ip6(const struct multiaddr *a) {
+    return multiaddr_has(a, MULTIADDR_IP6);
+}
+
+/* Whether a dial of it says something of the way out of here. */
+static bool tells_of_the_way(const struct multiaddr *a) {
+    return multiaddr_class(a) == MULTIADDR_PUBLIC && !multiaddr_is_relayed(a);
+}
+
+/* Passes addresses of a kind over that leads nowhere, as long as there are others: a peer that can
+ * be reached in no other way is tried all the same. */
+static void drop_black_hole(struct dial_round *r, struct black_hole *b,
+                            bool (*is_kind)(const struct multiaddr *a)) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->addrs_count; i++)
+        count += tells_of_the_way(&r->addrs[i]) && is_kind(&r->addrs[i]);
+    if (count == 0 || black_hole_admits(b) || count == r->addrs_count)
+        return;
+    for (uint32_t i = r->addrs_count; i-- > 0;) {
+        if (tells_of_the_way(&r->addrs[i]) && is_kind(&r->addrs[i]))
+            drop_addr(r, i);
+    }
+}
+
+static void drop_other_transports(struct dial_round *r, enum dial_preference only) {
+    for (uint32_t i = r->addrs_count; i-- > 0;) {
+        if (is_quic(&r->addrs[i]) != (only == DIAL_QUIC))
+            drop_addr(r, i);
+    }
+}
+
+static nsec_t rests_until(const struct dial_round *r, const struct multiaddr *a) {
+    return dial_backoff_until(&host_of(r)->backoff, &r->peer->id, a, now_of(r));
+}
+
+/* Moves the addresses that rest to the end and returns how many do not; the time at which the first
+ * of the others may be dialled again. */
+static uint32_t sort_by_rest(struct dial_round *r, nsec_t *ret_until) {
+    uint32_t fresh = 0;
+    *ret_until = NSEC_NEVER;
+    for (uint32_t i = 0; i < r->addrs_count; i++) {
+        nsec_t until = rests_until(r, &r->addrs[i]);
+        if (until != 0) {
+            *ret_until = MIN(*ret_until, until);
+            continue;
+        }
+        struct multiaddr a = r->addrs[i];
+        r->addrs[i] = r->addrs[fresh];
+        r->addrs[fresh++] = a;
+    }
+    return fresh;
+}
+
+static int nothing_to_dial(const struct dial_round *r, struct problem *problem) {
+    const struct addr_list *given = &r->peer->given;
+    char text[MULTIADDR_TEXT_MAX];
+    if (given->count == 0)
+        return problem_set(problem, -ERR_NO_ADDRESSES, "%s", err_text(-ERR_NO_ADDRESSES));
+    return problem_set(
+        problem, -ERR_NO_ADDRESSES, "none of the peer's addresses can be dialled from here: %s%s",
+        multiaddr_format(&given->items[0], text), given->count > 1 ? " and others" : "");
+}
+
+static int all_rest(const struct dial_round *r, nsec_t until, struct problem *problem) {
+    return problem_set(
+        problem, -ERR_DIAL_BACKOFF,
+        "all addresses of the peer failed a moment ago and rest: the next attempt is "
+        "made in %u s at the earliest",
+        (unsigned)((until - now_of(r) + SEC(1) - 1) / SEC(1)));
+}
+
+/* Those that rest are dialled behind all others, and only if somebody waits. */
+static void rank(struct dial_round *r, const struct dial_wish *wish, uint32_t fresh) {
+    struct dial_ranked ranked[DIAL_ADDRS_MAX];
+    dial_rank(r->addrs, fresh, wish->prefer, ranked);
+    r->has_left_out = wish->background && fresh < r->addrs_count;
+    uint32_t resting = wish->background ? 0 : r->addrs_count - fresh;
+    dial_rank(r->addrs + fresh, resting, wish->prefer, ranked + fresh);
+    nsec_t behind = fresh > 0 ? ranked[fresh - 1].delay + DIAL_FALLBACK_DELAY : 0;
+    for (uint32_t i = fresh; i < fresh + resting; i++) {
+        ranked[i].index += fresh;
+        ranked[i].delay += behind;
+    }
+    dial_race_init(&r->race, ranked, fresh + resting, now_of(r));
+}
+
+static int choose_addrs(struct dial_round *r, const struct dial_wish *wish,
+                        struct problem *problem) {
+    struct host *h = host_of(r);
+    if (peer_id_equal(&r->peer->id, &h->identity.id))
+        return problem_set(problem, -ERR_NO_ADDRESSES, "the peer is this host itself");
+    for (uint32_t i = 0; i < r->peer->given.count; i++)
+        add_addr(r, &r->peer->given.items[i]);
+    for (uint32_t i = 0; i < r->peer->learnt.count; i++)
+        add_addr(r, &r->peer->learnt.items[i]);
+    drop_black_hole(r, &h->udp_hole, is_quic);
+    drop_black_hole(r, &h->ip6_hole, is_ip6);
+    if (wish->only_preferred)
+        drop_other_transports(r, wish->prefer);
+    if (r->addrs_count == 0)
+        return nothing_to_dial(r, problem);
+    nsec_t until;
+    uint32_t fresh = sort_by_rest(r, &until);
+    if (fresh == 0 && wish->background)
+        return all_rest(r, until, problem);
+    rank(r, wish, fresh);
+    return 0;
+}
+
+/* --- What became of them --- */
+
+/* Of several errors the one that tells most of the peer. */
+static int weight(int error) {
+    switch (error) {
+    case -ERR_PEER_ID_MISMATCH:
+    case -ERR_BAD_CERTIFICATE:
+        return 5;
+    case -ERR_GATED:
+        return 4;
+    case -ERR_HANDSHAKE:
+    case -ERR_RESOURCE_LIMIT:
+    case -ERR_CONN_CLOSED:
+        return 3;
+    case -ECONNREFUSED:
+        return 2;
+    case -ETIMEDOUT:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* As much of a list as fits, then how many more there are. */
+static void append(struct problem *problem, const char *what, const char *why) {
+    enum { KEEP = 8 };
+    size_t len = strlen(problem->text);
+    if (len + KEEP >= sizeof(problem->text))
+        return;
+    size_t room = sizeof(problem->text) - len;
+    int n = snprintf(problem->text + len, room, "%s%s%s%s", len == 0 ? "" : "; ", what,
+                     *why == '\0' ? "" : ": ", why);
+    if (n >= (int)room - KEEP)
+        (void)snprintf(problem->text + len, room, "; ...");
+}
+
+static void note_failure(struct dial_round *r, const struct multiaddr *a, int error,
+                         const char *why) {
+    struct host *h = host_of(r);
+    char text[MULTIADDR_TEXT_MAX];
+    (void)multiaddr_format(a, text); /* the log's fields are not evaluated when nobody listens */
+    log_debug(reactor_log(h->reactor), L_DIAL, "dial failed", kv_str("address", text),
+              kv_err(error));
+    dial_backoff_failed(&h->backoff, &r->peer->id, a, now_of(r));
+    if (r->failed_count++ == 0 || weight(error) > weight(r->error))
+        r->error = error;
+    append(&r->problem, text, why);
+}
+
+static void note_way(struct dial_round *r, const struct multiaddr *a, bool success) {
+    struct host *h = host_of(r);
+    if (!tells_of_the_way(a))
+        return;
+    if (is_quic(a))
+        black_hole_record(&h->udp_hole, success);
+    if (is_ip6(a))
+        black_hole_record(&h->ip6_hole, success);
+}
+
+static void leave_slot(struct dial_slot *s) {
+    struct dial_round *r = s->round;
+    struct host *h = host_of(r);
+    timer_stop(&s->deadline);
+    s->running = false;
+    if (!r->race.entries[s->place].is_tcp)
+        return;
+    assert(h->tcp_dials > 0);
+    h->tcp_dials--;
+    struct list *node = list_shift(&h->tcp_waiting);
+    if (node != NULL)
+        swarm_wake(LIST_ENTRY(node, struct dial_round, tcp_node)->peer);
+}
+
+static void cancel_slot(struct dial_slot *s) {
+    s->dial.transport->ops->cancel(s->dial.transport, &s->dial);
+    leave_slot(s);
+}
+
+static void end(struct dial_round *r, int error) {
+    for (size_t i = 0; i < ARRAY_COUNT(r->slots); i++) {
+        if (r->slots[i].running)
+            cancel_slot(&r->slots[i]);
+    }
+    list_remove(&r->tcp_node);
+    timer_stop(&r->timer);
+    r->is_over = true;
+    r->error = error;
+    swarm_wake(r->peer);
+}
+
+static void slot_failed(struct dial_slot *s, int error, const char *why) {
+    struct dial_round *r = s->round;
+    note_failure(r, &s->dial.to, error, why);
+    note_way(r, &s->dial.to, false);
+    dial_race_failed(&r->race, s->place);
+    swarm_wake(r->peer);
+}
+
+static void on_dialled(struct dial *d, struct conn *c, int error, const struct problem *why) {
+    struct dial_slot *s = CONTAINER_OF(d, struct dial_slot, dial);
+    struct dial_round *r = s->round;
+    struct host *h = host_of(r);
+    struct host_conn *hc;
+    leave_slot(s);
+    if (error < 0) {
+        slot_failed(s, error, why != NULL && why->text[0] != '\0' ? why->text : err_text(error));
+        return;
+    }
+    error = swarm_add_conn(h, c, &hc);
+    if (error < 0) {
+        c->ops->close(c, CONN_CODE_NONE);
+        slot_failed(s, error, err_text(error));
+        return;
+    }
+    dial_backoff_succeeded(&h->backoff, &r->peer->id, &d->to);
+    note_way(r, &d->to, true);
+    end(r, 0);
+    identify_start(h, hc);
+}
+
+static void on_socket_connected(struct dial *d) {
+    struct dial_slot *s = CONTAINER_OF(d, struct dial_slot, dial);
+    dial_race_connected(&s->round->race, s->place, now_of(s->round));
+    swarm_wake(s->round->peer);
+}
+
+static void on_slot_deadline(struct timer *t) {
+    struct dial_slot *s = CONTAINER_OF(t, struct dial_slot, deadline);
+    cancel_slot(s);
+    slot_failed(s, -ETIMEDOUT, "no answer");
+}
+
+/* --- The race --- */
+
+static struct dial_slot *free_slot(struct dial_round *r) {
+    struct dial_slot *s = r->slots;
+    while (s->running)
+        s++;
+    assert(s < r->slots + ARRAY_COUNT(r->slots)); /* the race keeps to their number */
+    return s;
+}
+
+static void start(struct dial_round *r, int place) {
+    const struct dial_ranked *entry = &r->race.entries[place];
+    struct host *h = host_of(r);
+    struct dial_slot *s = free_slot(r);
+    s->place = place;
+    s->dial = (struct dial){.expected = r->peer->id,
+                            .to = r->addrs[entry->index],
+                            .connected = on_socket_connected,
+                            .done = on_dialled};
+    list_init(&s->dial.node);
+    s->dial.transport = host_transport_for(h, &s->dial.to);
+    int e = s->dial.transport->ops->dial(s->dial.transport, &s->dial);
+    if (e < 0) {
+        slot_failed(s, e, err_text(e));
+        return;
+    }
+    s->running = true;
+    h->tcp_dials += entry->is_tcp;
+    dial_race_started(&r->race, place);
+    timer_start(&s->deadline,
+                now_of(r) + (entry->is_private ? ADDRESS_TIMEOUT_PRIVATE : ADDRESS_TIMEOUT));
+}
+
+static bool has_tcp_room(const struct host *h) {
+    return h->tcp_dials < HOST_TCP_DIALS_MAX;
+}
+
+void dial_round_advance(struct dial_round *r) {
+    struct host *h = host_of(r);
+    nsec_t now = now_of(r);
+    int place;
+    if (r->is_over)
+        return;
+    if (now >= r->ends_at) {
+        if (r->failed_count == 0)
+            (void)problem_set(&r->problem, 0, "no answer");
+        end(r, -ETIMEDOUT);
+        return;
+    }
+    while ((place = dial_race_next(&r->race, has_tcp_room(h), now)) >= 0)
+        start(r, place);
+    if (dial_race_is_over(&r->race)) {
+        end(r, r->error);
+        return;
+    }
+    bool may_wait = !has_tcp_room(h) && dial_race_next(&r->race, true, now) >= 0;
+    if (may_wait && !list_is_linked(&r->tcp_node))
+        list_push(&h->tcp_waiting, &r->tcp_node);
+    timer_start(&r->timer, MIN(dial_race_deadline(&r->race, !may_wait), r->ends_at));
+}
+
+static void on_round_timer(struct timer *t) {
+    swarm_wake(CONTAINER_OF(t, struct dial_round, timer)->peer);
+}
+
+void dial_round_describe(const struct dial_round *r, struct problem *problem) {
+    char text[MULTIADDR_TEXT_MAX];
+    for (size_t i = 0; i < ARRAY_COUNT(r->slots); i++) {
+        if (r->slots[i].running)
+            append(problem, multiaddr_format(&r->slots[i].dial.to, text), "no answer yet");
+    }
+    if (r->failed_count > 0)
+        append(problem, r->problem.text, "");
+}
+
+/* --- Life --- */
+
+/* Timers of slots that were set up. */
+static void done_timers(struct dial_round *r, size_t slots) {
+    for (size_t i = 0; i < slots; i++)
+        timer_done(&r->slots[i].deadline);
+    timer_done(&r->timer);
+}
+
+static int init_timers(struct dial_round *r) {
+    struct reactor *reactor = host_of(r)->reactor;
+    int e = timer_init(&r->timer, reactor, on_round_timer);
+    if (e < 0)
+        return e;
+    for (size_t i = 0; i < ARRAY_COUNT(r->slots); i++) {
+        r->slots[i].round = r;
+        e = timer_init(&r->slots[i].deadline, reactor, on_slot_deadline);
+        if (e < 0) {
+            done_timers(r, i);
+            return e;
+        }
+    }
+    return 0;
+}
+
+struct dial_round *dial_round_free(struct dial_round *r) {
+    if (r == NULL)
+        return NULL;
+    if (!r->is_over)
+        end(r, -ECANCELED);
+    done_timers(r, ARRAY_COUNT(r->slots));
+    return mem_free(reactor_mem(host_of(r)->reactor), r);
+}
+
+int dial_round_start(struct peer *p, const struct dial_wish *wish, struct problem *ret_problem,
+                     struct dial_round **ret_round) {
+    struct mem *mem = reactor_mem(p->host->reactor);
+    struct dial_round *r = mem_alloc(mem, sizeof(*r));
+    if (r == NULL)
+        return problem_set(ret_problem, -ENOMEM, "%s", err_text(-ENOMEM));
+    r->peer = p;
+    list_init(&r->tcp_node);
+    r->ends_at = now_of(r) + ROUND_TIMEOUT;
+    int e = init_timers(r);
+    if (e < 0) {
+        (void)mem_free(mem, r);
+        return problem_set(ret_problem, e, "%s", err_text(e));
+    }
+    e = choose_addrs(r, wish, ret_problem);
+    if (e < 0) {
+        r->is_over = true;
+        (void)dial_round_free(r);
+        return e;
+    }
+    *ret_round = r;
+    return 0;
+}
