@@ -54,7 +54,7 @@ static void open_services(struct sim_node *n) {
         char name[16];
         (void)snprintf(name, sizeof(name), "s%u", i);
         struct service_config cfg = {
-            .name = name, .host = "127.0.0.1", .port = (uint16_t)(SERVICE_PORT_FIRST + i)};
+            .name = name, .host = n->services_host, .port = (uint16_t)(SERVICE_PORT_FIRST + i)};
         if (services_add(node_services(n->node), &cfg, &why) < 0)
             world_fail(n->world, "node %u: service %s: %s", n->index, name, why.text);
     }
@@ -120,7 +120,9 @@ static void node_main(void *user) {
         .is_exclusive = true,
         .backend = &backend_sim,
         .backend_context = &n->io,
+        .resolver = &n->resolver.resolver,
     };
+    sim_resolver_init(&n->resolver, n->host);
     int e = node_open(&cfg, &n->node, &why);
     if (e < 0) {
         world_fail(n->world, "node %u does not start: %s", n->index, why.text);
@@ -128,6 +130,7 @@ static void node_main(void *user) {
     }
     if (n->world->sabotage == SABOTAGE_LEAK && mem_strdup(&n->mem.mem, "forgotten") == NULL)
         return;
+    n->resolver.reactor = node_reactor(n->node);
     open_services(n);
     open_proxies(n);
     n->is_up = true;
@@ -138,6 +141,7 @@ static void node_main(void *user) {
     n->is_up = false;
     close_proxies(n);
     n->node = node_free(n->node);
+    sim_resolver_done(&n->resolver);
 }
 
 static void on_ended(struct sim_proc *p) {
@@ -173,6 +177,7 @@ void sim_node_init(struct sim_node *n, struct world *w, struct sim_host *h, cons
     n->host = h;
     n->index = h->index;
     n->mem.mem.resize = counting_resize;
+    n->services_host = "127.0.0.1";
     n->log = (struct log){.sink = on_log, .context = n, .level_max = LOG_INFO};
     sim_rand_init(&r, w->seed, "identity", n->index);
     if (identity_generate(&r.rng, &n->identity) < 0)

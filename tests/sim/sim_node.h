@@ -13,6 +13,7 @@
 #include "core/p2p/multiaddr.h"
 #include "tests/sim/backend_sim.h"
 #include "tests/sim/proc.h"
+#include "tests/sim/resolver_sim.h"
 
 enum {
     NODE_SERVICES_MAX = 3,
@@ -53,6 +54,7 @@ struct sim_node {
     struct multiaddr listen[NODE_LISTEN_MAX];
     uint32_t listen_count;
     uint32_t services_count;
+    const char *services_host; /* a name or an address of this host's loopback */
     struct sim_proxy proxies[NODE_PROXIES_MAX];
     uint32_t proxies_count;
     struct sim_backend_config io;
@@ -62,6 +64,7 @@ struct sim_node {
     bool is_running; /* its process exists */
     bool is_up;      /* and is serving */
     bool stop_wanted;
+    struct sim_resolver resolver;
     struct node *node;
     struct counting_mem mem;
     struct log log;

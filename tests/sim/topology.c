@@ -78,6 +78,7 @@ static void make_nodes(struct scenario *s) {
     bool has_ip6 = sim_rand_bool(r);
     bool short_io = sim_rand_bool(r);
     bool small_buffers = sim_rand_bool(r);
+    bool names = sim_rand_bool(r);
     for (uint32_t i = 0; i < s->nodes_count; i++) {
         struct sim_host *h = net_add_host(&s->net);
         struct sim_node *n = &s->nodes[i];
@@ -90,6 +91,8 @@ static void make_nodes(struct scenario *s) {
         n->io = (struct sim_backend_config){.short_io = short_io,
                                             .no_gso = sim_rand_chance(r, PPM / 8),
                                             .no_gro = sim_rand_chance(r, PPM / 8)};
+        if (names)
+            n->services_host = "localhost.test";
         listen_on_all(n);
         n->services_count = (uint32_t)sim_rand_range(r, 1, NODE_SERVICES_MAX);
         for (uint32_t k = 0; k < n->services_count; k++)
