@@ -3,11 +3,13 @@
 
 #include <wolfssl/wolfcrypt/hmac.h>
 #include <wolfssl/wolfcrypt/settings.h>
+#include <wolfssl/wolfcrypt/sha.h>
 #include <wolfssl/wolfcrypt/sha256.h>
 
 #include "core/base/mem.h"
 
 _Static_assert(SHA256_BYTES == WC_SHA256_DIGEST_SIZE, "SHA-256");
+_Static_assert(SHA1_BYTES == WC_SHA_DIGEST_SIZE, "SHA-1");
 
 static word32 size32(size_t size) {
     assert(size <= UINT32_MAX);
@@ -29,6 +31,17 @@ void sha256_joined(struct bytes first, struct bytes second, uint8_t ret_digest[S
     e = wc_Sha256Final(&state, ret_digest);
     assert(e == 0);
     wc_Sha256Free(&state);
+}
+
+void sha1(struct bytes in, uint8_t ret_digest[SHA1_BYTES]) {
+    wc_Sha state;
+    int e = wc_InitSha(&state);
+    assert(e == 0);
+    e = wc_ShaUpdate(&state, in.data, size32(in.len));
+    assert(e == 0);
+    e = wc_ShaFinal(&state, ret_digest);
+    assert(e == 0);
+    wc_ShaFree(&state);
 }
 
 void hmac_sha256(struct bytes key, struct bytes in, uint8_t ret_mac[SHA256_BYTES]) {

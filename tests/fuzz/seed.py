@@ -126,8 +126,32 @@ def noise_pair(_):
     yield "harmed-record", shake + data[:2] + bytes([14, 70]) + data
 
 
+def websocket(_):
+    # The role and the size of pieces, then the peer's bytes.
+    key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    switch = b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    request = b"GET / HTTP/1.1\r\nHost: a\r\n" + switch + key
+    yield "request", b"\x0a" + request + b"Sec-WebSocket-Version: 13\r\n\r\n\x82\x80"
+    yield "old-request", b"\x0a" + request + b"Sec-WebSocket-Version: 8\r\n\r\n"
+    yield "page", b"\x0aGET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    yield "answer", (b"\x0bHTTP/1.1 101 Switching Protocols\r\n" + switch
+                     + b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+    yield "refusal", b"\x0bHTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+
+def ws_frames(_):
+    # Bit 0 of the first byte: a client; bit 1: a script.  Then the size of pieces.
+    mask = b"\x37\xfa\x21\x3d"
+    yield "to-server", b"\0\2\x82\x85" + mask + b"\x7f\x9f\x4d\x51\x58\x89\x80" + mask
+    yield "to-client", b"\1\2\x82\x03abc\x89\x02hi\x02\x01a\x8a\x00\x80\x01b\x88\x02\x03\xe8"
+    yield "long", b"\1\xff\x82\x7e\x01\x00" + bytes(256) + b"\x82\x7f" + bytes(5) + b"\1\0\0" + bytes(99)
+    yield "text", b"\1\2\x81\x03abc"
+    yield "client-writes", bytes([3, 9, 5, 0x7f, 0x90, 0xbf, 0xf0, 0xc3, 1, 2, 3, 0xbf, 0xbf])
+    yield "server-writes", bytes([2, 200, 5, 0x7f, 0x90, 0xbf, 0xc0, 0xc3, 1, 2, 3, 0xf0, 0xbf])
+
+
 TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, quic_packet, quic_pair, noise,
-           noise_pair)
+           noise_pair, websocket, ws_frames)
 
 
 def main():

@@ -19,6 +19,15 @@ Test(hash, sha256_known_answers) {
     expect(digest, 32, HEX("248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"));
 }
 
+/* FIPS 180-2, appendix A; the empty message. */
+Test(hash, sha1_known_answers) {
+    uint8_t digest[SHA1_BYTES];
+    sha1(BYTES_LIT("abc"), digest);
+    expect(digest, 20, HEX("a9993e364706816aba3e25717850c26c9cd0d89d"));
+    sha1(BYTES_EMPTY, digest);
+    expect(digest, 20, HEX("da39a3ee5e6b4b0d3255bfef95601890afd80709"));
+}
+
 Test(hash, two_parts_hash_as_the_whole_wherever_it_is_cut) {
     struct bytes whole = BYTES_LIT("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq");
     uint8_t expected[SHA256_BYTES], digest[SHA256_BYTES];
