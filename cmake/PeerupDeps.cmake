@@ -5,7 +5,7 @@
 #   liburing::liburing io_uring                      ngtcp2::private    ngtcp2's internal headers,
 #                                                    for the crypto backend alone (shared.h)
 #
-# and the distribution's: PkgConfig::YAML, and PkgConfig::SYSTEMD where it is installed.
+# and the distribution's: PkgConfig::YAML, wslay::wslay, and PkgConfig::SYSTEMD where it is installed.
 #
 # Sources and results live in a cache outside the build tree, so that a clean build and a second
 # clone repeat nothing:
@@ -118,6 +118,18 @@ if(NOT YAML_FOUND)
     message(FATAL_ERROR "libyaml is missing: run scripts/setup (scripts/setup cross for another "
         "architecture), or install libyaml-dev")
 endif()
+# wslay's package has neither a .pc file nor a static library; and its headers are installed for one
+# architecture only, so that another has the library under its full name.
+find_path(WSLAY_INCLUDE_DIR wslay/wslay.h)
+find_library(WSLAY_LIBRARY NAMES wslay libwslay.so.1)
+if(NOT WSLAY_INCLUDE_DIR OR NOT WSLAY_LIBRARY)
+    message(FATAL_ERROR "wslay is missing: run scripts/setup (scripts/setup cross for another "
+        "architecture), or install libwslay-dev")
+endif()
+add_library(wslay::wslay UNKNOWN IMPORTED)
+set_target_properties(wslay::wslay PROPERTIES
+    IMPORTED_LOCATION ${WSLAY_LIBRARY}
+    INTERFACE_INCLUDE_DIRECTORIES ${WSLAY_INCLUDE_DIR})
 pkg_check_modules(SYSTEMD QUIET IMPORTED_TARGET libsystemd)
 
 function(import_library target file)

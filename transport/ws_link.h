@@ -6,8 +6,20 @@
  * Spec:   RFC 6455; connection-lifecycle.md, "From socket to usable connection".  Listening is
  *         plain (a reverse proxy adds TLS, decision 14).  For /wss the lower link is one secured
  *         for a host name (tls_web_new()).
- * While the upgrade runs the link has no room and nothing to read; a refusal is told as any failure
- * of a link.  Pings of the peer are answered, at most one answer waiting.
+ * While the upgrade runs the link has no room and nothing to read; a refusal, of either side, is
+ * told as -ERR_HANDSHAKE, and the peer has been told by HTTP.
+ *
+ *   writing   each slice is a frame; a client's are masked, and so copied
+ *   reading   payload is handed over as it arrives, whatever the length of frames.  wslay has it in
+ *             memory of its own, so that it is copied to slabs of ours.
+ *   ending    link_shutdown_write() says Close, and the peer's Close is -ENODATA here.  Ours is not
+ *             said before, so that between two of ours each direction ends by itself; others read
+ *             nothing more once they said it.  An end without a Close is taken as one between
+ *             frames, and is -ERR_TRUNCATED inside a frame.
+ *
+ * Pings of the peer are answered, at most one answer waiting.  What breaks RFC 6455 is answered by
+ * a Close with 1002, and told as -ERR_PROTOCOL_VIOLATION.
+ *
  * Events and life: transport/link.h. */
 
 #include "transport/link.h"

@@ -4,6 +4,7 @@
 #include "transport/secure_link.h"
 #include "transport/stream_link.h"
 #include "transport/tcp_link.h"
+#include "transport/ws_link.h"
 #include "xor_secure.h"
 
 uint8_t end_pattern(uint64_t at) {
@@ -136,6 +137,20 @@ struct link *channel_over(struct ends *e, struct link *lower, const struct xor_o
     return link;
 }
 
+static struct link *ws_accepted(struct ends *e, struct link *lower) {
+    struct link *link;
+    struct slice_queue nothing;
+    slice_queue_init(&nothing, reactor_mem(e->t->reactor));
+    cr_assert_eq(ws_link_accept(e->t->reactor, lower, &nothing, &link), 0);
+    return link;
+}
+
+static struct link *ws_dialled(struct ends *e, struct link *lower) {
+    struct link *link;
+    cr_assert_eq(ws_link_dial(e->t->reactor, lower, "localhost:1", &link), 0);
+    return link;
+}
+
 static void on_accepted(struct tcp_listener *l, int handle, const struct sock_addr *remote) {
     struct ends *e = CONTAINER_OF(l, struct ends, listener);
     struct link *link;
@@ -143,6 +158,8 @@ static void on_accepted(struct tcp_listener *l, int handle, const struct sock_ad
     cr_assert_eq(tcp_link_adopt(e->t->reactor, handle, &link), 0);
     if (e->secure)
         link = channel_over(e, link, &e->channel_b, NULL);
+    if (e->ws)
+        link = ws_accepted(e, link);
     end_attach(&e->b, e->t, link);
 }
 
@@ -170,6 +187,8 @@ void tcp_ends_open(struct ends *e, struct fixture *t) {
     cr_assert_eq(tcp_link_connect(t->reactor, &e->at, NULL, &link), 0);
     if (e->secure)
         link = channel_over(e, link, &e->channel_a, NULL);
+    if (e->ws)
+        link = ws_dialled(e, link);
     end_attach(&e->a, t, link);
     TURN_UNTIL(t, e->b.link != NULL);
     listener_close(e);
@@ -186,6 +205,17 @@ void secure_ends_open(struct ends *e, struct fixture *t) {
     TURN_UNTIL(t, e->a.secured && e->b.secured);
 }
 
+void ws_ends_open(struct ends *e, struct fixture *t) {
+    struct slice none = SLICE_EMPTY;
+    e->ws = true;
+    tcp_ends_open(e, t);
+    cr_assert_eq(link_write(e->a.link, &none, 1), 0);
+    cr_assert_eq(link_write(e->b.link, &none, 1), 0);
+    TURN_UNTIL(t, e->a.writable == 1 && e->b.writable == 1);
+    e->a.writable = 0;
+    e->b.writable = 0;
+}
+
 void stream_ends_open(struct ends *e, struct fixture *t) {
     struct link *link;
     e->t = t;
@@ -200,4 +230,58 @@ void ends_close(struct ends *e) {
     end_close(&e->a, false);
     end_close(&e->b, false);
     TURN_UNTIL(e->t, e->a.closed == 1 && e->b.closed == 1);
+}
+
+/* --- The far end as bytes --- */
+
+static void raw_on_readable(struct link *l) {
+    struct raw *x = l->user;
+    struct slice in[4];
+    ssize_t n;
+    while ((n = link_read(l, in, ARRAY_COUNT(in))) > 0) {
+        for (ssize_t i = 0; i < n; i++) {
+            cr_assert(x->got_len + in[i].len <= sizeof(x->got));
+            memcpy(x->got + x->got_len, in[i].data, in[i].len);
+            x->got_len += in[i].len;
+            link_consume(l, &in[i]);
+        }
+    }
+    if (n < 0)
+        x->read_error = (int)n;
+}
+
+static void raw_on_writable(struct link *l) {
+    (void)l;
+}
+
+static void raw_on_closed(struct link *l, int error) {
+    (void)error;
+    ((struct raw *)l->user)->closed++;
+}
+
+static const struct link_events raw_events = {raw_on_readable, raw_on_writable, raw_on_closed};
+
+void raw_attach(struct raw *x, struct end *from) {
+    x->t = from->t;
+    x->link = TAKE(from->link);
+    link_set_events(x->link, &raw_events, x);
+}
+
+void raw_write(struct raw *x, const uint8_t *bytes, size_t len, size_t cut) {
+    for (size_t at = 0; at < len;) {
+        size_t n = MIN(MIN(cut, len - at), (size_t)65536);
+        struct buf *b = buf_new(reactor_pool(x->t->reactor), buf_class_for(n), NULL);
+        cr_assert_not_null(b);
+        memcpy(b->data, bytes + at, n);
+        struct slice v = slice_of(b, 0, (uint32_t)n);
+        TURN_UNTIL(x->t, link_write(x->link, &v, 1) == 1);
+        at += n;
+        if (cut < len)
+            for (int turn = 0; turn < 3; turn++)
+                cr_assert_eq(reactor_turn(x->t->reactor, 0), 0);
+    }
+}
+
+void raw_write_text(struct raw *x, const char *text, size_t len) {
+    raw_write(x, (const uint8_t *)text, len, SIZE_MAX);
 }

@@ -39,6 +39,7 @@ struct ends {
     struct sock_addr at;
     bool listener_closed;
     bool secure; /* in a channel of xor_secure.h */
+    bool ws;     /* in a WebSocket, of which `a` is the client */
     struct xor_options channel_a;
     struct xor_options channel_b;
 };
@@ -66,7 +67,27 @@ void stream_ends_open(struct ends *e, struct fixture *t);
 /* A channel over TCP, of e->channel_a and e->channel_b; the former waits for the handshake. */
 void secure_ends_open(struct ends *e, struct fixture *t);
 void secure_ends_start(struct ends *e, struct fixture *t);
+/* A WebSocket over TCP; waits for the upgrade. */
+void ws_ends_open(struct ends *e, struct fixture *t);
 /* Takes over a lower link, and `rest` (NULL: nothing). */
 struct link *channel_over(struct ends *e, struct link *lower, const struct xor_options *o,
                           struct slice_queue *rest);
 void ends_close(struct ends *e);
+
+enum { RAW_BYTES_MAX = 256 << 10 };
+
+/* The far end as bytes, for what no link of ours would make. */
+struct raw {
+    struct fixture *t;
+    struct link *link;
+    uint8_t got[RAW_BYTES_MAX];
+    size_t got_len;
+    int read_error;
+    int closed;
+};
+
+/* Takes over the link of an end. */
+void raw_attach(struct raw *x, struct end *from);
+/* In one piece, or `cut` bytes at a time, each of which is received by itself. */
+void raw_write(struct raw *x, const uint8_t *bytes, size_t len, size_t cut);
+void raw_write_text(struct raw *x, const char *text, size_t len);

@@ -4,7 +4,7 @@
 #include "transport/tcp_link.h"
 
 /* Goal: transport/link.h, sentence by sentence, for every kind of link: LINK_CASE(name) makes
- * tcp_link_name, stream_link_name and secure_link_name, each over both backends. */
+ * tcp_link_name, stream_link_name, secure_link_name and ws_link_name, each over both backends. */
 
 #define LINK_CASE(name)               \
     static void name(struct ends *e); \
@@ -23,6 +23,12 @@
     CASE(secure_link, name) {         \
         static struct ends e;         \
         secure_ends_open(&e, t);      \
+        name(&e);                     \
+        ends_close(&e);               \
+    }                                 \
+    CASE(ws_link, name) {             \
+        static struct ends e;         \
+        ws_ends_open(&e, t);          \
         name(&e);                     \
         ends_close(&e);               \
     }                                 \

@@ -7,76 +7,11 @@
 /* Goal: transport/secure_link.h where it is more than a link (which test_link.c asks of it too):
  * handshakes, records of every size and cut, failures. */
 
-enum { RAW_BYTES_MAX = 256 << 10 };
-
-/* The far end as bytes, for records that no channel of ours would make. */
-struct raw {
-    struct fixture *t;
-    struct link *link;
-    uint8_t got[RAW_BYTES_MAX];
-    size_t got_len;
-    int read_error;
-    int closed;
-};
-
-static void raw_on_readable(struct link *l) {
-    struct raw *x = l->user;
-    struct slice in[4];
-    ssize_t n;
-    while ((n = link_read(l, in, ARRAY_COUNT(in))) > 0) {
-        for (ssize_t i = 0; i < n; i++) {
-            cr_assert(x->got_len + in[i].len <= sizeof(x->got));
-            memcpy(x->got + x->got_len, in[i].data, in[i].len);
-            x->got_len += in[i].len;
-            link_consume(l, &in[i]);
-        }
-    }
-    if (n < 0)
-        x->read_error = (int)n;
-}
-
-static void raw_on_writable(struct link *l) {
-    (void)l;
-}
-
-static void raw_on_closed(struct link *l, int error) {
-    (void)error;
-    ((struct raw *)l->user)->closed++;
-}
-
-static const struct link_events raw_events = {raw_on_readable, raw_on_writable, raw_on_closed};
-
 /* `a` is a channel in the responder's role, the raw end the other side of its link. */
 struct against_raw {
     struct ends e;
     struct raw raw;
 };
-
-static void raw_attach(struct raw *x, struct end *from) {
-    x->t = from->t;
-    x->link = TAKE(from->link);
-    link_set_events(x->link, &raw_events, x);
-}
-
-/* In one piece, or `cut` bytes at a time, each of which is received by itself. */
-static void raw_write(struct raw *x, const uint8_t *bytes, size_t len, size_t cut) {
-    for (size_t at = 0; at < len;) {
-        size_t n = MIN(MIN(cut, len - at), (size_t)65536);
-        struct buf *b = buf_new(reactor_pool(x->t->reactor), buf_class_for(n), NULL);
-        cr_assert_not_null(b);
-        memcpy(b->data, bytes + at, n);
-        struct slice v = slice_of(b, 0, (uint32_t)n);
-        TURN_UNTIL(x->t, link_write(x->link, &v, 1) == 1);
-        at += n;
-        if (cut < len)
-            for (int turn = 0; turn < 3; turn++)
-                cr_assert_eq(reactor_turn(x->t->reactor, 0), 0);
-    }
-}
-
-static void raw_write_text(struct raw *x, const char *text, size_t len) {
-    raw_write(x, (const uint8_t *)text, len, SIZE_MAX);
-}
 
 static void against_raw_open(struct against_raw *w, struct fixture *t) {
     *w = (struct against_raw){.e.channel_a.initiator = false};
