@@ -150,8 +150,40 @@ def ws_frames(_):
     yield "server-writes", bytes([2, 200, 5, 0x7f, 0x90, 0xbf, 0xc0, 0xc3, 1, 2, 3, 0xf0, 0xbf])
 
 
+def tls_session(folder):
+    # Our role and the kind, see the target: the handshake of go's, records, records that verify.
+    def records(*inner):
+        return b"\4" + b"".join(len(one).to_bytes(2, "big") + one for one in inner)
+
+    for vector in vectors(folder, "transcripts"):
+        if "tls" not in vector["name"]:
+            continue
+        for side, first in (("dialer", b"\0"), ("listener", b"\1")):
+            said = b"".join(bytes.fromhex(chunk["bytes"]) for chunk in vector["chunks"][2:8]
+                            if chunk["from"] == side)
+            yield f"{side}-handshake", first + said[said.index(b"\x16\3"):]
+    yield "alert", bytes([1, 21, 3, 3, 0, 2, 2, 49])
+    yield "http", b"\0GET / HTTP/1.1\r\n"
+    yield "record", bytes([2, 23, 3, 3, 0, 20]) + bytes(20)
+    yield "data", records(b"hi\x17", b"\x17", b"hi\x17\0\0")
+    yield "goodbye", records(b"hi\x17", b"\1\0\x15", b"hi\x17")
+    yield "broken-off", records(b"\2\x31\x15")
+    yield "keys", records(b"\x18\0\0\1\1\x16", b"hi\x17")
+    yield "ticket", records(b"\4\0\0\5he\x16", b"llo\x16", b"hi\x17")
+
+
+def tls_pair(_):
+    # How many records a key lasts on each side, then operations and operands, see step().
+    shake = bytes([6, 0, 0x86, 0] * 3)
+    yield "unharmed", b"\0" + shake + bytes([0, 99, 0x80, 9, 2, 50, 3, 9, 6, 0, 0x86, 0, 4, 0, 6, 0])
+    yield "bytewise", b"\0" + bytes([2, 1] * 40) + shake
+    yield "keys", b"\x23" + shake + bytes([9, 200, 0x89, 90, 6, 0, 0x86, 0] * 4)
+    yield "harmed-handshake", b"\0" + bytes([6, 0, 0x85, 60]) + shake
+    yield "harmed-record", b"\0" + shake + bytes([1, 50, 5, 70, 6, 0, 0x86, 0])
+
+
 TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, quic_packet, quic_pair, noise,
-           noise_pair, websocket, ws_frames)
+           noise_pair, tls_session, tls_pair, websocket, ws_frames)
 
 
 def main():
