@@ -13,6 +13,7 @@
 struct request {
     const char *target_text;
     struct target target;
+    enum dial_preference transport;
     bool json;
 };
 
@@ -80,7 +81,11 @@ static int run(struct cli *cli, const struct config *c, struct request *q, int64
 
     log_stderr_init(&log, LOG_WARN);
     struct run_ping_config cfg = {
-        .client = {.mem = cli->mem, .config = c, .log = &log, .target = &q->target},
+        .client = {.mem = cli->mem,
+                   .config = c,
+                   .log = &log,
+                   .target = &q->target,
+                   .transport = q->transport},
         .count = (uint64_t)count,
         .interval = (nsec_t)args_duration_ns(&cli->args, "interval", SEC(1)),
         .connected = on_connected,
@@ -111,6 +116,8 @@ int cmd_ping(struct cli *cli) {
         return out_failure("Invalid interval \"%s\": must be more than 0",
                            args_text(&cli->args, "interval"));
     int status = cli_load_config(cli, &c);
+    if (status == 0)
+        status = cli_transport(cli, c, &q.transport);
     if (status != 0)
         return status;
     if (target_resolve(c, &c->base.arena, q.target_text, &q.target, &why) < 0)

@@ -16,6 +16,7 @@ struct request {
     const char *service;
     uint16_t port;
     struct target target;
+    enum dial_preference transport;
 };
 
 /* Each is flushed: who starts a proxy from a program waits for its lines. */
@@ -89,7 +90,11 @@ static int run(struct cli *cli, const struct config *c, struct request *q) {
 
     log_stderr_init(&log, LOG_WARN);
     struct run_proxy_config cfg = {
-        .client = {.mem = cli->mem, .config = c, .log = &log, .target = &q->target},
+        .client = {.mem = cli->mem,
+                   .config = c,
+                   .log = &log,
+                   .target = &q->target,
+                   .transport = q->transport},
         .service = q->service,
         .port = q->port,
         .identified = on_identified,
@@ -114,12 +119,15 @@ int cmd_proxy(struct cli *cli) {
     struct problem why = PROBLEM_INIT;
 
     if (port == NULL) {
-        out_line(OUT_PLAIN, "Usage: peerup proxy [--config PATH] <target> <service> <local-port>");
+        out_line(OUT_PLAIN, "Usage: peerup proxy [--transport NAME] [--config PATH] <target> "
+                            "<service> <local-port>");
         return 1;
     }
     if (parse_port(port, &q.port) < 0)
         return out_failure("Invalid local port \"%s\": must be a number from 0 to 65535", port);
     int status = cli_load_config(cli, &c);
+    if (status == 0)
+        status = cli_transport(cli, c, &q.transport);
     if (status != 0)
         return status;
     if (config_service_name_check(q.service, &why) < 0)

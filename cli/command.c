@@ -33,6 +33,16 @@ int cli_load_config(struct cli *cli, struct config **ret_config) {
     return e < 0 ? out_error("config error: %s", why.text) : 0;
 }
 
+int cli_transport(const struct cli *cli, const struct config *c,
+                  enum dial_preference *ret_transport) {
+    const char *text = args_text(&cli->args, "transport");
+    if (text == NULL)
+        text = c->network.transport;
+    if (dial_preference_parse(text, ret_transport) < 0)
+        return out_failure("Invalid transport \"%s\": must be auto, quic or tcp", text);
+    return 0;
+}
+
 void cli_print_service(const struct config_service *s, bool with_protocol) {
     bool has_protocol = with_protocol && s->protocol != NULL;
     out_line(OUT_PLAIN, "  %-12s -> %-20s (%s)%s%s", s->item.key,

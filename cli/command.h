@@ -4,6 +4,7 @@
 /* A command: one row in the table of commands.c and one function in a file of its own. */
 
 #include "cli/args.h"
+#include "ctl/client_config.h"
 
 struct config;
 struct config_service;
@@ -45,6 +46,10 @@ int cli_usage_error(const struct cli *cli);
 /* The config that --config names, or the first of the search order.  0, or the exit status after
  * an error was printed. */
 NODISCARD int cli_load_config(struct cli *cli, struct config **ret_config);
+
+/* --transport, or what the config says.  0, or the exit status after an error was printed. */
+NODISCARD int cli_transport(const struct cli *cli, const struct config *c,
+                            enum dial_preference *ret_transport);
 
 /* Prints what the config's reader had to warn about, on standard error. */
 void cli_print_warnings(const struct config *c);

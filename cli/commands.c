@@ -17,6 +17,12 @@
 #define F_JSON \
     { "json", FLAG_BOOL, NULL, "print JSON" }
 
+#define F_TRANSPORT                                                                                \
+    {                                                                                              \
+        "transport", FLAG_TEXT, "NAME",                                                            \
+            "auto, quic or tcp: what to connect over, with the other as a fallback (the config's)" \
+    }
+
 /* clang-format off */
 const struct command CLI_COMMANDS[] = {
     {"init", cmd_init, "", 0, "Create a config, a key and an empty list of authorized peers",
@@ -51,11 +57,12 @@ const struct command CLI_COMMANDS[] = {
     {"daemon", cmd_daemon, "", 0, "Run the node in the foreground", FLAGS(F_CONFIG), STYLE_X},
     {"daemon start", cmd_daemon, "", 0, "The same as daemon", FLAGS(F_CONFIG), STYLE_X},
     {"proxy", cmd_proxy, "<target> <service> <local-port>", 3,
-     "Lead a local port to a peer's service", FLAGS(F_CONFIG), STYLE_X},
+     "Lead a local port to a peer's service", FLAGS(F_TRANSPORT, F_CONFIG), STYLE_X},
     {"ping", cmd_ping, "<target>", 1, "Measure the way to a peer and back",
      FLAGS({"c", FLAG_INT, "N", "how often; 0, the default: until Ctrl-C"},
            {"n", FLAG_INT, "N", "the same as -c"},
-           {"interval", FLAG_DURATION, "TIME", "from one to the next (1s)"}, F_JSON, F_CONFIG),
+           {"interval", FLAG_DURATION, "TIME", "from one to the next (1s)"}, F_TRANSPORT, F_JSON,
+           F_CONFIG),
      STYLE_X},
     {"version", cmd_version, "", 0, "Print the version and the licence", NO_FLAGS, STYLE_C},
 };

@@ -65,8 +65,8 @@ static int add_peer(struct bootstrap *b, struct host *h, const struct config_add
     struct entry *entry = &b->entries[b->count++];
     entry->owner = b;
     b->left++;
-    host_connect(h, &entry->request, &id, reactor_now(b->reactor) + BOOTSTRAP_TIMEOUT,
-                 on_connected);
+    host_connect_with(h, &entry->request, &id, HOST_REQUEST_BACKGROUND,
+                      reactor_now(b->reactor) + BOOTSTRAP_TIMEOUT, on_connected);
     return 0;
 }
 

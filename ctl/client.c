@@ -34,8 +34,10 @@ int client_open(struct client *c, const struct client_config *cfg, struct proble
     if (e < 0)
         return e;
     limits_raise_descriptors(cfg->log);
-    struct node_config node_cfg = {
-        .mem = cfg->mem, .log = cfg->log, .key_file = cfg->config->identity.key_file};
+    struct node_config node_cfg = {.mem = cfg->mem,
+                                   .log = cfg->log,
+                                   .key_file = cfg->config->identity.key_file,
+                                   .transport = cfg->transport};
     e = node_open(&node_cfg, &c->node, ret_problem);
     if (e < 0)
         return e;

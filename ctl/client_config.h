@@ -3,6 +3,8 @@
 
 /* What the commands that run without a daemon are given. */
 
+#include "transport/proto/dial_rank.h"
+
 struct config;
 struct log;
 struct mem;
@@ -13,4 +15,5 @@ struct client_config {
     const struct config *config;
     struct log *log;
     const struct target *target; /* the peer that the command is about */
+    enum dial_preference transport;
 };

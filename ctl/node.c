@@ -129,6 +129,7 @@ static int open_host(struct node *n, const struct node_config *cfg, struct probl
         .gate = n->gate == NULL ? cfg->gate : gate_table_gate(n->gate),
         .listen = listen,
         .listen_count = count,
+        .prefer = cfg->transport,
         .serve_perf = cfg->serve_perf,
     };
     return host_new(&host_cfg, problem, &n->host);

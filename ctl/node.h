@@ -12,6 +12,7 @@
 #include "core/base/log.h"
 #include "core/base/time.h"
 #include "core/p2p/multiaddr.h"
+#include "transport/proto/dial_rank.h"
 #include "uring/features.h"
 
 struct gate;
@@ -28,11 +29,12 @@ struct services;
 
 struct node_config {
     struct mem *mem;
-    struct log *log;                  /* may be NULL */
-    const char *key_file;             /* made when it is missing */
-    const char *agent;                /* NULL: "peerup/<version>" */
-    const struct multiaddr *listen;   /* other kinds than QUIC are passed over with a warning */
-    uint32_t listen_count;            /* 0: dials only */
+    struct log *log;                /* may be NULL */
+    const char *key_file;           /* made when it is missing */
+    const char *agent;              /* NULL: "peerup/<version>" */
+    const struct multiaddr *listen; /* other kinds than QUIC are passed over with a warning */
+    uint32_t listen_count;          /* 0: dials only */
+    enum dial_preference transport;
     const char *authorized_keys_file; /* NULL: `gate` decides */
     struct gate *gate;                /* NULL: everybody is authorized */
     const char *ping_protocol;        /* NULL: not served */

@@ -71,7 +71,10 @@ static int open_node(struct daemon *d, struct problem *problem) {
     const struct config *c = d->cfg->config;
     const struct config_addrs *addrs = &c->network.listen_addresses;
     struct mem *mem = d->cfg->mem;
+    enum dial_preference transport;
 
+    if (dial_preference_parse(c->network.transport, &transport) < 0)
+        return problem_set(problem, -ERR_CONFIG_INVALID, "network.transport: unknown");
     struct multiaddr *listen = mem_alloc_array(mem, MAX(addrs->count, 1u), sizeof(*listen));
     if (listen == NULL)
         return problem_set(problem, -ENOMEM, "%s", err_text(ENOMEM));
@@ -83,6 +86,7 @@ static int open_node(struct daemon *d, struct problem *problem) {
         .key_file = c->identity.key_file,
         .listen = listen,
         .listen_count = addrs->count,
+        .transport = transport,
         .authorized_keys_file =
             c->security.enable_connection_gating ? c->security.authorized_keys_file : NULL,
         .ping_protocol = c->protocols.ping_pong_enabled ? c->protocols.ping_pong_id : NULL,

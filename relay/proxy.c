@@ -211,8 +211,8 @@ static void client_open(struct client *cl) {
 
     cl->state = CLIENT_OPENING;
     cl->attempts++;
-    host_open_stream(p->cfg.host, &cl->request, &p->cfg.peer, p->protocol,
-                     reactor_now(p->cfg.reactor) + PROXY_OPEN_TIMEOUT, on_opened);
+    host_open_stream_with(p->cfg.host, &cl->request, &p->cfg.peer, p->protocol, HOST_REQUEST_BULK,
+                          reactor_now(p->cfg.reactor) + PROXY_OPEN_TIMEOUT, on_opened);
 }
 
 static void on_retry(struct timer *t) {

@@ -87,17 +87,21 @@ enum { HOST_ADDRS_PER_PEER_MAX = 16 };
 NODISCARD int host_add_addrs(struct host *h, const struct peer_id *peer,
                              const struct multiaddr *addrs, size_t count);
 
-/* What waits for a connection to a peer: the part that all requests share.  The last two are set by
- * the owner, right after it made the request. */
+/* What waits for a connection to a peer: the part that all requests share. */
 struct host_request {
     struct list node;
     struct host *host;
     struct peer_id peer;
     struct timer timer;
     struct problem problem; /* the sentence of an error, written before done() */
+    unsigned flags;
     bool pending;
-    bool is_background; /* nobody waits for it: addresses that failed lately are left alone */
-    bool is_bulk;       /* a stream for much data: see HOST_BULK_PREFERENCE */
+};
+
+enum host_request_flags {
+    HOST_REQUEST_BACKGROUND =
+        1 << 0,                 /* nobody waits: addresses that failed lately are left alone */
+    HOST_REQUEST_BULK = 1 << 1, /* a stream for much data: see HOST_BULK_PREFERENCE */
 };
 
 /* The transport that moves bulk data best on a direct path: bulk streams take a connection over it
@@ -119,9 +123,15 @@ struct stream_request {
 /* Opens a stream on the best connection to the peer, dialling its addresses when there is none, or
  * none that is sound: one on which data is unanswered for seconds waits for a race between all
  * addresses, and is used only when nothing better comes of it. */
-void host_open_stream(struct host *h, struct stream_request *r, const struct peer_id *peer,
-                      const char *protocol, nsec_t deadline,
-                      void (*done)(struct stream_request *r, struct stream *s, int error));
+void host_open_stream_with(struct host *h, struct stream_request *r, const struct peer_id *peer,
+                           const char *protocol, unsigned flags, nsec_t deadline,
+                           void (*done)(struct stream_request *r, struct stream *s, int error));
+static inline void
+host_open_stream(struct host *h, struct stream_request *r, const struct peer_id *peer,
+                 const char *protocol, nsec_t deadline,
+                 void (*done)(struct stream_request *r, struct stream *s, int error)) {
+    host_open_stream_with(h, r, peer, protocol, 0, deadline, done);
+}
 /* Harmless when it is not pending. */
 void stream_request_cancel(struct stream_request *r);
 
@@ -131,10 +141,15 @@ struct connect_request {
     struct host_request base;
     void (*done)(struct connect_request *r, const struct multiaddr *remote, int error);
 };
-void host_connect(struct host *h, struct connect_request *r, const struct peer_id *peer,
-                  nsec_t deadline,
-                  void (*done)(struct connect_request *r, const struct multiaddr *remote,
-                               int error));
+void host_connect_with(struct host *h, struct connect_request *r, const struct peer_id *peer,
+                       unsigned flags, nsec_t deadline,
+                       void (*done)(struct connect_request *r, const struct multiaddr *remote,
+                                    int error));
+static inline void
+host_connect(struct host *h, struct connect_request *r, const struct peer_id *peer, nsec_t deadline,
+             void (*done)(struct connect_request *r, const struct multiaddr *remote, int error)) {
+    host_connect_with(h, r, peer, 0, deadline, done);
+}
 void connect_request_cancel(struct connect_request *r);
 
 /* --- Looking at connections --- */

@@ -230,10 +230,10 @@ static void request_cancel(struct host_request *q) {
         request_end(q);
 }
 
-void host_open_stream(struct host *h, struct stream_request *r, const struct peer_id *peer,
-                      const char *protocol, nsec_t deadline,
-                      void (*done)(struct stream_request *r, struct stream *s, int error)) {
-    *r = (struct stream_request){.protocol = protocol, .done = done};
+void host_open_stream_with(struct host *h, struct stream_request *r, const struct peer_id *peer,
+                           const char *protocol, unsigned flags, nsec_t deadline,
+                           void (*done)(struct stream_request *r, struct stream *s, int error)) {
+    *r = (struct stream_request){.base.flags = flags, .protocol = protocol, .done = done};
     struct peer *p = request_begin(h, &r->base, peer, deadline, on_stream_timeout);
     if (p != NULL)
         list_push(&p->stream_requests, &r->base.node);
@@ -245,11 +245,11 @@ void stream_request_cancel(struct stream_request *r) {
     request_cancel(&r->base);
 }
 
-void host_connect(struct host *h, struct connect_request *r, const struct peer_id *peer,
-                  nsec_t deadline,
-                  void (*done)(struct connect_request *r, const struct multiaddr *remote,
-                               int error)) {
-    *r = (struct connect_request){.done = done};
+void host_connect_with(struct host *h, struct connect_request *r, const struct peer_id *peer,
+                       unsigned flags, nsec_t deadline,
+                       void (*done)(struct connect_request *r, const struct multiaddr *remote,
+                                    int error)) {
+    *r = (struct connect_request){.base.flags = flags, .done = done};
     struct peer *p = request_begin(h, &r->base, peer, deadline, on_connect_timeout);
     if (p != NULL)
         list_push(&p->connect_requests, &r->base.node);
@@ -413,7 +413,7 @@ static bool room_may_come(const struct peer *p) {
 static enum dial_preference preference_of(const struct peer *p, const struct host_request *q) {
     if (p->host->prefer != DIAL_AUTO)
         return p->host->prefer;
-    return q->is_bulk ? HOST_BULK_PREFERENCE : DIAL_AUTO;
+    return (q->flags & HOST_REQUEST_BULK) != 0 ? HOST_BULK_PREFERENCE : DIAL_AUTO;
 }
 
 static void serve_connects(struct peer *p, bool takes_suspects) {
@@ -495,13 +495,13 @@ static struct dial_wish wish_of(const struct peer *p) {
     struct dial_wish wish = {.prefer = p->host->prefer, .background = true};
     list_for_each (node, &p->stream_requests) {
         const struct host_request *q = LIST_ENTRY(node, const struct host_request, node);
-        wish.background = wish.background && q->is_background;
+        wish.background = wish.background && (q->flags & HOST_REQUEST_BACKGROUND) != 0;
         if (wish.prefer == DIAL_AUTO)
             wish.prefer = preference_of(p, q);
     }
     list_for_each (node, &p->connect_requests) {
         const struct host_request *q = LIST_ENTRY(node, const struct host_request, node);
-        wish.background = wish.background && q->is_background;
+        wish.background = wish.background && (q->flags & HOST_REQUEST_BACKGROUND) != 0;
     }
     return wish;
 }

@@ -33,6 +33,11 @@ static const struct config_option OPTIONS[] = {
                   "/ip6/::/tcp/0\n/ip6/::/udp/0/quic-v1",
      .flags = CONFIG_REQUIRED,
      .help = "Where to listen. Port 0 takes any free port."},
+    {"network.transport", CONFIG_CHOICE, AT(network.transport), .fallback = "auto",
+     .choices = "auto quic tcp", .flags = CONFIG_SHOW_IF_SET,
+     .help = "What to connect over: auto (QUIC, with TCP a quarter of a second behind), quic or tcp. "
+             "The other transport is a fallback: it is dialled when the chosen one fails, or has "
+             "not connected after three seconds."},
     {"network.force_private_reachability", CONFIG_BOOL, AT(network.force_private_reachability),
      .fallback = "false", .generated = "false",
      .help = "Treat this node as unreachable from outside: reserve on relays at once."},

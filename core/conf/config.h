@@ -37,6 +37,7 @@ struct config {
     } identity;
     struct {
         struct config_addrs listen_addresses;
+        const char *transport; /* "auto", "quic", "tcp" */
         bool force_private_reachability;
         bool resource_limits_enabled;
         struct config_servers stun_servers; /* not is_set: the relays; set and empty: off */

@@ -176,6 +176,26 @@ static int parse_label(struct reading *r, const struct spot *at, const char *tex
     return 0;
 }
 
+static bool is_choice(const char *choices, const char *text) {
+    size_t len = strlen(text);
+    for (const char *c = choices; *c != '\0'; c += strspn(c, " ")) {
+        size_t word = strcspn(c, " ");
+        if (word == len && memcmp(c, text, len) == 0)
+            return true;
+        c += word;
+    }
+    return false;
+}
+
+static int parse_choice(struct reading *r, const struct spot *at, const char *text, void *to) {
+    if (*text == '\0')
+        return 0; /* the default was stored before the file was read */
+    if (!is_choice(at->option->choices, text))
+        return refuse(r, at, "must be one of: %s; not \"%s\"", at->option->choices, text);
+    store_text(text, to);
+    return 0;
+}
+
 static int parse_protocol(struct reading *r, const struct spot *at, const char *text, void *to) {
     if (*text != '\0' && *text != '/')
         return find_at(r, at, "invalid protocol ID \"%s\": must begin with /", text);
@@ -426,6 +446,8 @@ static int parse_scalar(struct reading *r, const struct spot *at, void *to) {
         return parse_path(r, text, to);
     case CONFIG_LABEL:
         return parse_label(r, at, text, to);
+    case CONFIG_CHOICE:
+        return parse_choice(r, at, text, to);
     case CONFIG_PROTOCOL:
         return parse_protocol(r, at, text, to);
     case CONFIG_LISTEN:
@@ -625,6 +647,7 @@ bool schema_value_is_empty(const struct config_option *o, const void *value) {
     case CONFIG_TEXT:
     case CONFIG_PATH:
     case CONFIG_LABEL:
+    case CONFIG_CHOICE:
     case CONFIG_PROTOCOL:
     case CONFIG_LISTEN:
         memcpy(&text, value, sizeof(text));

@@ -31,6 +31,7 @@ enum config_type {
     CONFIG_TEXT,      /* const char * */
     CONFIG_PATH,      /* const char *, resolved against the file's directory (node) or as given */
     CONFIG_LABEL,     /* const char *, a DNS label */
+    CONFIG_CHOICE,    /* const char *, one of `choices` */
     CONFIG_PROTOCOL,  /* const char *, "/..." */
     CONFIG_LISTEN,    /* const char *, "host:port", the host may be empty */
     CONFIG_HOST_PORT, /* struct config_host_port */
@@ -57,6 +58,7 @@ struct config_option {
     const char *generated; /* what `init` writes; list items separated by LF; NULL: nothing */
     const char *help;      /* one or more sentences for the documentation */
     const char *advice;    /* see CONFIG_WANTED */
+    const char *choices;   /* "one two three" */
     unsigned flags;
     int64_t min;
     int64_t max; /* 0: no bound */

@@ -31,6 +31,8 @@ const char *config_type_name(enum config_type type) {
         return "path";
     case CONFIG_LABEL:
         return "DNS label";
+    case CONFIG_CHOICE:
+        return "choice";
     case CONFIG_PROTOCOL:
         return "protocol ID";
     case CONFIG_LISTEN:
@@ -130,6 +132,7 @@ static void show_value(const struct config_option *o, const void *value, size_t 
     case CONFIG_TEXT:
     case CONFIG_PATH:
     case CONFIG_LABEL:
+    case CONFIG_CHOICE:
     case CONFIG_PROTOCOL:
     case CONFIG_LISTEN:
         memcpy(&word, value, sizeof(word));

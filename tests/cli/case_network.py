@@ -167,6 +167,18 @@ def a_peer_that_is_not_there_is_an_error_and_not_a_crash(home):
 
 
 @case
+def the_transport_is_a_preference(home):
+    pair = Pair(home)
+    pair.b.run("ping", pair.target, "--transport", "udp", status=1,
+               err_has='Invalid transport "udp": must be auto, quic or tcp')
+    with pair.daemon() as d:
+        d.wait_for("Listening on")
+        for transport in ("auto", "quic", "tcp"):
+            out = pair.b.run("ping", pair.target, "-c", "1", "--transport", transport)
+            expect("seq=1 rtt=" in out, out)
+
+
+@case
 def pings_by_address_and_by_name(home):
     pair = Pair(home)
     with pair.daemon() as d:

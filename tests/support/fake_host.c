@@ -400,9 +400,10 @@ void host_unhandle(struct host *h, struct protocol_handler *ph) {
     list_remove(&ph->node);
 }
 
-void host_open_stream(struct host *h, struct stream_request *r, const struct peer_id *peer,
-                      const char *protocol, nsec_t deadline,
-                      void (*done)(struct stream_request *r, struct stream *s, int error)) {
+void host_open_stream_with(struct host *h, struct stream_request *r, const struct peer_id *peer,
+                           const char *protocol, unsigned flags, nsec_t deadline,
+                           void (*done)(struct stream_request *r, struct stream *s, int error)) {
+    (void)flags;
     (void)deadline;
     r->base.peer = *peer;
     r->protocol = protocol;

@@ -114,6 +114,18 @@ static void delay_group(struct candidate *c, size_t count, nsec_t base,
     }
 }
 
+int dial_preference_parse(const char *text, enum dial_preference *ret_preference) {
+    static const char *const words[] = {
+        [DIAL_AUTO] = "auto", [DIAL_QUIC] = "quic", [DIAL_TCP] = "tcp"};
+    for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *ret_preference = (enum dial_preference)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
 void dial_rank(const struct multiaddr *addrs, size_t count, enum dial_preference prefer,
                struct dial_ranked *out) {
     struct candidate c[DIAL_ADDRS_MAX];

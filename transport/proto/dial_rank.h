@@ -18,6 +18,9 @@
  * failed, or has not connected in time. */
 enum dial_preference { DIAL_AUTO, DIAL_QUIC, DIAL_TCP };
 
+/* "auto", "quic", "tcp".  -EINVAL */
+NODISCARD int dial_preference_parse(const char *text, enum dial_preference *ret_preference);
+
 enum { DIAL_ADDRS_MAX = 100 }; /* what the names of one peer may resolve to (go's limit, too) */
 
 /* How long what is preferred gets before the rest: three seconds are TCP and Noise over a satellite

@@ -55,6 +55,7 @@ Test(config, essential_file_loads_with_defaults) {
     cr_expect_str_eq(c->protocols.ping_pong_id, "/pingpong/1.0.0");
     cr_expect_str_eq(c->telemetry.metrics_listen_address, "127.0.0.1:9091");
     cr_expect_eq(c->network.listen_addresses.count, 1);
+    cr_expect_str_eq(c->network.transport, "auto");
     cr_expect(!c->network.stun_servers.is_set);
     cr_expect_eq(count_findings(c, false), 1);
     cr_expect_str_eq(c->base.findings->text,
@@ -69,6 +70,7 @@ static const char EVERY_KEY[] =
     "identity: {key_file: ./k}\n"
     "network:\n"
     "  listen_addresses: [/ip4/1.2.3.4/tcp/1, /ip6/::/udp/2/quic-v1]\n"
+    "  transport: tcp\n"
     "  force_private_reachability: yes\n"
     "  resource_limits_enabled: on\n"
     "  stun_servers: [\"stun.example.com:3478\", \"[2001:db8::1]:3478\"]\n"
@@ -106,11 +108,12 @@ Test(config, every_key_of_the_table_is_read) {
     cr_expect_str_eq(c->network.listen_addresses.items[1].text, "/ip6/::/udp/2/quic-v1");
     cr_expect(c->network.force_private_reachability);
     cr_expect(c->network.resource_limits_enabled);
+    cr_expect_str_eq(c->network.transport, "tcp");
     cr_assert_eq(c->network.stun_servers.count, 2);
     cr_expect_str_eq(c->network.stun_servers.items[1].host, "2001:db8::1");
     cr_expect_eq(c->network.stun_servers.items[1].port, 3478);
     cr_expect_eq(c->relay.addresses.count, 1);
-    cr_expect_eq(c->relay.addresses.items[0].line, 9);
+    cr_expect_eq(c->relay.addresses.items[0].line, 10);
     cr_expect_eq(c->relay.reservation_interval_ns, 90 * INT64_C(1000000000));
     cr_expect_str_eq(c->discovery.rendezvous, "crew");
     cr_expect_str_eq(c->discovery.network, "my-crew");
@@ -162,6 +165,10 @@ Test(config, what_makes_a_file_unusable_names_file_line_and_key) {
          "c.yaml:3: network.listen_addresses: each item must be a text"},
         {"network:\n  force_private_reachability: maybe\n",
          "c.yaml:2: network.force_private_reachability: must be true or false, not \"maybe\""},
+        {"network:\n  transport: udp\n",
+         "c.yaml:2: network.transport: must be one of: auto quic tcp; not \"udp\""},
+        {"network:\n  transport: auto quic\n",
+         "c.yaml:2: network.transport: must be one of: auto quic tcp; not \"auto quic\""},
         {"identity:\n  key_file: [a]\n", "c.yaml:2: identity.key_file: must be a single value"},
         {"relay:\n  reservation_interval: abc\n",
          "c.yaml:2: relay.reservation_interval: invalid reservation_interval: time: invalid "

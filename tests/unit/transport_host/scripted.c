@@ -363,9 +363,14 @@ static void on_connected(struct connect_request *r, const struct multiaddr *remo
         c->remote = *remote;
 }
 
-void script_connect(struct script *s, struct script_connect *c, const struct peer_id *peer) {
+void script_connect_with(struct script *s, struct script_connect *c, const struct peer_id *peer,
+                         unsigned flags) {
     *c = (struct script_connect){.done = 0};
-    host_connect(s->host, &c->request, peer, s->fake->now + SEC(600), on_connected);
+    host_connect_with(s->host, &c->request, peer, flags, s->fake->now + SEC(600), on_connected);
+}
+
+void script_connect(struct script *s, struct script_connect *c, const struct peer_id *peer) {
+    script_connect_with(s, c, peer, 0);
 }
 
 static void on_opened(struct stream_request *r, struct stream *stream, int error) {

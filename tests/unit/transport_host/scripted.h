@@ -79,6 +79,8 @@ struct script_connect {
     struct multiaddr remote;
 };
 void script_connect(struct script *s, struct script_connect *c, const struct peer_id *peer);
+void script_connect_with(struct script *s, struct script_connect *c, const struct peer_id *peer,
+                         unsigned flags);
 
 struct script_stream {
     struct stream_request request;

@@ -110,7 +110,8 @@ CASE(load, streams_beyond_the_peers_limit_wait_for_room) {
         failed += a[i].open_error < 0;
     }
     cr_assert(served >= 250 && served <= 256, "%zu", served);
-    cr_assert_eq(served + failed, COUNT, "another connection is refused: they must not wait for ever");
+    cr_assert_eq(served + failed, COUNT,
+                 "another connection is refused: they must not wait for ever");
     TURN_UNTIL(t, handler.accepted == served);
     for (size_t i = 0; i < COUNT; i++) {
         if (a[i].open_error < 0)

@@ -205,16 +205,14 @@ CASE_SWARM(in_the_background_addresses_rest_and_the_error_says_until_when) {
     static struct script_connect c;
     fail_once(s, T1);
     script_wait(s, SEC(2));
-    script_connect(s, &c, &s->peer);
-    c.request.base.is_background = true;
+    script_connect_with(s, &c, &s->peer, HOST_REQUEST_BACKGROUND);
     script_turn(s);
     cr_assert_eq(c.done, 1);
     cr_assert_eq(c.error, -ERR_DIAL_BACKOFF);
     cr_assert(strstr(c.request.base.problem.text, "in 3 s") != NULL, "%s",
               c.request.base.problem.text);
     script_wait(s, SEC(3));
-    script_connect(s, &c, &s->peer);
-    c.request.base.is_background = true;
+    script_connect_with(s, &c, &s->peer, HOST_REQUEST_BACKGROUND);
     script_turn(s);
     cr_assert(script_dial(s, T1) != NULL);
 }
@@ -243,8 +241,7 @@ CASE_SWARM(who_comes_to_a_round_of_the_background_gets_one_of_its_own) {
     static struct script_connect c;
     fail_once(s, Q1);
     knows(s, Q1, T1);
-    script_connect(s, &background, &s->peer);
-    background.request.base.is_background = true;
+    script_connect_with(s, &background, &s->peer, HOST_REQUEST_BACKGROUND);
     script_turn(s);
     script_connect(s, &c, &s->peer);
     script_turn(s);
