@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The go-libp2p peer, and go peers that stand in for our daemon and client."""
+"""The test peers, and go peers that stand in for our daemon and client."""
 
 import json
 import socket
@@ -9,25 +9,13 @@ from peerup import READY_S, STOP_S, Failed, Process, expect, free_port, quic_add
 
 
 class CommandError(Exception):
-    """The go peer answered a command with an error."""
+    """A peer answered a command with an error."""
 
 
-class GoPeer(Process):
-    """The go-libp2p test peer, driven by JSON lines."""
+class Peer(Process):
+    """A test peer of any implementation, driven by JSON lines."""
 
-    def __init__(self, binary, name, seed, family, log_dir, port=None, agent="interop-go/1",
-                 serve=None, allow=None, acl=None):
-        self.port = port or free_port(socket.SOCK_DGRAM, family)
-        self.listen = quic_addr(family, self.port)
-        argv = [str(binary), "-seed", f"{seed:02x}" * 32, "-listen", self.listen, "-agent", agent]
-        for service, tcp_port in (serve or {}).items():
-            argv += ["-serve", f"{service}=127.0.0.1:{tcp_port}"]
-        for service, peer in (acl or {}).items():
-            argv += ["-acl", f"{service}={peer}"]
-        if allow is not None:
-            argv.append("-gate")
-            for peer in allow:
-                argv += ["-allow", peer]
+    def __init__(self, argv, name, log_dir):
         super().__init__(name, argv, log_dir, pipe=True)
         self.changed = threading.Condition()
         self.events, self.replies, self.next_id = [], {}, 0
@@ -35,7 +23,8 @@ class GoPeer(Process):
         self.reader.start()
         with self.stopped_if_it_fails():
             ready = self.wait_event("ready", READY_S)
-        self.id, self.version = ready["peer"], f"{ready['libp2p']}, {ready['go']}"
+        self.id, self.version = ready["peer"], ready["version"]
+        self.listen, self.lacks = ready["addrs"][0], ready.get("lacks", {})
         self.addr = f"{self.listen}/p2p/{self.id}"
 
     def _read(self):
@@ -91,6 +80,25 @@ class GoPeer(Process):
             if not self.changed.wait_for(lambda: self._seen(name, since, match), seconds):
                 raise Failed(f"{self.name}: no event {name} {match} within {seconds} s")
             return self._seen(name, since, match)[0]
+
+
+class GoPeer(Peer):
+    """The go-libp2p test peer over QUIC, on a port of its own."""
+
+    def __init__(self, binary, name, seed, family, log_dir, port=None, agent="interop-go/1",
+                 serve=None, allow=None, acl=None):
+        self.port = port or free_port(socket.SOCK_DGRAM, family)
+        argv = [str(binary), "-seed", f"{seed:02x}" * 32, "-listen", quic_addr(family, self.port),
+                "-agent", agent]
+        for service, tcp_port in (serve or {}).items():
+            argv += ["-serve", f"{service}=127.0.0.1:{tcp_port}"]
+        for service, peer in (acl or {}).items():
+            argv += ["-acl", f"{service}={peer}"]
+        if allow is not None:
+            argv.append("-gate")
+            for peer in allow:
+                argv += ["-allow", peer]
+        super().__init__(argv, name, log_dir)
 
     def streams(self, peer):
         return self.call("stats", peer=peer)["streams"]

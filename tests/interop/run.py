@@ -13,26 +13,22 @@ import argparse
 import inspect
 import os
 import re
-import shutil
 import signal
-import subprocess
 import sys
 import time
 import traceback
 from collections import Counter
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(1, str(HERE.parent / "support"))
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "support"))
 
+import peers  # noqa: E402
 from cells import CELLS, IDLE_S  # noqa: E402
 from env import Env  # noqa: E402
 from nodes import CommandError  # noqa: E402
 from peerup import Failed, NotRun, Skip, wait_until  # noqa: E402
 
-VERSIONS = ("go-v0.47", "go-latest")
 EXIT_SKIPPED = 77
-BUILD_S = 900
 RUN_S = 1500  # no cell begins later than this; ctest would leave the processes behind
 
 
@@ -45,7 +41,7 @@ def parse_args():
     p.add_argument("--only", default="", metavar="REGEX", help="cells whose name matches")
     p.add_argument("--idle", choices=("with", "without", "alone"), default="with",
                    help="the cells that leave a connection alone for %d s" % IDLE_S)
-    p.add_argument("--versions", nargs="+", choices=VERSIONS, default=VERSIONS)
+    p.add_argument("--versions", nargs="+", choices=peers.GO_VERSIONS, default=peers.GO_VERSIONS)
     p.add_argument("--size", type=int, default=256, metavar="MIB", help="bulk, each way")
     p.add_argument("--list", action="store_true", help="print the cells' names and stop")
     args = p.parse_args()
@@ -63,36 +59,17 @@ def skip_all(reason):
     sys.exit(EXIT_SKIPPED)
 
 
-def required_go(version):
-    return re.search(r"^go (\S+)$", (HERE / version / "go.mod").read_text(), re.M).group(1)
-
-
-def as_numbers(go_version):
-    return [int(n) for n in re.findall(r"\d+", go_version)]
-
-
 def build_peers(build_dir, versions):
     """Returns the programs by version, and by version why one can't be built here."""
-    go = shutil.which("go")
-    if not go:
-        skip_all("no go toolchain")
-    env = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false"}
-    here = subprocess.run([go, "env", "GOVERSION"], env=env, text=True, check=True,
-                          capture_output=True).stdout.strip()
-    build_dir.mkdir(parents=True, exist_ok=True)
-    programs, unusable = {}, {}
+    built, unusable = {}, {}
     for version in versions:
-        if as_numbers(here) < as_numbers(required_go(version)):
-            unusable[version] = f"needs go {required_go(version)}, here is {here}"
-            continue
-        print(f"building {version} with {here}", flush=True)
-        program = (build_dir / version).resolve()
-        subprocess.run([go, "build", "-o", str(program), "."], cwd=HERE / version, env=env,
-                       check=True, timeout=BUILD_S)
-        programs[version] = program
-    if not programs:
+        try:
+            built[version] = peers.build_go(version, build_dir)
+        except peers.Unusable as e:
+            unusable[version] = str(e)
+    if not built:
         skip_all("; ".join(f"{v} {why}" for v, why in unusable.items()))
-    return programs, unusable
+    return built, unusable
 
 
 class Results:
@@ -198,7 +175,7 @@ def run_all(args, cells, programs, results):
             for attempt in idle:
                 attempt.resume()
         for text in sorted({e.go_version for e in envs if e.go_version}):
-            print(f"peer: go-libp2p {text}, resource limits raised")
+            print(f"peer: {text}, resource limits raised")
     finally:
         for env in envs:
             env.close()

@@ -4,6 +4,7 @@ package peer
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -49,10 +50,13 @@ var commands = map[string]func(*node, context.Context, command) (fields, error){
 	"pingpong":  (*node).cmdPingPong,
 	"perf":      (*node).cmdPerf,
 	"sum":       (*node).cmdSum,
+	"reverse":   (*node).cmdReverse,
+	"reset":     (*node).cmdReset,
 	"proxy":     (*node).cmdProxy,
 	"open":      (*node).cmdOpen,
 	"raw":       (*node).cmdRaw,
 	"handshake": (*node).cmdHandshake,
+	"hang-up":   (*node).cmdHangUp,
 }
 
 func (n *node) execute(c command) {
@@ -123,14 +127,21 @@ func (n *node) cmdConns(_ context.Context, c command) (fields, error) {
 	return fields{"conns": ids}, nil
 }
 
-// stats {peer}: streams ever opened from ("inbound") and to ("outbound") the peer, all of them
-// and by protocol; and the most sum exchanges that this peer served at once.
+// stats {peer}: what this peer served; and, if a peer is named, the streams that were ever opened
+// from ("inbound") and to ("outbound") it, all of them and by protocol.
 func (n *node) cmdStats(_ context.Context, c command) (fields, error) {
+	f := fields{
+		"sums": n.served.sums.Load(), "sums_peak": n.sums.largest(),
+		"reverses": n.served.reverses.Load(), "resets": n.served.resets.Load()}
+	if c.Peer == "" {
+		return f, nil
+	}
 	p, err := corepeer.Decode(c.Peer)
 	if err != nil {
 		return nil, err
 	}
-	return fields{"streams": n.streams.of(p), "sums_peak": n.sums.largest()}, nil
+	f["streams"] = n.streams.of(p)
+	return f, nil
 }
 
 // ping {peer, count}: /ipfs/ping/1.0.0 on one stream.
@@ -209,7 +220,27 @@ func (n *node) cmdSum(ctx context.Context, c command) (fields, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, n.sumAll(ctx, p, protocol.ID(c.Proto), c.Count, c.Size)
+	id := sumID
+	if c.Proto != "" {
+		id = protocol.ID(c.Proto) // a service's name
+	}
+	return nil, n.sumAll(ctx, p, id, c.Count, c.Size)
+}
+
+// reverse {peer, count, size}: count exchanges at once on one connection.
+func (n *node) cmdReverse(ctx context.Context, c command) (fields, error) {
+	return nil, atOnce(c.Count, func(int) error {
+		s, err := n.stream(ctx, c.Peer, reverseID)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		err = reverse(s, c.Size)
+		if err != nil {
+			s.Reset()
+		}
+		return err
+	})
 }
 
 // proxy {peer, service}: a TCP port whose connections are carried to the peer's service.
@@ -220,6 +251,22 @@ func (n *node) cmdProxy(_ context.Context, c command) (fields, error) {
 	}
 	port, err := n.proxy(p, c.Service)
 	return fields{"port": port}, err
+}
+
+// reset {peer}: resets a reverse in the midst of its answer.
+func (n *node) cmdReset(ctx context.Context, c command) (fields, error) {
+	s, err := n.stream(ctx, c.Peer, reverseID)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Reset()
+	var head [8]byte
+	binary.BigEndian.PutUint64(head[:], resetAnswerBytes)
+	if _, err := s.Write(head[:]); err != nil {
+		return nil, err
+	}
+	_, err = io.ReadFull(s, head[:])
+	return nil, err
 }
 
 // open {peer, proto, size, then}: opens a stream, writes size bytes and then: "read" reads to the
@@ -253,6 +300,8 @@ func outcome(got int64, err error) fields {
 		f["outcome"], f["code"], f["remote"] = "reset", se.ErrorCode, se.Remote
 	case errors.As(err, &ce):
 		f["outcome"], f["code"], f["remote"] = "connection closed", ce.ErrorCode, ce.Remote
+	case errors.Is(err, network.ErrReset): // without a code, as rust sends it over yamux
+		f["outcome"], f["remote"] = "reset", true
 	case errors.As(err, &te) && te.Timeout():
 		f["outcome"] = "timeout"
 	default:

@@ -6,6 +6,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
+	"time"
 
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	ma "github.com/multiformats/go-multiaddr"
@@ -76,4 +78,27 @@ func (n *node) handshakeConfig(c command) (string, *tls.Config, error) {
 		return &shown, nil
 	}
 	return address.String(), config, nil
+}
+
+// hang-up {addr}: listens there for QUIC and closes each connection in the midst of its handshake,
+// for the time of the command.  Answers at once, with the address.
+func (n *node) cmdHangUp(_ context.Context, c command) (fields, error) {
+	identity, err := libp2ptls.NewIdentity(n.host.Peerstore().PrivKey(n.host.ID()))
+	if err != nil {
+		return nil, err
+	}
+	config, _ := identity.ConfigForPeer("")
+	config.NextProtos = []string{"libp2p"}
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		return nil, errors.New("hung up")
+	}
+	l, err := quic.ListenAddr(c.Addr, config, nil)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		time.Sleep(time.Duration(c.TimeoutMS) * time.Millisecond)
+		l.Close()
+	}()
+	return fields{"port": l.Addr().(*net.UDPAddr).Port}, nil
 }

@@ -2,10 +2,10 @@
 
 // Package peer is the go-libp2p program that the interop suite runs against peerup.
 //
-// It speaks QUIC only and is driven by JSON lines: one command object a line on standard input,
-// one reply (with the command's "id") or event (with "event") a line on standard output.  It ends
-// when standard input does, or by SIGTERM, and closes its connections in order.  What it can do
-// is the table in commands.go.
+// It speaks one transport stack, QUIC by default, and is driven by JSON lines: one command object a
+// line on standard input, one reply (with the command's "id") or event (with "event") a line on
+// standard output.  It ends when standard input does, or by SIGTERM, and closes its connections in
+// order.  What it can do is the table in commands.go; ../README.md says what all peers share.
 package peer
 
 import (
@@ -50,6 +50,7 @@ func (l *listFlag) Set(v string) error { *l = append(*l, v); return nil }
 
 type config struct {
 	seed     []byte
+	stack    string
 	agent    string
 	raised   bool
 	listen   listFlag
@@ -63,9 +64,10 @@ func parseFlags() (*config, error) {
 	c := &config{}
 	seed := flag.String("seed", "", "Ed25519 seed, 32 bytes in hex")
 	limits := flag.String("limits", "raised", "resource limits: raised or default")
+	flag.StringVar(&c.stack, "stack", "quic", "tcp-noise, tcp-tls, quic or ws-noise")
 	flag.StringVar(&c.agent, "agent", "interop-go/1", "agent version told by identify")
 	flag.BoolVar(&c.gate, "gate", false, "refuse inbound peers that -allow doesn't name")
-	flag.Var(&c.listen, "listen", "QUIC multiaddr to listen on (repeatable)")
+	flag.Var(&c.listen, "listen", "multiaddr of the stack to listen on (repeatable)")
 	flag.Var(&c.services, "serve", "NAME=HOST:PORT to expose as a service (repeatable)")
 	flag.Var(&c.acls, "acl", "NAME=PEER-ID: only this peer may use the service (repeatable)")
 	flag.Var(&c.allowed, "allow", "authorized peer ID (repeatable)")
@@ -119,8 +121,9 @@ func run() error {
 		addrs = append(addrs, a.String())
 	}
 	out.event("ready", map[string]any{
-		"peer": n.host.ID().String(), "addrs": addrs, "libp2p": libp2pVersion(),
-		"go": runtime.Version(), "limits_raised": cfg.raised,
+		"peer": n.host.ID().String(), "addrs": addrs,
+		"version":       fmt.Sprintf("go-libp2p %s, %s", libp2pVersion(), runtime.Version()),
+		"limits_raised": cfg.raised,
 	})
 
 	signals := make(chan os.Signal, 1)

@@ -19,7 +19,12 @@ import (
 	corepeer "github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/quic-go/quic-go"
 )
@@ -30,6 +35,26 @@ type node struct {
 	streams *streamCounter
 	gater   *gater
 	sums    peak
+	served  counters
+}
+
+// stackOptions leaves a peer no other way to speak than the one that is asked for.
+func stackOptions(stack string) ([]libp2p.Option, error) {
+	muxer := libp2p.Muxer(yamux.ID, yamux.DefaultTransport)
+	switch stack {
+	case "quic":
+		return []libp2p.Option{libp2p.Transport(libp2pquic.NewTransport)}, nil
+	case "tcp-noise":
+		return []libp2p.Option{
+			libp2p.Transport(tcp.NewTCPTransport), libp2p.Security(noise.ID, noise.New), muxer}, nil
+	case "tcp-tls":
+		return []libp2p.Option{
+			libp2p.Transport(tcp.NewTCPTransport), libp2p.Security(libp2ptls.ID, libp2ptls.New), muxer}, nil
+	case "ws-noise":
+		return []libp2p.Option{
+			libp2p.Transport(websocket.New), libp2p.Security(noise.ID, noise.New), muxer}, nil
+	}
+	return nil, fmt.Errorf("no such stack: %q", stack)
 }
 
 func newNode(cfg *config, out *lineWriter) (*node, error) {
@@ -46,15 +71,18 @@ func newNode(cfg *config, out *lineWriter) (*node, error) {
 		return nil, err
 	}
 	n := &node{out: out, streams: newStreamCounter(manager)}
-	opts := []libp2p.Option{
+	opts, err := stackOptions(cfg.stack)
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts,
 		libp2p.Identity(key),
 		libp2p.UserAgent(cfg.agent),
-		libp2p.Transport(libp2pquic.NewTransport),
 		libp2p.ListenAddrStrings(cfg.listen...),
 		libp2p.ResourceManager(n.streams),
 		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
-	}
+	)
 	if cfg.gate {
 		if n.gater, err = newGater(cfg.allowed); err != nil {
 			return nil, err
@@ -64,7 +92,8 @@ func newNode(cfg *config, out *lineWriter) (*node, error) {
 	if n.host, err = libp2p.New(opts...); err != nil {
 		return nil, err
 	}
-	n.host.Network().Notify(&network.NotifyBundle{ConnectedF: n.onConnected})
+	n.host.Network().Notify(&network.NotifyBundle{
+		ConnectedF: n.onConnected, DisconnectedF: n.onDisconnected})
 	if err := n.reportIdentify(); err != nil {
 		return nil, err
 	}
@@ -89,6 +118,14 @@ func (n *node) onConnected(_ network.Network, c network.Conn) {
 		fields["conn"], fields["peer"] = c.ID(), c.RemotePeer().String()
 		n.out.event("closed", fields)
 	}()
+}
+
+// Of other connections than QUIC's the end has no reason that could be told.
+func (n *node) onDisconnected(_ network.Network, c network.Conn) {
+	var qc *quic.Conn
+	if !c.As(&qc) {
+		n.out.event("closed", map[string]any{"conn": c.ID(), "peer": c.RemotePeer().String()})
+	}
 }
 
 // closeReason says who closed a QUIC connection, on which level and with which code.

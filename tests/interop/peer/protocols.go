@@ -4,6 +4,7 @@ package peer
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -13,6 +14,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -24,11 +26,15 @@ const (
 	pingPongID = protocol.ID("/pingpong/1.0.0")
 	perfID     = protocol.ID("/perf/1.0.0")
 	sumID      = protocol.ID("/peerup-test/sum/1.0.0")
+	reverseID  = protocol.ID("/peerup-test/reverse/1.0.0")
+	resetID    = protocol.ID("/peerup-test/reset/1.0.0")
 
 	chunk          = 64 << 10
 	pingLineMax    = 64
 	perfBytesMax   = 1 << 30
 	streamDeadline = 60 * time.Second
+	// More than all windows and queues between the two, so that a reset finds it under way.
+	resetAnswerBytes = 256 << 20
 )
 
 func (n *node) serveProtocols() {
@@ -45,6 +51,8 @@ func (n *node) serveProtocols() {
 	serve(pingPongID, servePingPong)
 	serve(perfID, servePerf)
 	serve(sumID, n.serveSum)
+	serve(reverseID, n.serveReverse)
+	serve(resetID, serveReset)
 	// The same under a service's name, so that a peerup proxy can open it.
 	serve(serviceProtocol("sum"), n.serveSum)
 	serve(serviceProtocol("curt"), serveCurt)
@@ -137,6 +145,9 @@ func perf(s network.Stream, up, down uint64) (map[string]any, error) {
 	return map[string]any{"received": got, "early": early}, nil
 }
 
+// counters are what the command "stats" tells.
+type counters struct{ sums, reverses, resets atomic.Uint64 }
+
 // peak is the largest number of things that were going on at once.
 type peak struct {
 	mu       sync.Mutex
@@ -179,22 +190,96 @@ func (n *node) serveSum(s network.Stream) error {
 	if uint64(k) != binary.BigEndian.Uint64(head[:]) {
 		return fmt.Errorf("announced another length than the %d bytes that came", k)
 	}
-	_, err = s.Write(h.Sum(nil))
+	if _, err = s.Write(h.Sum(nil)); err == nil {
+		n.served.sums.Add(1)
+	}
 	return err
+}
+
+// The reverse: the opener sends an eight-byte big-endian length, the answer is that many bytes,
+// their SHA-256 and an end; then the opener repeats the SHA-256 and ends.
+func (n *node) serveReverse(s network.Stream) error {
+	var head [8]byte
+	if _, err := io.ReadFull(s, head[:]); err != nil {
+		return err
+	}
+	size := binary.BigEndian.Uint64(head[:])
+	if size > perfBytesMax {
+		return errors.New("more than the largest answer")
+	}
+	h := sha256.New()
+	if err := sendPattern(s, h, 0, size); err != nil {
+		n.served.resets.Add(1)
+		return err
+	}
+	digest := h.Sum(nil)
+	if _, err := s.Write(digest); err != nil {
+		return err
+	}
+	if err := s.CloseWrite(); err != nil {
+		return err
+	}
+	repeated, err := io.ReadAll(io.LimitReader(s, 2*sha256.Size))
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(repeated, digest) {
+		return errors.New("another SHA-256")
+	}
+	n.served.reverses.Add(1)
+	return nil
+}
+
+func reverse(s network.Stream, size uint64) error {
+	var head [8]byte
+	binary.BigEndian.PutUint64(head[:], size)
+	if _, err := s.Write(head[:]); err != nil {
+		return err
+	}
+	h := sha256.New()
+	if _, err := io.CopyN(h, s, int64(size)); err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(io.LimitReader(s, 2*sha256.Size))
+	if err != nil {
+		return err
+	}
+	digest := h.Sum(nil)
+	if !bytes.Equal(answer, digest) {
+		return errors.New("the bytes and their SHA-256 don't agree")
+	}
+	if _, err := s.Write(digest); err != nil {
+		return err
+	}
+	return s.CloseWrite()
+}
+
+// serveReset resets its stream after eight bytes.
+func serveReset(s network.Stream) error {
+	var head [8]byte
+	if _, err := io.ReadFull(s, head[:]); err != nil {
+		return err
+	}
+	return errors.New("a reset was asked for")
 }
 
 // sumAll runs count exchanges at once.  No stream sends its bytes before all have sent their
 // length, so all of them are open at the same time.
 func (n *node) sumAll(ctx context.Context, p corepeer.ID, id protocol.ID, count int, size uint64) error {
-	var ready, all sync.WaitGroup
+	var ready sync.WaitGroup
+	ready.Add(count)
+	return atOnce(count, func(i int) error { return n.sumOne(ctx, p, id, byte(i), size, &ready) })
+}
+
+func atOnce(count int, do func(i int) error) error {
+	var all sync.WaitGroup
 	var mu sync.Mutex
 	var failures []error
-	ready.Add(count)
 	for i := range count {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			if err := n.sumOne(ctx, p, id, byte(i), size, &ready); err != nil {
+			if err := do(i); err != nil {
 				mu.Lock()
 				failures = append(failures, fmt.Errorf("stream %d: %w", i, err))
 				mu.Unlock()
