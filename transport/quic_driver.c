@@ -50,14 +50,6 @@ static void remove_route(struct quic_driver *d, const struct quic_cid *cid) {
     }
 }
 
-static void leave_half_open(struct quic_driver *d) {
-    if (!list_is_linked(&d->half_open_node))
-        return;
-    list_remove(&d->half_open_node);
-    assert(d->transport->half_open_count > 0);
-    d->transport->half_open_count--;
-}
-
 static void on_connected(struct quic_driver *d) {
     struct conn *c = &d->conn;
     const struct quic_path *path = quic_conn_path(d->engine);
@@ -65,7 +57,7 @@ static void on_connected(struct quic_driver *d) {
     c->opened_at = reactor_now(d->transport->reactor);
     multiaddr_from_net_addr(&path->remote, MULTIADDR_KIND_QUIC, &c->remote);
     multiaddr_from_net_addr(&path->local, MULTIADDR_KIND_QUIC, &c->local);
-    leave_half_open(d);
+    half_open_leave(&d->transport->half_open, &d->half_open);
     d->handed_over = true;
     if (c->inbound) {
         d->transport->base.events->accepted(&d->transport->base, c);
@@ -79,7 +71,7 @@ static void on_connected(struct quic_driver *d) {
 static void on_closed(struct quic_driver *d) {
     struct problem why = PROBLEM_INIT;
     int error = quic_conn_error(d->engine, &why);
-    leave_half_open(d);
+    half_open_leave(&d->transport->half_open, &d->half_open);
     struct dial *dial = TAKE(d->dial);
     if (dial != NULL)
         dial->done(dial, NULL, error == 0 ? -ERR_CONN_CLOSED : error, &why);
@@ -92,7 +84,7 @@ static void free_driver(struct quic_driver *d) {
     struct quic_socket *s = d->socket;
     for (size_t i = 0; i < ARRAY_COUNT(d->routes); i++)
         map_remove(&t->routes, &d->routes[i].node);
-    leave_half_open(d);
+    half_open_leave(&d->transport->half_open, &d->half_open);
     timer_done(&d->timer);
     deferred_cancel(&d->work);
     list_remove(&d->node);
@@ -283,7 +275,7 @@ static int driver_new(struct quic_socket *s, struct quic_driver **ret_driver) {
     deferred_init(&d->work, work);
     list_init(&d->node);
     list_init(&d->wait_node);
-    list_init(&d->half_open_node);
+    half_open_init(&d->half_open);
     for (size_t i = 0; i < ARRAY_COUNT(d->routes); i++)
         map_node_init(&d->routes[i].node);
     *ret_driver = d;
@@ -349,8 +341,7 @@ int quic_driver_accept(struct quic_socket *s, const struct quic_initial *initial
         return e;
     }
     d->conn.inbound = true;
-    list_push(&t->half_open, &d->half_open_node);
-    t->half_open_count++;
+    half_open_add(&t->half_open, &d->half_open, &path->remote);
     /* The client's second packet may be in this batch already. */
     struct quic_event ev;
     while (quic_conn_next_event(d->engine, &ev)) {

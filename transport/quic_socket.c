@@ -107,23 +107,6 @@ static void answer(struct quic_socket *s, enum answer what, const struct quic_pa
     quic_socket_send(slot, &(struct quic_batch){.len = len, .segment_len = len, .path = *path});
 }
 
-/* Whether two clients count as one: somebody with IPv6 has a /64 to choose from. */
-static bool same_origin(const struct net_addr *a, const struct net_addr *b) {
-    size_t bytes = a->family == NET_IP6 ? 8 : 4;
-    return a->family == b->family && memcmp(a->ip, b->ip, bytes) == 0;
-}
-
-static bool origin_is_full(const struct quic_transport *t, const struct net_addr *remote) {
-    uint32_t count = 0;
-    if (t->half_open_count < QUIC_HALF_OPEN_PER_IP_MAX || net_addr_is_loopback(remote))
-        return false;
-    list_for_each (node, &t->half_open) {
-        struct quic_driver *d = LIST_ENTRY(node, struct quic_driver, half_open_node);
-        count += same_origin(&quic_conn_path(d->engine)->remote, remote);
-    }
-    return count >= QUIC_HALF_OPEN_PER_IP_MAX;
-}
-
 static struct quic_driver *accept_initial(struct quic_socket *s, const struct quic_packet *in,
                                           size_t in_len, const struct quic_path *path) {
     struct quic_transport *t = s->transport;
@@ -133,13 +116,13 @@ static struct quic_driver *accept_initial(struct quic_socket *s, const struct qu
     int e = quic_packet_initial(in, &path->remote, t->token_key, reactor_now(t->reactor), &initial);
     if (e < 0)
         return NULL;
-    if (t->half_open_count >= QUIC_HALF_OPEN_MAX || t->drivers_count >= QUIC_CONNS_MAX ||
-        origin_is_full(t, &path->remote)) {
+    if (t->half_open.count >= QUIC_HALF_OPEN_MAX || t->drivers_count >= QUIC_CONNS_MAX ||
+        half_open_is_full_for(&t->half_open, &path->remote)) {
         if (stray_allowed(t))
             answer(s, ANSWER_REFUSAL, in, in_len, path);
         return NULL;
     }
-    if (t->half_open_count >= QUIC_HALF_OPEN_RETRY && !initial.after_retry) {
+    if (t->half_open.count >= QUIC_HALF_OPEN_RETRY && !initial.after_retry) {
         if (stray_allowed(t))
             answer(s, ANSWER_RETRY, in, in_len, path);
         return NULL;

@@ -129,7 +129,7 @@ int quic_transport_new(struct reactor *r, const struct tls_cert *cert, const uin
     list_init(&t->base.node);
     list_init(&t->sockets);
     list_init(&t->drivers);
-    list_init(&t->half_open);
+    half_open_book_init(&t->half_open, QUIC_HALF_OPEN_PER_IP_MAX);
     if (reset_key != NULL)
         memcpy(t->reset_key, reset_key, sizeof(t->reset_key));
     else

@@ -5,6 +5,7 @@
  * quic_driver.c (one connection) share. */
 
 #include "core/base/map.h"
+#include "transport/half_open.h"
 #include "transport/proto/quic_conn.h"
 #include "transport/quic_transport.h"
 #include "uring/reactor.h"
@@ -22,8 +23,7 @@ struct quic_transport {
     struct list sockets;
     struct list drivers;
     uint32_t drivers_count;
-    struct list half_open; /* drivers by .half_open_node */
-    uint32_t half_open_count;
+    struct half_open_book half_open;
     struct dgram_sink *sink;
     /* Packets without a connection that are looked at and answered (resets, version negotiation):
      * at most so many a second. */
@@ -71,7 +71,7 @@ struct quic_driver {
     struct quic_route routes[QUIC_ROUTES_MAX];
     struct net_addr dial_local; /* what a dialler's engine knows as our address */
     struct dial *dial;          /* waiting for the handshake */
-    struct list half_open_node; /* inbound, its handshake runs */
+    struct half_open half_open; /* inbound, its handshake runs */
     bool handed_over;           /* the host knows the conn */
 };
 

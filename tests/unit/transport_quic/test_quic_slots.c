@@ -150,12 +150,12 @@ Test(quic_half_open, one_address_cannot_take_the_handshakes_of_others) {
     cr_assert_eq(f.transport->ops->listen(f.transport, &at, NULL), 0);
     for (int i = 0; i < QUIC_HALF_OPEN_PER_IP_MAX + 20; i++)
         deliver_initial(&f, "198.51.100.7:1");
-    cr_assert_eq(t->half_open_count, QUIC_HALF_OPEN_PER_IP_MAX, "%u half open", t->half_open_count);
+    cr_assert_eq(t->half_open.count, QUIC_HALF_OPEN_PER_IP_MAX, "%u half open", t->half_open.count);
     for (int i = 0; i < 5; i++)
         deliver_initial(&f, "198.51.100.8:1");
-    cr_assert_eq(t->half_open_count, QUIC_HALF_OPEN_PER_IP_MAX + 5);
+    cr_assert_eq(t->half_open.count, QUIC_HALF_OPEN_PER_IP_MAX + 5);
     for (int i = 0; i < QUIC_HALF_OPEN_PER_IP_MAX + 20; i++)
         deliver_initial(&f, "127.0.0.1:1");
-    cr_assert_eq(t->half_open_count, 2 * QUIC_HALF_OPEN_PER_IP_MAX + 25, "loopback is not counted");
+    cr_assert_eq(t->half_open.count, 2 * QUIC_HALF_OPEN_PER_IP_MAX + 25, "loopback is not counted");
     teardown(&f);
 }
