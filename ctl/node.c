@@ -113,8 +113,9 @@ static int open_host(struct node *n, const struct node_config *cfg, struct probl
     size_t count = 0;
 
     for (uint32_t i = 0; i < cfg->listen_count; i++) {
-        if (multiaddr_kind(&cfg->listen[i]) != MULTIADDR_KIND_QUIC)
-            log_info(n->log, L_NODE, "only QUIC is listened on yet: address passed over",
+        enum multiaddr_kind kind = multiaddr_kind(&cfg->listen[i]);
+        if (kind != MULTIADDR_KIND_QUIC && kind != MULTIADDR_KIND_TCP)
+            log_info(n->log, L_NODE, "only QUIC and TCP are listened on yet: address passed over",
                      kv_str("address", multiaddr_format(&cfg->listen[i], text)));
         else if (count == LISTEN_MAX)
             return problem_set(problem, -ERR_LIMIT, "more than %d listen addresses", LISTEN_MAX);

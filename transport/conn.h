@@ -11,6 +11,7 @@
  * Thread: the reactor's.  Events come from the end of a turn, never from inside a call. */
 
 #include "core/base/buf.h"
+#include "core/base/list.h"
 #include "core/base/time.h"
 #include "core/p2p/multiaddr.h"
 #include "core/p2p/peer_id.h"
@@ -69,7 +70,8 @@ struct conn_events {
 struct conn {
     const struct conn_ops *ops;
     const struct conn_events *events;
-    void *user; /* the host's */
+    void *user;                 /* the host's */
+    struct list transport_node; /* the transport's */
     struct peer_id peer;
     struct multiaddr remote; /* without /p2p */
     struct multiaddr local;

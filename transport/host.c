@@ -10,6 +10,8 @@
 #include "transport/proto/quic_packet.h"
 #include "transport/proto/tls_cert.h"
 #include "transport/quic_transport.h"
+#include "transport/tcp_transport.h"
+#include "transport/upgrade.h"
 
 enum { REFUSALS_LOGGED_AT_ONCE = 20 }; /* then one a second */
 
@@ -194,13 +196,29 @@ static int add_quic(struct host *h, const struct tls_cert *cert, bool listens) {
     return e;
 }
 
-static int add_transports(struct host *h, bool listens, struct problem *problem) {
+static int add_tcp(struct host *h, const struct tls_cert *cert, unsigned securities) {
+    struct tcp_transport_config cfg = {
+        .reactor = h->reactor,
+        .identity = &h->identity,
+        .cert = cert,
+        .securities = securities != 0 ? securities : UPGRADE_TLS | UPGRADE_NOISE,
+    };
+    struct transport *t;
+    int e = tcp_transport_new(&cfg, &transport_events, h, &t);
+    if (e == 0)
+        host_add_transport(h, t);
+    return e;
+}
+
+static int add_transports(struct host *h, const struct host_config *cfg, struct problem *problem) {
     struct tls_cert cert;
     int e = tls_cert_make(&h->identity, reactor_rng(h->reactor), &cert);
     if (e == 0)
-        e = add_quic(h, &cert, listens);
+        e = add_tcp(h, &cert, cfg->securities);
+    if (e == 0)
+        e = add_quic(h, &cert, cfg->listen_count > 0);
     tls_cert_done(&cert);
-    return e < 0 ? problem_set(problem, e, "cannot set up QUIC: %s", err_text(e)) : 0;
+    return e < 0 ? problem_set(problem, e, "cannot set up the transports: %s", err_text(e)) : 0;
 }
 
 static int listen_at(struct host *h, const struct multiaddr *at, struct problem *problem) {
@@ -217,7 +235,7 @@ static int listen_at(struct host *h, const struct multiaddr *at, struct problem 
 }
 
 static int open_transports(struct host *h, const struct host_config *cfg, struct problem *problem) {
-    int e = add_transports(h, cfg->listen_count > 0, problem);
+    int e = add_transports(h, cfg, problem);
     for (size_t i = 0; i < cfg->listen_count && e == 0; i++)
         e = listen_at(h, &cfg->listen[i], problem);
     return e;

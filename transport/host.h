@@ -42,6 +42,7 @@ struct host_config {
     const struct multiaddr *listen;  /* which one of the transports must know */
     size_t listen_count;
     enum dial_preference prefer; /* of dials, and of connections for new streams */
+    unsigned securities;         /* UPGRADE_... bits (transport/upgrade.h) for TCP; 0: all */
     bool serve_perf;
 };
 

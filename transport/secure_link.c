@@ -631,9 +631,9 @@ static void on_lower_closed(struct link *lower, int error) {
     assert(t->read_quota.used_bytes == 0);
     assert(t->write_quota.used_bytes == 0);
     (void)error; /* told before, or nobody asked */
-    t->link.events->closed(&t->link, t->error);
     timer_done(&t->linger);
-    t->engine = secure_free(t->engine);
+    t->engine = secure_free(t->engine); /* its library context may go in closed() */
+    t->link.events->closed(&t->link, t->error);
     (void)mem_free(reactor_mem(t->reactor), t);
 }
 

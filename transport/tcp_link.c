@@ -225,3 +225,8 @@ int tcp_link_adopt(struct reactor *r, int handle, struct link **ret_link) {
     *ret_link = &t->link;
     return 0;
 }
+
+int tcp_link_local_addr(const struct link *l, struct sock_addr *ret_addr) {
+    assert(l->ops == &tcp_link_ops);
+    return tcp_local_addr(&CONTAINER_OF(l, const struct tcp_link, link)->tcp, ret_addr);
+}

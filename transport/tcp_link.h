@@ -16,5 +16,8 @@ struct sock_addr;
 NODISCARD int tcp_link_connect(struct reactor *r, const struct sock_addr *to,
                                const struct sock_addr *from, struct link **ret_link);
 
+/* -ENOTCONN; `l` is a link of this file. */
+NODISCARD int tcp_link_local_addr(const struct link *l, struct sock_addr *ret_addr);
+
 /* Takes over a handle that a listener accepted.  -ENOMEM: it is still the caller's. */
 NODISCARD int tcp_link_adopt(struct reactor *r, int handle, struct link **ret_link);

@@ -38,16 +38,19 @@ struct upgrader {
     unsigned securities;
     /* A connection and all its streams are over, and its conn is about to be freed. */
     void (*conn_gone)(struct upgrader *u, struct conn *c);
+    /* One that failed or was cancelled has closed its link; closing_count others have not. */
+    void (*upgrade_gone)(struct upgrader *u);
+    uint32_t closing_count;
     void *user;
 };
 
 struct upgrade_config {
-    struct link *link;              /* taken over, also when it fails later */
+    struct link *link;              /* taken over, also when upgrade_start() fails */
     const struct peer_id *expected; /* copied; NULL: anybody */
     const struct multiaddr *remote; /* without /p2p; copied */
-    const struct multiaddr *local;
-    bool initiator; /* in security and multiplexing */
-    bool inbound;   /* they connected */
+    const struct multiaddr *local;  /* NULL: not known yet */
+    bool initiator;                 /* in security and multiplexing */
+    bool inbound;                   /* they connected */
     nsec_t deadline;
     /* Exactly one, unless cancelled: a connection whose streams and events nobody hears of before
      * its events are set in this call, or an error with the sentence in `why`. */
@@ -55,7 +58,7 @@ struct upgrade_config {
     void *user;
 };
 
-/* -ENOMEM: the link is still the caller's */
+/* -ENOMEM: the link is closing, as after a failure */
 NODISCARD int upgrade_start(struct upgrader *u, const struct upgrade_config *cfg,
                             struct upgrade **ret_upgrade);
 /* Closes the link; done() does not come.  Not after done(). */

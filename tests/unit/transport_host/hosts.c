@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "hosts.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/net_addr.h"
+#include "transport/proto/yamux.h"
+#include "transport/upgrade.h"
 
 /* --- The fixture --- */
 
@@ -32,10 +39,40 @@ static walltime_t wall_of_reactor(void *context) {
     return reactor_walltime(context);
 }
 
-void fixture_init(struct fixture *t, enum reactor_io io) {
-    *t = (struct fixture){.mem.mem.resize = counting_resize,
+#define TCP_TRAITS(bits)                                                                      \
+    {                                                                                         \
+        .any_ip4 = "/ip4/127.0.0.1/tcp/0", .any_ip6 = "/ip6/::1/tcp/0",                       \
+        .all_ip4 = "/ip4/0.0.0.0/tcp/0", .dead = "/ip4/127.0.0.1/tcp/9",                      \
+        .kind = MULTIADDR_KIND_TCP, .securities = (bits), .window_first = YAMUX_WINDOW_FIRST, \
+        .window_max = YAMUX_WINDOW_MAX, .unsent_max = YAMUX_STREAM_UNSENT_MAX,                \
+        .streams_max = YAMUX_STREAMS_OPEN_MAX, .streams_max_first = YAMUX_STREAMS_OPEN_MAX,   \
+    }
+
+const struct stack_traits stacks[STACK_COUNT] = {
+    [STACK_QUIC] =
+        {
+            .any_ip4 = "/ip4/127.0.0.1/udp/0/quic-v1",
+            .any_ip6 = "/ip6/::1/udp/0/quic-v1",
+            .all_ip4 = "/ip4/0.0.0.0/udp/0/quic-v1",
+            .dead = "/ip4/127.0.0.1/udp/9/quic-v1",
+            .kind = MULTIADDR_KIND_QUIC,
+            .window_first = QUIC_STREAM_WINDOW_FIRST,
+            .window_max = QUIC_STREAM_WINDOW_MAX,
+            .unsent_max = QUIC_STREAM_UNSENT_MAX,
+            .streams_max = 4096,
+            .streams_max_first = 256,
+            .tells_stop = true,
+        },
+    [STACK_TLS] = TCP_TRAITS(UPGRADE_TLS),
+    [STACK_NOISE] = TCP_TRAITS(UPGRADE_NOISE),
+};
+
+void fixture_init(struct fixture *t, enum stack stack, enum reactor_io io) {
+    *t = (struct fixture){.stack = stack,
+                          .traits = &stacks[stack],
+                          .mem.mem.resize = counting_resize,
                           .fds_before = open_fds_count(),
-                          .listen = "/ip4/127.0.0.1/udp/0/quic-v1"};
+                          .listen = stacks[stack].any_ip4};
     struct reactor_config cfg = {.mem = &t->mem.mem, .io = io};
     int error = reactor_new(&cfg, &t->reactor);
     if (io == REACTOR_IO_URING && (error == -ENOSYS || error == -EPERM))
@@ -101,7 +138,8 @@ void party_open(struct party *p, struct fixture *t, uint8_t seed, const struct p
                               .identity = &p->identity,
                               .agent = o->agent == NULL ? "test/1" : o->agent,
                               .gate = o->gated ? &p->gate.gate : NULL,
-                              .serve_perf = o->serve_perf};
+                              .serve_perf = o->serve_perf,
+                              .securities = t->traits->securities};
     if (listen[0] != '\0') {
         cr_assert_eq(multiaddr_parse(listen, &at), 0);
         cfg.listen = &at;
@@ -116,6 +154,24 @@ void party_open(struct party *p, struct fixture *t, uint8_t seed, const struct p
     cr_assert_eq(error, 0, "%s", problem.text);
     if (cfg.listen_count > 0)
         cr_assert_eq(host_listen_addrs(p->host, &p->addr, 1), 1);
+}
+
+void silent_open(struct silent *s, const struct fixture *t) {
+    bool quic = t->traits->kind == MULTIADDR_KIND_QUIC;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+    s->fd = socket(AF_INET, (quic ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+    cr_assert(s->fd >= 0);
+    cr_assert_eq(bind(s->fd, (struct sockaddr *)&at, len), 0);
+    if (!quic)
+        cr_assert_eq(listen(s->fd, 16), 0);
+    cr_assert_eq(getsockname(s->fd, (struct sockaddr *)&at, &len), 0);
+    struct net_addr addr = {.family = NET_IP4, .ip = {127, 0, 0, 1}, .port = ntohs(at.sin_port)};
+    multiaddr_from_net_addr(&addr, t->traits->kind, &s->addr);
+}
+
+void silent_end(struct silent *s) {
+    close(s->fd);
 }
 
 static void on_party_closed(void *user) {

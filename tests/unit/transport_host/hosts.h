@@ -2,12 +2,13 @@
 #pragma once
 
 /* Hosts that talk over loopback, on one real reactor, and streams that record what happens to them.
- * Each case is written once and run over both backends:
+ * Each case is written once and run over every stack and both backends:
  *
  *   CASE(connect, finds_the_peer) { ... uses `t->a`, `t->b` ... }
  *
- * makes io_uring/connect_finds_the_peer and epoll/connect_finds_the_peer.  After a case all hosts
- * are closed and freed, and descriptors, slabs and memory must be as many as before. */
+ * makes quic_io_uring/connect_finds_the_peer, tls_epoll/connect_finds_the_peer and so on.
+ * CASE_QUIC() is for what only QUIC has, and for what hosts do over no stack.  After a case all
+ * hosts are closed and freed, and descriptors, slabs and memory must be as many as before. */
 
 #include <criterion/criterion.h>
 
@@ -50,7 +51,29 @@ struct party {
     bool closed;
 };
 
+/* What is under streams. */
+enum stack { STACK_QUIC, STACK_TLS, STACK_NOISE, STACK_COUNT };
+
+/* What a test has to know of a stack. */
+struct stack_traits {
+    const char *any_ip4; /* addresses to listen on */
+    const char *any_ip6;
+    const char *all_ip4;
+    const char *dead; /* an address where nobody is */
+    enum multiaddr_kind kind;
+    unsigned securities;
+    size_t window_first; /* of a stream */
+    size_t window_max;
+    size_t unsent_max;
+    size_t streams_max;       /* that one side may open on a connection */
+    size_t streams_max_first; /* before it is admitted */
+    bool tells_stop;          /* the peer learns of stream_stop_reading() */
+};
+extern const struct stack_traits stacks[STACK_COUNT];
+
 struct fixture {
+    enum stack stack;
+    const struct stack_traits *traits;
     struct reactor *reactor;
     struct counting_mem mem;
     struct wolf_env env;
@@ -61,7 +84,7 @@ struct fixture {
     struct party b;     /* listens */
 };
 
-void fixture_init(struct fixture *t, enum reactor_io io);
+void fixture_init(struct fixture *t, enum stack stack, enum reactor_io io);
 void fixture_done(struct fixture *t);
 
 /* Turns until the condition holds; the test fails when that takes twenty seconds. */
@@ -77,17 +100,25 @@ void fixture_done(struct fixture *t);
 /* Turns for so long, whatever happens. */
 void turn_for(struct fixture *t, nsec_t time);
 
-#define CASE(suite, name)                               \
-    static void suite##_##name(struct fixture *t);      \
-    CASE_ON(io_uring, REACTOR_IO_URING, suite##_##name) \
-    CASE_ON(epoll, REACTOR_IO_EPOLL, suite##_##name)    \
+#define CASE(suite, name)                          \
+    static void suite##_##name(struct fixture *t); \
+    CASE_ON(quic, STACK_QUIC, suite##_##name)      \
+    CASE_ON(tls, STACK_TLS, suite##_##name)        \
+    CASE_ON(noise, STACK_NOISE, suite##_##name)    \
     static void suite##_##name(struct fixture *t)
-#define CASE_ON(backend, io, function) \
-    Test(backend, function) {          \
-        static struct fixture t;       \
-        fixture_init(&t, io);          \
-        function(&t);                  \
-        fixture_done(&t);              \
+#define CASE_QUIC(suite, name)                     \
+    static void suite##_##name(struct fixture *t); \
+    CASE_ON(quic, STACK_QUIC, suite##_##name)      \
+    static void suite##_##name(struct fixture *t)
+#define CASE_ON(prefix, stack, function)                            \
+    CASE_WITH(prefix##_io_uring, stack, REACTOR_IO_URING, function) \
+    CASE_WITH(prefix##_epoll, stack, REACTOR_IO_EPOLL, function)
+#define CASE_WITH(prefix, stack, io, function) \
+    Test(prefix, function) {                   \
+        static struct fixture t;               \
+        fixture_init(&t, stack, io);           \
+        function(&t);                          \
+        fixture_done(&t);                      \
     }
 
 /* --- Parties --- */
@@ -98,6 +129,14 @@ struct party_options {
     bool serve_perf;
     const char *agent;
 };
+
+/* Somebody at an address of the stack who listens and never says a word. */
+struct silent {
+    int fd;
+    struct multiaddr addr;
+};
+void silent_open(struct silent *s, const struct fixture *t);
+void silent_end(struct silent *s);
 
 void party_open(struct party *p, struct fixture *t, uint8_t seed, const struct party_options *o);
 /* Closes and frees; harmless when it is not open. */

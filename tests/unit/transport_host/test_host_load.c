@@ -13,7 +13,8 @@ CASE(load, three_hundred_streams_at_once) {
     for (size_t i = 0; i < COUNT; i++)
         tap_open(&a[i], &t->a, &t->b.identity.id, TEST_PROTOCOL);
     TURN_UNTIL(t, handler.accepted == COUNT);
-    cr_assert_eq(conns_count(&t->a), 1);
+    /* At the limit of one connection another is opened. */
+    cr_assert_eq(conns_count(&t->a), COUNT > t->traits->streams_max ? 2 : 1);
     for (size_t i = 0; i < COUNT; i++) {
         cr_assert_eq(a[i].open_error, 0);
         tap_write(&a[i], BYTES, true);
@@ -92,7 +93,7 @@ CASE(load, writers_that_found_the_connection_full_go_on_when_others_are_done) {
 /* Before the peer is admitted it may open 256; who waits beyond is served as others end. */
 CASE(load, streams_beyond_the_peers_limit_wait_for_room) {
     enum { COUNT = 280 };
-    party_open(&t->a, t, 1, &(struct party_options){.listen = "/ip4/127.0.0.1/udp/0/quic-v1"});
+    party_open(&t->a, t, 1, &(struct party_options){.listen = t->traits->any_ip4});
     party_open(&t->b, t, 2, &(struct party_options){.gated = true});
     party_knows(&t->b, &t->a); /* b dials: a is not authorized there, and not admitted */
     static struct tap a[COUNT];
@@ -109,7 +110,8 @@ CASE(load, streams_beyond_the_peers_limit_wait_for_room) {
         served += a[i].open_error == 0;
         failed += a[i].open_error < 0;
     }
-    cr_assert(served >= 250 && served <= 256, "%zu", served);
+    size_t limit = t->traits->streams_max_first;
+    cr_assert(served >= limit - 6 && served <= limit, "%zu", served);
     cr_assert_eq(served + failed, COUNT,
                  "another connection is refused: they must not wait for ever");
     TURN_UNTIL(t, handler.accepted == served);
@@ -236,7 +238,10 @@ CASE(load, a_thousand_connections_come_and_go_and_leave_nothing) {
     TURN_UNTIL(t, conns_count(&t->b) == 0);
     turn_for(t, MSEC(300));
     cr_assert_eq(t->b.host->peers.count, 0);
+    /* Links over TCP stay a moment for their last words, and some slabs stay lent to the kernel for
+     * the next receive. */
+    size_t lent_max = t->stack == STACK_QUIC ? 0 : 64 * 65536;
     struct buf_pool_stats after;
-    buf_pool_stats(reactor_pool(t->reactor), &after);
-    cr_assert_eq(after.bytes_in_use, before.bytes_in_use);
+    TURN_UNTIL(t, (buf_pool_stats(reactor_pool(t->reactor), &after),
+                   after.bytes_in_use <= before.bytes_in_use + lent_max));
 }

@@ -78,15 +78,15 @@ static struct identify_message decode(struct fixture *t, struct identify_reader 
 
 /* --- Identify --- */
 
-static size_t count_addrs(const struct identify_message *m, const struct peer_id *peer,
-                          bool *ret_loopback) {
+static size_t count_addrs(const struct fixture *t, const struct identify_message *m,
+                          const struct peer_id *peer, bool *ret_loopback) {
     struct identify_walk w = identify_addrs(m, peer);
     struct multiaddr a;
     struct net_addr addr;
     size_t count = 0;
     *ret_loopback = false;
     while (identify_next_addr(&w, &a)) {
-        cr_assert_eq(multiaddr_kind(&a), MULTIADDR_KIND_QUIC);
+        cr_assert_eq(multiaddr_kind(&a), t->traits->kind);
         cr_assert_eq(multiaddr_to_net_addr(&a, &addr), 0);
         cr_assert_not(net_addr_is_unspecified(&addr));
         cr_assert(addr.port != 0);
@@ -97,14 +97,14 @@ static size_t count_addrs(const struct identify_message *m, const struct peer_id
 }
 
 CASE(identify, tells_protocols_agent_and_addresses_of_all_interfaces) {
-    t->listen = "/ip4/0.0.0.0/udp/0/quic-v1";
+    t->listen = t->traits->all_ip4;
     party_open(&t->b, t, 2, &(struct party_options){.agent = "bob/2"});
     party_open(&t->a, t, 1, &(struct party_options){.listen = "", .agent = "a"});
     struct net_addr listening;
     cr_assert_eq(multiaddr_to_net_addr(&t->b.addr, &listening), 0);
     cr_assert_eq(net_addr_parse_ip("127.0.0.1", &(struct net_addr){.port = 0}), 0);
     struct net_addr local = {.family = NET_IP4, .ip = {127, 0, 0, 1}, .port = listening.port};
-    multiaddr_from_net_addr(&local, MULTIADDR_KIND_QUIC, &t->b.addr);
+    multiaddr_from_net_addr(&local, t->traits->kind, &t->b.addr);
     party_knows(&t->a, &t->b);
 
     static struct keeper k;
@@ -125,7 +125,7 @@ CASE(identify, tells_protocols_agent_and_addresses_of_all_interfaces) {
     for (ssize_t i = 0; i < n; i++)
         ip4_count += interfaces[i].family == NET_IP4;
     bool loopback;
-    cr_assert_eq(count_addrs(&m, &t->b.identity.id, &loopback), ip4_count);
+    cr_assert_eq(count_addrs(t, &m, &t->b.identity.id, &loopback), ip4_count);
     cr_assert(loopback, "this peer came over loopback");
     identify_reader_done(&reader);
     stream_release(k.stream);

@@ -95,14 +95,19 @@ CASE(stream, a_reset_drops_what_was_not_read) {
     stream_pair_end(&p);
 }
 
-CASE(stream, stop_reading_stops_the_peers_writing_only) {
+CASE(stream, stop_reading_ends_the_peers_writing_only) {
     static struct stream_pair p;
     stream_pair_open(&p, t);
     stream_stop_reading(p.a.stream, 0x77);
-    TURN_UNTIL(t, p.b.stopped == 1);
-    cr_assert_eq(p.b.stop_code, 0x77);
+    if (t->traits->tells_stop) {
+        TURN_UNTIL(t, p.b.stopped == 1);
+        cr_assert_eq(p.b.stop_code, 0x77);
+        cr_assert_eq(stream_write_bytes(p.b.stream, BYTES_LIT("x")), -EPIPE);
+    } else { /* what it writes goes nowhere, and holds up nothing */
+        tap_write(&p.b, 4 << 20, true);
+        TURN_UNTIL(t, p.b.written == 4 << 20);
+    }
     cr_assert_eq(p.b.reset, 0);
-    cr_assert_eq(stream_write_bytes(p.b.stream, BYTES_LIT("x")), -EPIPE);
     tap_write(&p.a, 20000, true);
     TURN_UNTIL(t, p.b.eof);
     cr_assert_eq(p.b.got, 20000);
@@ -140,6 +145,8 @@ CASE(stream, released_after_shutdown_delivers_everything) {
 CASE(stream, may_be_released_in_any_event) {
     for (int what = 0; what < 5; what++) {
         static struct stream_pair p;
+        if (what == 2 && !t->traits->tells_stop)
+            continue;
         stream_pair_open(&p, t);
         if (what == 1) /* writable */
             tap_write(&p.b, 4 << 20, false);
@@ -232,7 +239,7 @@ CASE(stream, a_reader_that_never_reads_holds_its_writer_and_nobody_else) {
     turn_for(t, MSEC(300));
     uint64_t stuck_at = slow.a.written;
     /* What the peer's window takes, and what waits before it. */
-    cr_assert(stuck_at <= QUIC_STREAM_WINDOW_MAX + QUIC_STREAM_UNSENT_MAX + 65536);
+    cr_assert(stuck_at <= t->traits->window_max + t->traits->unsent_max + 65536);
     cr_assert_eq(slow.b.got, 0);
 
     static struct tap fast_a;
@@ -274,7 +281,7 @@ CASE(stream, bytes_without_credit_hold_the_writer) {
         cr_assert_eq(n, 0);
     }
     cr_assert(bytes > 0);
-    cr_assert(bytes <= QUIC_STREAM_WINDOW_FIRST, "%llu bytes", (unsigned long long)bytes);
+    cr_assert(bytes <= t->traits->window_first, "%llu bytes", (unsigned long long)bytes);
     for (size_t i = 0; i < count; i++)
         stream_consume(p.b.stream, &held[i]);
     p.b.paused = false;
@@ -285,18 +292,20 @@ CASE(stream, bytes_without_credit_hold_the_writer) {
 CASE(stream, a_short_write_takes_what_it_said_and_charges_the_quota) {
     static struct stream_pair p;
     stream_pair_open(&p, t);
-    struct slice v[32];
-    for (size_t i = 0; i < ARRAY_COUNT(v); i++) {
+    size_t count = t->traits->unsent_max / 65536 + 8;
+    struct slice v[64];
+    cr_assert(count <= ARRAY_COUNT(v));
+    for (size_t i = 0; i < count; i++) {
         struct buf *b = buf_new(reactor_pool(t->reactor), BUF_64K, stream_quota(p.a.stream));
         cr_assert(b != NULL);
         memset(b->data, 0, b->size);
         v[i] = slice_of(b, 0, b->size);
     }
-    ssize_t n = stream_write(p.a.stream, v, ARRAY_COUNT(v));
-    cr_assert(n > 0 && n < (ssize_t)ARRAY_COUNT(v));
+    ssize_t n = stream_write(p.a.stream, v, count);
+    cr_assert(n > 0 && n < (ssize_t)count);
     cr_assert_eq(stream_unsent(p.a.stream), (size_t)n << 16);
-    cr_assert(stream_quota(p.a.stream)->used_bytes >= (size_t)32 << 16);
-    for (size_t i = (size_t)n; i < ARRAY_COUNT(v); i++)
+    cr_assert(stream_quota(p.a.stream)->used_bytes >= count << 16);
+    for (size_t i = (size_t)n; i < count; i++)
         slice_unref(&v[i]);
     TURN_UNTIL(t, p.a.writable == 1 && p.b.got == (uint64_t)n << 16);
     cr_assert_eq(stream_unsent(p.a.stream), 0);
@@ -328,7 +337,7 @@ static int send_datagram(struct fixture *t, struct conn *c, uint32_t len) {
     return c->ops->send_datagram(c, slice_of(b, 0, len));
 }
 
-CASE(datagram, travels_and_has_its_limits) {
+CASE_QUIC(datagram, travels_and_has_its_limits) {
     open_pair(t);
     connect_pair(&t->a, &t->b);
     turn_for(t, MSEC(50)); /* path MTU discovery */

@@ -8,19 +8,19 @@
 
 #define LINK_CASE(name)               \
     static void name(struct ends *e); \
-    CASE(tcp_link, name) {            \
+    CASE_QUIC(tcp_link, name) {       \
         static struct ends e;         \
         tcp_ends_open(&e, t);         \
         name(&e);                     \
         ends_close(&e);               \
     }                                 \
-    CASE(stream_link, name) {         \
+    CASE_QUIC(stream_link, name) {    \
         static struct ends e;         \
         stream_ends_open(&e, t);      \
         name(&e);                     \
         ends_close(&e);               \
     }                                 \
-    CASE(secure_link, name) {         \
+    CASE_QUIC(secure_link, name) {    \
         static struct ends e;         \
         secure_ends_open(&e, t);      \
         name(&e);                     \
@@ -191,7 +191,7 @@ LINK_CASE(may_be_closed_when_writable) {
 
 /* --- What only one kind has --- */
 
-CASE(tcp_link, takes_bytes_once_it_is_connected) {
+CASE_QUIC(tcp_link, takes_bytes_once_it_is_connected) {
     static struct ends e;
     struct link *link;
     listener_open(&e, t);
@@ -205,7 +205,7 @@ CASE(tcp_link, takes_bytes_once_it_is_connected) {
     ends_close(&e);
 }
 
-CASE(tcp_link, that_does_not_connect_tells_why) {
+CASE_QUIC(tcp_link, that_does_not_connect_tells_why) {
     static struct ends e;
     struct link *link;
     listener_open(&e, t);
@@ -219,7 +219,7 @@ CASE(tcp_link, that_does_not_connect_tells_why) {
     cr_assert_eq(e.a.closed_error, -ECONNREFUSED);
 }
 
-CASE(tcp_link, may_be_closed_while_it_connects) {
+CASE_QUIC(tcp_link, may_be_closed_while_it_connects) {
     static struct ends e;
     struct link *link;
     listener_open(&e, t);
@@ -235,7 +235,7 @@ CASE(tcp_link, may_be_closed_while_it_connects) {
 }
 
 /* One byte in a slab of its own counts as the slab. */
-CASE(tcp_link, bounds_the_slabs_of_a_peer_that_sends_single_bytes) {
+CASE_QUIC(tcp_link, bounds_the_slabs_of_a_peer_that_sends_single_bytes) {
     static struct ends e;
     tcp_ends_open(&e, t);
     e.b.paused = true;
@@ -256,7 +256,7 @@ CASE(tcp_link, bounds_the_slabs_of_a_peer_that_sends_single_bytes) {
     ends_close(&e);
 }
 
-CASE(stream_link, fails_with_its_connection) {
+CASE_QUIC(stream_link, fails_with_its_connection) {
     static struct ends e;
     stream_ends_open(&e, t);
     struct conn *c = only_conn(&t->b)->conn;
@@ -269,7 +269,7 @@ CASE(stream_link, fails_with_its_connection) {
 }
 
 /* STOP_SENDING is how go closes a stream that it has read enough of. */
-CASE(stream_link, writer_that_waits_learns_that_the_peer_reads_no_more) {
+CASE_QUIC(stream_link, writer_that_waits_learns_that_the_peer_reads_no_more) {
     static struct stream_pair p;
     static struct end x;
     struct link *link;

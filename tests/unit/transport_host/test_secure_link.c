@@ -48,7 +48,7 @@ static size_t record_append(uint8_t *out, uint64_t pattern_at, size_t len) {
 
 /* --- The handshake --- */
 
-CASE(secure_link, has_no_room_and_nothing_to_read_before_the_handshake) {
+CASE_QUIC(secure_link, has_no_room_and_nothing_to_read_before_the_handshake) {
     static struct against_raw w;
     against_raw_open(&w, t);
     end_write(&w.e.a, 100);
@@ -60,7 +60,7 @@ CASE(secure_link, has_no_room_and_nothing_to_read_before_the_handshake) {
     against_raw_close(&w);
 }
 
-CASE(secure_link, takes_a_handshake_and_records_that_come_in_one_piece) {
+CASE_QUIC(secure_link, takes_a_handshake_and_records_that_come_in_one_piece) {
     static struct against_raw w;
     static uint8_t bytes[64];
     against_raw_open(&w, t);
@@ -74,7 +74,7 @@ CASE(secure_link, takes_a_handshake_and_records_that_come_in_one_piece) {
     against_raw_close(&w);
 }
 
-CASE(secure_link, goes_on_with_what_was_read_before_it_was_made) {
+CASE_QUIC(secure_link, goes_on_with_what_was_read_before_it_was_made) {
     static struct ends e;
     static struct raw raw;
     static uint8_t bytes[64] = "XORHXORH";
@@ -103,7 +103,7 @@ CASE(secure_link, goes_on_with_what_was_read_before_it_was_made) {
     TURN_UNTIL(t, e.a.closed == 1 && raw.closed == 1);
 }
 
-CASE(secure_link, that_refuses_the_peer_tells_both_sides_why) {
+CASE_QUIC(secure_link, that_refuses_the_peer_tells_both_sides_why) {
     static struct ends e = {.channel_b.refuses = true};
     secure_ends_start(&e, t);
     TURN_UNTIL(t, e.b.read_error != 0);
@@ -117,7 +117,7 @@ CASE(secure_link, that_refuses_the_peer_tells_both_sides_why) {
     cr_assert_eq(e.b.closed_error, -ERR_PEER_ID_MISMATCH);
 }
 
-CASE(secure_link, whose_peer_leaves_in_the_handshake_fails) {
+CASE_QUIC(secure_link, whose_peer_leaves_in_the_handshake_fails) {
     static struct against_raw w;
     against_raw_open(&w, t);
     raw_write_text(&w.raw, "XO", 2);
@@ -128,7 +128,7 @@ CASE(secure_link, whose_peer_leaves_in_the_handshake_fails) {
     cr_assert(!w.e.a.secured);
 }
 
-CASE(secure_link, may_be_closed_in_the_handshake) {
+CASE_QUIC(secure_link, may_be_closed_in_the_handshake) {
     static struct against_raw w;
     against_raw_open(&w, t);
     raw_write_text(&w.raw, "XORH", 4);
@@ -142,7 +142,7 @@ CASE(secure_link, may_be_closed_in_the_handshake) {
 
 /* --- Records that we make --- */
 
-CASE(secure_link, seals_small_pieces_together_and_large_ones_from_where_they_lie) {
+CASE_QUIC(secure_link, seals_small_pieces_together_and_large_ones_from_where_they_lie) {
     static struct ends e;
     secure_ends_open(&e, t);
     struct slice v[20];
@@ -165,7 +165,7 @@ CASE(secure_link, seals_small_pieces_together_and_large_ones_from_where_they_lie
     ends_close(&e);
 }
 
-CASE(secure_link, fills_records_of_every_size) {
+CASE_QUIC(secure_link, fills_records_of_every_size) {
     static const size_t sizes[] = {1, 15, 1024, 1025, 4096, 16384, 65519};
     for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
         static struct ends e;
@@ -178,7 +178,7 @@ CASE(secure_link, fills_records_of_every_size) {
     }
 }
 
-CASE(secure_link, with_used_up_keys_fails_and_says_so) {
+CASE_QUIC(secure_link, with_used_up_keys_fails_and_says_so) {
     static struct ends e = {.channel_a.seals_max = 3};
     secure_ends_open(&e, t);
     end_write(&e.a, 1 << 20);
@@ -193,7 +193,7 @@ CASE(secure_link, with_used_up_keys_fails_and_says_so) {
 
 /* --- Records of others --- */
 
-CASE(secure_link, opens_records_cut_anywhere) {
+CASE_QUIC(secure_link, opens_records_cut_anywhere) {
     static const size_t sizes[] = {1, 2, 700, 1, 3, 4000, 9, 1};
     static uint8_t bytes[8192];
     static const size_t cuts[] = {1, 2, 3, 5, 7, 100, 1000};
@@ -214,7 +214,7 @@ CASE(secure_link, opens_records_cut_anywhere) {
 }
 
 /* With its header it is longer than a slab. */
-CASE(secure_link, opens_the_longest_record) {
+CASE_QUIC(secure_link, opens_the_longest_record) {
     static struct against_raw w;
     static uint8_t bytes[3 * (XOR_HEADER_BYTES + SECURE_BODY_MAX)];
     against_raw_open(&w, t);
@@ -227,7 +227,7 @@ CASE(secure_link, opens_the_longest_record) {
     against_raw_close(&w);
 }
 
-CASE(secure_link, passes_over_empty_records) {
+CASE_QUIC(secure_link, passes_over_empty_records) {
     static struct against_raw w;
     static uint8_t bytes[16 << 10];
     against_raw_open(&w, t);
@@ -248,7 +248,7 @@ CASE(secure_link, passes_over_empty_records) {
     against_raw_close(&w);
 }
 
-CASE(secure_link, fails_over_records_that_are_not) {
+CASE_QUIC(secure_link, fails_over_records_that_are_not) {
     static const struct {
         const char *bytes;
         size_t len;
@@ -277,7 +277,7 @@ CASE(secure_link, fails_over_records_that_are_not) {
     }
 }
 
-CASE(secure_link, ends_with_the_goodbye_and_passes_over_what_follows) {
+CASE_QUIC(secure_link, ends_with_the_goodbye_and_passes_over_what_follows) {
     static struct against_raw w;
     against_raw_open(&w, t);
     raw_shake_hands(&w);
@@ -296,7 +296,7 @@ CASE(secure_link, ends_with_the_goodbye_and_passes_over_what_follows) {
 /* --- Memory --- */
 
 /* One byte in a record and a segment of its own is the worst that a peer can do. */
-CASE(secure_link, bounds_what_a_peer_of_tiny_records_can_hold) {
+CASE_QUIC(secure_link, bounds_what_a_peer_of_tiny_records_can_hold) {
     static struct against_raw w;
     against_raw_open(&w, t);
     raw_shake_hands(&w);
@@ -318,7 +318,7 @@ CASE(secure_link, bounds_what_a_peer_of_tiny_records_can_hold) {
     against_raw_close(&w);
 }
 
-CASE(secure_link, leaves_all_with_the_caller_when_memory_is_short) {
+CASE_QUIC(secure_link, leaves_all_with_the_caller_when_memory_is_short) {
     static struct ends e;
     tcp_ends_open(&e, t);
     struct secure *channel =
@@ -336,7 +336,7 @@ CASE(secure_link, leaves_all_with_the_caller_when_memory_is_short) {
 }
 
 /* Slabs of a stream may have other views. */
-CASE(secure_link, runs_in_a_stream) {
+CASE_QUIC(secure_link, runs_in_a_stream) {
     static struct ends e = {.secure = true};
     stream_ends_open(&e, t);
     struct xor_options initiator = {.initiator = true};
