@@ -269,7 +269,10 @@ static void look(struct yamux_conn *t) {
     if (t->phase < CLOSING) {
         read_frames(t);
         drain_events(t);
+        bool paused = !yamux_wants_input(t->engine);
         (void)write_frames(t);
+        if (paused && yamux_wants_input(t->engine))
+            wake(t); /* answers went out: there may be more in the link, of which it was told */
     }
     /* Sending makes room, which makes events, which make users write. */
     drain_events(t);

@@ -182,8 +182,41 @@ def tls_pair(_):
     yield "harmed-record", b"\0" + shake + bytes([1, 50, 5, 70, 6, 0, 0x86, 0])
 
 
+def yamux(folder):
+    # The role of who hears it (1: the server), how it is cut, and what a peer says.
+    for vector in vectors(folder, "yamux"):
+        said = bytes.fromhex(vector["bytes"])
+        yield vector["name"] + "-client", b"\0\3" + said
+        yield vector["name"] + "-server", b"\1\3" + bytes.fromhex("000100010000000100000000") + said
+    for index, vector in enumerate(vectors(folder, "transcripts")):
+        for role, side in enumerate(("listener", "dialer")):
+            said = b"".join(bytes.fromhex(chunk["bytes"]) for chunk in vector["chunks"]
+                            if chunk["from"] == side)
+            start = said.find(bytes.fromhex("000200010000000000000000"))
+            if start >= 0:
+                yield f"conversation-{index}-{side}", bytes([role, 20]) + said[start:]
+    frame = bytes.fromhex("0000000100000001") + (3000).to_bytes(4, "big") + bytes(3000)
+    yield "body-in-pieces", b"\1\x50" + frame + bytes.fromhex("000100040000000100000000")
+
+
+def yamux_pair(_):
+    # The allocation that fails, then operations and operands, see step() in the target.
+    ask = bytes([0x00, 0, 0x01, 200, 0x05, 0, 0x0f, 0, 0x83, 255, 0x84, 0])
+    answer = bytes([0x81, 100, 0x85, 0, 0x8f, 0, 0x03, 255, 0x04, 0, 0x08, 0, 0x88, 0])
+    yield "ask-and-answer", b"\0" + ask + answer
+    yield "ask-and-answer-in-crumbs", b"\0" + bytes([0x09, 1]) + ask + answer
+    yield "without-memory", b"\x15" + ask + answer
+    yield "window-fills", b"\0" + bytes([0x80, 0, 0x0b, 9] + [0x81, 255, 0x0b, 20] * 12)
+    yield "reset-while-full", b"\0" + bytes([0x00, 0, 0x80, 0] + [0x01, 255, 0x91, 255, 0x0b, 20] * 6
+                                            + [0x07, 0, 0x0b, 9, 0x96, 0, 0x0c, 99])
+    yield "many-streams", b"\0" + bytes([0x00, 0, 0x80, 0] * 8 + [0x0b, 0] + [0x02, 9, 0x92, 9] * 8
+                                        + [0x15, 0, 0xa5, 0, 0x38, 0, 0xc8, 0])
+    yield "closed-with-streams", b"\0" + ask + bytes([0x8d, 77]) + answer
+    yield "released-with-its-end", b"\0" + bytes([0x00, 0, 0x01, 255, 0x05, 0, 0x08, 0, 0x0c, 9])
+
+
 TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, quic_packet, quic_pair, noise,
-           noise_pair, tls_session, tls_pair, websocket, ws_frames)
+           noise_pair, tls_session, tls_pair, websocket, ws_frames, yamux, yamux_pair)
 
 
 def main():

@@ -61,7 +61,7 @@ enum {
     YAMUX_STREAMS_OPEN_MAX = 200,
     YAMUX_STREAMS_FIRST = 256, /* inbound, until the peer is admitted */
     YAMUX_STREAMS_MAX = 1024,  /* inbound (decision 7); more are reset */
-    YAMUX_ANSWERS_MAX = 256,
+    YAMUX_ANSWERS_MAX = 64,
     /* Streams that the peer opens and resets before they ended, in a burst and for ever; more end
      * the session.  (Those that nobody has heard of yet cost nothing and are not counted.) */
     YAMUX_RESETS_BURST = 2048,

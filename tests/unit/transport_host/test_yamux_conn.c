@@ -379,3 +379,58 @@ YAMUX_CASE(is_full_at_200_streams_and_tells_when_it_is_not) {
     (void)open_stream(&w->a);
     TURN_UNTIL(w->t, w->b.taps_count == YAMUX_STREAMS_OPEN_MAX + 1);
 }
+
+/* --- Peers that mean harm; more of them in tests/unit/transport_yamux --- */
+
+enum { PINGS = 100000 };
+
+/* Writes as many pings as the link takes; how many that were. */
+static size_t write_pings(struct ends *e, size_t max) {
+    size_t written = 0;
+    while (written < max) {
+        struct buf *b = buf_new(reactor_pool(e->t->reactor), BUF_64K, link_quota(e->b.link));
+        if (b == NULL)
+            return written;
+        size_t count = MIN(max - written, (size_t)b->size / YAMUX_HEADER_BYTES);
+        for (size_t i = 0; i < count; i++)
+            memcpy(b->data + YAMUX_HEADER_BYTES * i, "\0\2\0\1\0\0\0\0\0\0\0\7", 12);
+        struct slice v = slice_of(b, 0, (uint32_t)(count * YAMUX_HEADER_BYTES));
+        if (link_write(e->b.link, &v, 1) != 1) {
+            slice_unref(&v);
+            return written;
+        }
+        written += count;
+    }
+    return written;
+}
+
+/* Answers that nobody reads are not made: the flood waits in the kernel. */
+YAMUX_CASE(flood_of_pings_holds_little_and_is_answered_as_it_is_read) {
+    struct slice v;
+    size_t asked = 0;
+    size_t got = 0;
+    struct buf_pool_stats before;
+    struct buf_pool_stats after;
+    cr_assert_eq(conn_make(&w->a, w, TAKE(w->ends.a.link), true, NULL), 0);
+    w->ends.b.paused = true;
+    turn_for(w->t, MSEC(5));
+    buf_pool_stats(reactor_pool(w->t->reactor), &before);
+    for (int i = 0; i < 1000 && asked < PINGS; i++) {
+        asked += write_pings(&w->ends, PINGS - asked);
+        cr_assert_eq(reactor_turn(w->t->reactor, 0), 0);
+    }
+    buf_pool_stats(reactor_pool(w->t->reactor), &after);
+    cr_assert_leq(after.bytes_in_use, before.bytes_in_use + (8 << 20), "%zu", after.bytes_in_use);
+    while (asked < PINGS || got < (PINGS + 1) * YAMUX_HEADER_BYTES) {
+        asked += write_pings(&w->ends, PINGS - asked);
+        while (link_read(w->ends.b.link, &v, 1) == 1) {
+            got += v.len;
+            link_consume(w->ends.b.link, &v);
+        }
+        cr_assert_eq(w->a.closed, 0, "%s", w->a.why);
+        cr_assert_eq(reactor_turn(w->t->reactor, reactor_now(w->t->reactor) + MSEC(1)), 0);
+    }
+    cr_assert_eq(got, (size_t)(PINGS + 1) * YAMUX_HEADER_BYTES, "its own ping, and an answer each");
+    end_close(&w->ends.b, false);
+    TURN_UNTIL(w->t, w->a.closed == 1);
+}

@@ -109,14 +109,14 @@ bool pair_pull(struct pair *p, unsigned side) {
     return count > 0;
 }
 
-struct seen *pair_seen(struct side *s, const struct yamux_stream *stream) {
-    for (size_t i = s->seen_count; i-- > 0;)
-        if (s->seen[i].stream == stream)
-            return &s->seen[i];
+struct seen *pair_seen(struct side *s, struct yamux_stream *stream) {
+    struct seen *seen = yamux_stream_user(stream);
+    if (seen != NULL)
+        return seen;
     assert(s->seen_count < PAIR_SEEN_MAX);
-    struct seen *seen = &s->seen[s->seen_count++];
-    *seen = (struct seen){.stream = (struct yamux_stream *)(uintptr_t)stream,
-                          .id = yamux_stream_id(stream)};
+    seen = &s->seen[s->seen_count++];
+    *seen = (struct seen){.stream = stream, .id = yamux_stream_id(stream)};
+    yamux_stream_set_user(stream, seen);
     return seen;
 }
 
@@ -175,17 +175,18 @@ bool pair_drain(struct pair *p, unsigned side) {
     return any;
 }
 
-static bool carry(struct pair *p, unsigned from) {
+bool pair_carry(struct pair *p, unsigned from, size_t max) {
     struct wire *w = &p->side[from].out;
-    struct bytes in = bytes_of(w->data, w->len);
-    if (!yamux_is_open(p->side[!from].y)) {
-        w->len = 0;
-        return in.len > 0;
-    }
-    (void)pair_feed(p, !from, &in);
-    size_t moved = w->len - in.len;
-    wire_drop(w, moved);
-    return moved > 0;
+    size_t len = MIN(w->len, max);
+    struct bytes in = bytes_of(w->data, len);
+    if (len == 0)
+        return false;
+    if (yamux_is_open(p->side[!from].y))
+        (void)pair_feed(p, !from, &in);
+    else
+        in.len = 0; /* nobody is there */
+    wire_drop(w, len - in.len);
+    return in.len < len;
 }
 
 void pair_exchange(struct pair *p) {
@@ -195,7 +196,7 @@ void pair_exchange(struct pair *p) {
         for (unsigned i = 0; i < 2; i++) {
             moved |= pair_drain(p, i);
             moved |= pair_pull(p, i);
-            moved |= carry(p, i);
+            moved |= pair_carry(p, i, SIZE_MAX);
         }
     }
 }

@@ -56,6 +56,8 @@ void pair_done(struct pair *p);
 bool pair_feed(struct pair *p, unsigned side, struct bytes *in);
 /* Takes what a side has to send to its wire; false: nothing. */
 bool pair_pull(struct pair *p, unsigned side);
+/* Feeds up to `max` bytes of a side's wire to the other; false: none went. */
+bool pair_carry(struct pair *p, unsigned from, size_t max);
 /* Notes the events of a side; false: none. */
 bool pair_drain(struct pair *p, unsigned side);
 /* Moves everything until nothing moves. */
@@ -63,7 +65,7 @@ void pair_exchange(struct pair *p);
 /* Turns the clock to `at`, with ticks and exchanges where they are due. */
 void pair_run_until(struct pair *p, nsec_t at);
 
-struct seen *pair_seen(struct side *s, const struct yamux_stream *stream);
+struct seen *pair_seen(struct side *s, struct yamux_stream *stream);
 struct seen *pair_seen_id(struct side *s, uint32_t id);
 /* Must come before a release through the engine. */
 void pair_release(struct pair *p, unsigned side, struct yamux_stream *stream);
