@@ -38,7 +38,7 @@ static void look_up(struct net *n, const char *host, struct resolve_request *q) 
     if (strcmp(host, "localhost.test") == 0)
         add(q, &(struct net_addr){.family = NET_IP4, .ip = {127, 0, 0, 1}});
     for (uint32_t i = 0; i < n->hosts_count; i++) {
-        char name[16];
+        char name[24];
         (void)snprintf(name, sizeof(name), "host%u.test", i);
         for (uint32_t k = 0; k < n->hosts[i].addrs_count && strcmp(host, name) == 0; k++)
             add(q, &n->hosts[i].addrs[k]);
