@@ -37,7 +37,8 @@ int client_open(struct client *c, const struct client_config *cfg, struct proble
     struct node_config node_cfg = {.mem = cfg->mem,
                                    .log = cfg->log,
                                    .key_file = cfg->config->identity.key_file,
-                                   .transport = cfg->transport};
+                                   .transport = cfg->transport,
+                                   .security = cfg->config->network.security};
     e = node_open(&node_cfg, &c->node, ret_problem);
     if (e < 0)
         return e;

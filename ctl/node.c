@@ -15,6 +15,7 @@
 #include "relay/ping.h"
 #include "relay/service.h"
 #include "transport/host.h"
+#include "transport/upgrade.h"
 #include "uring/reactor.h"
 #include "uring/resolver.h"
 
@@ -106,6 +107,14 @@ static int open_gate(struct node *n, const char *path, struct problem *problem) 
 
 /* --- The host and what it serves --- */
 
+static unsigned securities_of(const char *name) {
+    if (name != NULL && strcmp(name, "tls") == 0)
+        return UPGRADE_TLS;
+    if (name != NULL && strcmp(name, "noise") == 0)
+        return UPGRADE_NOISE;
+    return UPGRADE_TLS | UPGRADE_NOISE;
+}
+
 static int open_host(struct node *n, const struct node_config *cfg, struct problem *problem) {
     struct multiaddr listen[LISTEN_MAX];
     char agent[64];
@@ -131,6 +140,7 @@ static int open_host(struct node *n, const struct node_config *cfg, struct probl
         .listen = listen,
         .listen_count = count,
         .prefer = cfg->transport,
+        .securities = securities_of(cfg->security),
         .serve_perf = cfg->serve_perf,
     };
     return host_new(&host_cfg, problem, &n->host);

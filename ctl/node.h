@@ -35,6 +35,7 @@ struct node_config {
     const struct multiaddr *listen; /* other kinds than QUIC are passed over with a warning */
     uint32_t listen_count;          /* 0: dials only */
     enum dial_preference transport;
+    const char *security;             /* config.network.security; NULL: auto */
     const char *authorized_keys_file; /* NULL: `gate` decides */
     struct gate *gate;                /* NULL: everybody is authorized */
     const char *ping_protocol;        /* NULL: not served */

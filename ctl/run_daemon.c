@@ -87,6 +87,7 @@ static int open_node(struct daemon *d, struct problem *problem) {
         .listen = listen,
         .listen_count = addrs->count,
         .transport = transport,
+        .security = c->network.security,
         .authorized_keys_file =
             c->security.enable_connection_gating ? c->security.authorized_keys_file : NULL,
         .ping_protocol = c->protocols.ping_pong_enabled ? c->protocols.ping_pong_id : NULL,

@@ -38,6 +38,10 @@ static const struct config_option OPTIONS[] = {
      .help = "What to connect over: auto (QUIC, with TCP a quarter of a second behind), quic or tcp. "
              "The other transport is a fallback: it is dialled when the chosen one fails, or has "
              "not connected after three seconds."},
+    {"network.security", CONFIG_CHOICE, AT(network.security), .fallback = "auto",
+     .choices = "auto tls noise", .flags = CONFIG_SHOW_IF_SET,
+     .help = "What secures TCP connections: auto (both, TLS first), tls or noise. The other one is "
+             "then neither proposed nor accepted; QUIC has its own TLS."},
     {"network.force_private_reachability", CONFIG_BOOL, AT(network.force_private_reachability),
      .fallback = "false", .generated = "false",
      .help = "Treat this node as unreachable from outside: reserve on relays at once."},

@@ -38,6 +38,7 @@ struct config {
     struct {
         struct config_addrs listen_addresses;
         const char *transport; /* "auto", "quic", "tcp" */
+        const char *security;  /* of TCP: "auto", "tls", "noise" */
         bool force_private_reachability;
         bool resource_limits_enabled;
         struct config_servers stun_servers; /* not is_set: the relays; set and empty: off */

@@ -56,6 +56,7 @@ Test(config, essential_file_loads_with_defaults) {
     cr_expect_str_eq(c->telemetry.metrics_listen_address, "127.0.0.1:9091");
     cr_expect_eq(c->network.listen_addresses.count, 1);
     cr_expect_str_eq(c->network.transport, "auto");
+    cr_expect_str_eq(c->network.security, "auto");
     cr_expect(!c->network.stun_servers.is_set);
     cr_expect_eq(count_findings(c, false), 1);
     cr_expect_str_eq(c->base.findings->text,
@@ -71,6 +72,7 @@ static const char EVERY_KEY[] =
     "network:\n"
     "  listen_addresses: [/ip4/1.2.3.4/tcp/1, /ip6/::/udp/2/quic-v1]\n"
     "  transport: tcp\n"
+    "  security: noise\n"
     "  force_private_reachability: yes\n"
     "  resource_limits_enabled: on\n"
     "  stun_servers: [\"stun.example.com:3478\", \"[2001:db8::1]:3478\"]\n"
@@ -109,11 +111,12 @@ Test(config, every_key_of_the_table_is_read) {
     cr_expect(c->network.force_private_reachability);
     cr_expect(c->network.resource_limits_enabled);
     cr_expect_str_eq(c->network.transport, "tcp");
+    cr_expect_str_eq(c->network.security, "noise");
     cr_assert_eq(c->network.stun_servers.count, 2);
     cr_expect_str_eq(c->network.stun_servers.items[1].host, "2001:db8::1");
     cr_expect_eq(c->network.stun_servers.items[1].port, 3478);
     cr_expect_eq(c->relay.addresses.count, 1);
-    cr_expect_eq(c->relay.addresses.items[0].line, 10);
+    cr_expect_eq(c->relay.addresses.items[0].line, 11);
     cr_expect_eq(c->relay.reservation_interval_ns, 90 * INT64_C(1000000000));
     cr_expect_str_eq(c->discovery.rendezvous, "crew");
     cr_expect_str_eq(c->discovery.network, "my-crew");
