@@ -132,6 +132,7 @@ identity:
 network:
   listen_addresses:
     - "{listen}"
+  security: "{security}"
 relay:
   addresses: []
   reservation_interval: "2m"
@@ -163,7 +164,7 @@ def prepare_peerup(options):
     return version.stdout.split("\n")[0]
 
 
-def peerup_node(lab, options, side, listen):
+def peerup_node(lab, options, side, listen, security):
     """Makes a node's directory; returns its home, its config file and its peer ID."""
     home = lab.directory("peerup-" + side)
     directory = os.path.join(home, "node")
@@ -178,7 +179,7 @@ def peerup_node(lab, options, side, listen):
     with open(config, "w", encoding="utf-8") as file:
         file.write(PEERUP_CONFIG.format(
             listen=listen.format(address=ADDRESSES[side], port=TUNNEL_PORT),
-            services=PEERUP_SERVICES if side == "a" else ""))
+            security=security, services=PEERUP_SERVICES if side == "a" else ""))
     return home, config, done.stdout.strip()
 
 
@@ -203,10 +204,11 @@ PEERUP_ADDRESSES = {
 
 def peerup(transport):
     listen = PEERUP_ADDRESSES[transport]
+    security = "noise" if transport == "noise" else "auto"
 
     def start(lab, options):
-        home_a, config_a, id_a = peerup_node(lab, options, "a", listen)
-        home_b, config_b, id_b = peerup_node(lab, options, "b", listen)
+        home_a, config_a, id_a = peerup_node(lab, options, "a", listen, security)
+        home_b, config_b, id_b = peerup_node(lab, options, "b", listen, security)
         authorize(config_a, id_b)
         authorize(config_b, id_a)
         tool = handshakes_tool(options)

@@ -6,9 +6,10 @@
  *   peerup-bench-handshakes ids                  whom the node must let in, one a line
  *
  * Each of those in flight connects, has one ping answered, closes the connection, and begins anew
- * until the time is over; each does it once at least.  STACK is quic, tls or noise; the latter two
- * say which security is proposed on a TCP address.  Each has a host and an identity of its own: a
- * host has one connection to a peer, and a node answers a peer two pings at a time.
+ * until the time is over; each does it once at least.  STACK is quic, tls or noise: with noise
+ * nothing else is proposed on a TCP address, with tls both are, TLS first, as peerup does it.  Each
+ * has a host and an identity of its own: a host has one connection to a peer, and a node answers a
+ * peer two pings at a time.
  *
  * Prints one line of JSON, in the words of bench/load.  What it holds then is left to exit(). */
 
@@ -26,6 +27,7 @@
 #include "transport/conn.h"
 #include "transport/host.h"
 #include "transport/proto/ping.h"
+#include "transport/upgrade.h"
 #include "uring/reactor.h"
 
 enum { IN_FLIGHT_MAX = 64 };
@@ -45,6 +47,7 @@ struct slot {
 struct bench {
     struct reactor *reactor;
     struct peer_id peer;
+    unsigned securities; /* UPGRADE_... bits */
     struct slot slots[IN_FLIGHT_MAX];
     size_t running;
     nsec_t start;
@@ -172,11 +175,22 @@ static void print_ids(void) {
     }
 }
 
+static unsigned securities_of(const char *stack) {
+    if (strcmp(stack, "quic") == 0 || strcmp(stack, "tls") == 0)
+        return UPGRADE_TLS | UPGRADE_NOISE;
+    if (strcmp(stack, "noise") == 0)
+        return UPGRADE_NOISE;
+    die(stack, "not a stack");
+}
+
 static void open_slot(struct bench *b, size_t index, const struct multiaddr *to) {
     struct slot *s = &b->slots[index];
     struct problem problem = {0};
     struct identity id = identity_of(index);
-    struct host_config cfg = {.reactor = b->reactor, .identity = &id, .agent = "peerup-bench"};
+    struct host_config cfg = {.reactor = b->reactor,
+                              .identity = &id,
+                              .agent = "peerup-bench",
+                              .securities = b->securities};
     s->bench = b;
     deferred_init(&s->again, run_again);
     if (host_new(&cfg, &problem, &s->host) < 0)
@@ -236,6 +250,7 @@ int main(int argc, char **argv) {
         die("usage", "peerup-bench-handshakes MULTIADDR STACK IN-FLIGHT MILLISECONDS");
     if (multiaddr_parse(argv[1], &whole) < 0 || multiaddr_split_peer(&whole, &to, &b.peer) < 0)
         die(argv[1], "not an address with a peer ID");
+    b.securities = securities_of(argv[2]);
     b.running = parse(argv[3], IN_FLIGHT_MAX);
     run(&b, &to, MSEC((nsec_t)parse(argv[4], 3600000)));
     report(&b);
