@@ -239,6 +239,7 @@ static void raw_on_readable(struct link *l) {
     struct slice in[4];
     ssize_t n;
     while ((n = link_read(l, in, ARRAY_COUNT(in))) > 0) {
+        x->reads++;
         for (ssize_t i = 0; i < n; i++) {
             cr_assert(x->got_len + in[i].len <= sizeof(x->got));
             memcpy(x->got + x->got_len, in[i].data, in[i].len);

@@ -82,6 +82,7 @@ struct raw {
     struct link *link;
     uint8_t got[RAW_BYTES_MAX];
     size_t got_len;
+    int reads; /* that brought something */
     int read_error;
     int closed;
 };
