@@ -34,6 +34,7 @@ import cells_churn  # noqa: E402, F401
 import cells_gate  # noqa: E402, F401
 import cells_end  # noqa: E402, F401
 import cells_network  # noqa: E402, F401
+import cells_strangers  # noqa: E402, F401
 import cells_disk  # noqa: E402, F401
 
 RUN_S = 800  # no cell begins later than this; ctest would leave the processes behind

@@ -68,6 +68,10 @@ def quic_addr(family, port):
     return f"/ip{family}/{host_of(family)}/udp/{port}/quic-v1"
 
 
+def tcp_addr(family, port):
+    return f"/ip{family}/{host_of(family)}/tcp/{port}"
+
+
 class Process:
     """A child with a log file: standard error, and standard output where that is not piped."""
 
@@ -206,6 +210,17 @@ class OurDaemon:
         self.process.stop()
         config.write_text(text.replace("discovery:", f'discovery:\n  bootstrap_peers: ["{addr}"]'))
         self.start()
+
+    def listen_on_tcp(self):
+        """The daemon starts again and listens there, too.  Returns the address and the port."""
+        port = free_port(socket.SOCK_STREAM, 4)
+        at = tcp_addr(4, port)
+        config = self.home.config
+        text = config.read_text()
+        self.process.stop()
+        config.write_text(text.replace("discovery:", f'    - "{at}"\ndiscovery:', 1))
+        self.start()
+        return f"{at}/p2p/{self.id}", port
 
     def processes(self):
         return [self.process]
