@@ -123,8 +123,9 @@ static int open_host(struct node *n, const struct node_config *cfg, struct probl
 
     for (uint32_t i = 0; i < cfg->listen_count; i++) {
         enum multiaddr_kind kind = multiaddr_kind(&cfg->listen[i]);
-        if (kind != MULTIADDR_KIND_QUIC && kind != MULTIADDR_KIND_TCP)
-            log_info(n->log, L_NODE, "only QUIC and TCP are listened on yet: address passed over",
+        if (kind != MULTIADDR_KIND_QUIC && kind != MULTIADDR_KIND_TCP && kind != MULTIADDR_KIND_WS)
+            log_info(n->log, L_NODE,
+                     "only QUIC, TCP and WebSocket are listened on: address passed over",
                      kv_str("address", multiaddr_format(&cfg->listen[i], text)));
         else if (count == LISTEN_MAX)
             return problem_set(problem, -ERR_LIMIT, "more than %d listen addresses", LISTEN_MAX);

@@ -9,6 +9,8 @@
 #include "transport/proto/tls_context.h"
 #include "transport/tcp_link.h"
 #include "transport/upgrade.h"
+#include "transport/ws_dial.h"
+#include "transport/ws_link.h"
 #include "uring/tcp.h"
 
 struct tcp_transport {
@@ -44,7 +46,8 @@ struct pending {
     struct link *tcp;
     struct upgrade *upgrade;
     struct net_addr to;
-    bool from_listener; /* dialled from the port of one */
+    enum multiaddr_kind kind; /* of the address that was dialled or listened on */
+    bool from_listener;       /* dialled from the port of one */
 };
 
 static struct tcp_transport *of(struct transport *t) {
@@ -61,11 +64,12 @@ static void check_closed(struct tcp_transport *t) {
 
 /* --- Upgrading --- */
 
-static struct pending *pending_new(struct tcp_transport *t) {
+static struct pending *pending_new(struct tcp_transport *t, enum multiaddr_kind kind) {
     struct pending *p = mem_alloc(reactor_mem(t->reactor), sizeof(*p));
     if (p == NULL)
         return NULL;
     p->transport = t;
+    p->kind = kind;
     list_init(&p->node);
     half_open_init(&p->half_open);
     list_push(&t->pendings, &p->node);
@@ -91,8 +95,10 @@ static void hand_over(struct pending *p, struct conn *c) {
     struct tcp_transport *t = p->transport;
     struct dial *dial = p->dial;
     struct sock_addr local;
+    bool is_ws = p->kind != MULTIADDR_KIND_TCP;
     if (tcp_link_local_addr(p->tcp, &local) == 0)
-        multiaddr_from_net_addr(&local.ip, MULTIADDR_KIND_TCP, &c->local);
+        multiaddr_from_net_addr(&local.ip, is_ws ? MULTIADDR_KIND_WS : MULTIADDR_KIND_TCP,
+                                &c->local);
     pending_free(p);
     list_init(&c->transport_node);
     list_push(&t->conns, &c->transport_node);
@@ -139,10 +145,28 @@ static void on_upgrade_gone(struct upgrader *u) {
     check_closed(CONTAINER_OF(u, struct tcp_transport, upgrader));
 }
 
+/* What lies between TCP and the upgrade; *link is to be closed when this fails. */
+static int pending_wrap(struct pending *p, struct link **link) {
+    struct reactor *r = p->transport->reactor;
+    struct slice_queue nothing;
+    if (p->kind == MULTIADDR_KIND_TCP)
+        return 0;
+    if (p->dial != NULL)
+        return ws_dial_over(r, p->transport->tls, &p->dial->to, link);
+    slice_queue_init(&nothing, reactor_mem(r));
+    return ws_link_accept(r, *link, &nothing, link);
+}
+
 /* The link is taken over, also when this fails. */
 static int pending_upgrade(struct pending *p, struct link *link, const struct multiaddr *remote) {
     struct tcp_transport *t = p->transport;
     const struct dial *dial = p->dial;
+    p->tcp = link;
+    int e = pending_wrap(p, &link);
+    if (e < 0) {
+        upgrade_abandon(&t->upgrader, link);
+        return e;
+    }
     struct upgrade_config cfg = {
         .link = link,
         .remote = remote,
@@ -154,7 +178,6 @@ static int pending_upgrade(struct pending *p, struct link *link, const struct mu
     };
     if (dial != NULL && !peer_id_is_none(&dial->expected))
         cfg.expected = &dial->expected;
-    p->tcp = link;
     return upgrade_start(&t->upgrader, &cfg, &p->upgrade);
 }
 
@@ -163,15 +186,17 @@ static int pending_upgrade(struct pending *p, struct link *link, const struct mu
 static bool can_dial(const struct transport *t, const struct multiaddr *to) {
     struct net_addr addr;
     (void)t;
-    return multiaddr_kind(to) == MULTIADDR_KIND_TCP && multiaddr_to_net_addr(to, &addr) == 0;
+    bool is_tcp = multiaddr_kind(to) == MULTIADDR_KIND_TCP;
+    return (is_tcp && multiaddr_to_net_addr(to, &addr) == 0) || ws_dial_can(to);
 }
 
-/* Of the family of `to`, and on loopback only if `to` is; NULL: there is none. */
+/* Of the family of `to`, and on loopback only if `to` is; NULL: there is none.  A WebSocket's port
+ * is not used: it would show the peer an address where only WebSockets are answered. */
 static const struct listening *listening_for(const struct tcp_transport *t,
                                              const struct net_addr *to) {
     list_for_each (node, &t->listenings) {
         const struct listening *l = LIST_ENTRY(node, const struct listening, node);
-        if (l->bound.family == to->family &&
+        if (l->kind == MULTIADDR_KIND_TCP && l->bound.family == to->family &&
             (net_addr_is_unspecified(&l->bound) ||
              net_addr_is_loopback(&l->bound) == net_addr_is_loopback(to)))
             return l;
@@ -199,12 +224,12 @@ static int dial(struct transport *base, struct dial *dial) {
         return e;
     if (t->closing)
         return -ERR_SHUTDOWN;
-    struct pending *p = pending_new(t);
+    struct pending *p = pending_new(t, multiaddr_kind(&dial->to));
     if (p == NULL)
         return -ENOMEM;
     p->dial = dial;
     p->to = to;
-    e = dial_from(p, listening_for(t, &to));
+    e = dial_from(p, p->kind == MULTIADDR_KIND_TCP ? listening_for(t, &to) : NULL);
     if (e == -EADDRINUSE && !dial->responder)
         e = dial_from(p, NULL);
     if (e < 0)
@@ -236,7 +261,7 @@ static void evict_oldest(struct tcp_transport *t) {
 
 static int accept_handle(struct listening *l, int handle, const struct net_addr *remote) {
     struct tcp_transport *t = l->transport;
-    struct pending *p = pending_new(t);
+    struct pending *p = pending_new(t, l->kind);
     if (p == NULL)
         return -ENOMEM;
     struct link *link;
@@ -246,7 +271,7 @@ static int accept_handle(struct listening *l, int handle, const struct net_addr 
         return e;
     }
     struct multiaddr from;
-    multiaddr_from_net_addr(remote, MULTIADDR_KIND_TCP, &from);
+    multiaddr_from_net_addr(remote, l->kind, &from);
     e = pending_upgrade(p, link, &from);
     if (e < 0) {
         pending_free(p);
@@ -306,12 +331,13 @@ static int listening_open(struct tcp_transport *t, const struct net_addr *at,
 static int listen_at(struct transport *base, const struct multiaddr *at, struct problem *problem) {
     char text[MULTIADDR_TEXT_MAX];
     struct net_addr addr;
-    if (!can_dial(base, at))
+    enum multiaddr_kind kind = multiaddr_kind(at);
+    if (kind == MULTIADDR_KIND_WSS || !can_dial(base, at)) /* a reverse proxy makes /ws that */
         return problem_set(problem, -ERR_UNSUPPORTED, "cannot listen on %s: not a TCP address",
                            multiaddr_format(at, text));
     int e = multiaddr_to_net_addr(at, &addr);
     if (e == 0)
-        e = listening_open(of(base), &addr, multiaddr_kind(at));
+        e = listening_open(of(base), &addr, kind);
     if (e < 0)
         return problem_set(problem, e, "cannot listen on %s: %s", multiaddr_format(at, text),
                            err_text(e));

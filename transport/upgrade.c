@@ -411,22 +411,20 @@ static void on_abandoned(struct link *l, int error) {
 
 static const struct link_events abandoned_events = {.closed = on_abandoned};
 
-static int abandon(struct upgrader *u, struct link *link) {
+void upgrade_abandon(struct upgrader *u, struct link *link) {
     u->closing_count++;
     link_set_events(link, &abandoned_events, u);
     link_close(link);
-    return -ENOMEM;
 }
 
 int upgrade_start(struct upgrader *u, const struct upgrade_config *cfg,
                   struct upgrade **ret_upgrade) {
     struct mem *mem = reactor_mem(u->reactor);
     struct upgrade *up = mem_alloc(mem, sizeof(*up));
-    if (up == NULL)
-        return abandon(u, cfg->link);
-    if (timer_init(&up->timer, u->reactor, on_timeout) < 0) {
+    if (up == NULL || timer_init(&up->timer, u->reactor, on_timeout) < 0) {
         (void)mem_free(mem, up);
-        return abandon(u, cfg->link);
+        upgrade_abandon(u, cfg->link);
+        return -ENOMEM;
     }
     up->upgrader = u;
     up->cfg = *cfg;

@@ -63,3 +63,8 @@ NODISCARD int upgrade_start(struct upgrader *u, const struct upgrade_config *cfg
                             struct upgrade **ret_upgrade);
 /* Closes the link; done() does not come.  Not after done(). */
 void upgrade_cancel(struct upgrade *up);
+
+/* Closes a link that cannot be upgraded, as an upgrade that failed does; nobody else has its
+ * events.
+ */
+void upgrade_abandon(struct upgrader *u, struct link *link);

@@ -106,8 +106,9 @@ static inline bool multiaddr_is_relayed(const struct multiaddr *a) {
     return multiaddr_has(a, MULTIADDR_P2P_CIRCUIT);
 }
 
-/* "/ip4/A/udp/N/quic-v1", "/ip4/A/tcp/N", "/ip4/A/udp/N" for KIND_QUIC, _TCP, _UDP (asserted).  A
- * scope ID becomes a leading /ip6zone with its number.  The address must have a family. */
+/* "/ip4/A/udp/N/quic-v1", "/ip4/A/tcp/N", "/ip4/A/tcp/N/ws", "/ip4/A/udp/N" for KIND_QUIC, _TCP,
+ * _WS, _UDP (asserted).  A scope ID becomes a leading /ip6zone with its number.  The address must
+ * have a family. */
 void multiaddr_from_net_addr(const struct net_addr *in, enum multiaddr_kind kind,
                              struct multiaddr *ret_addr);
 

@@ -124,7 +124,8 @@ enum multiaddr_class multiaddr_class(const struct multiaddr *a) {
 void multiaddr_from_net_addr(const struct net_addr *in, enum multiaddr_kind kind,
                              struct multiaddr *ret_addr) {
     assert(in->family != NET_NONE);
-    assert(kind == MULTIADDR_KIND_QUIC || kind == MULTIADDR_KIND_TCP || kind == MULTIADDR_KIND_UDP);
+    bool is_tcp = kind == MULTIADDR_KIND_TCP || kind == MULTIADDR_KIND_WS;
+    assert(is_tcp || kind == MULTIADDR_KIND_QUIC || kind == MULTIADDR_KIND_UDP);
     struct wr w = wr_init(ret_addr->bytes, sizeof(ret_addr->bytes));
     if (in->scope_id != 0) {
         char zone[12];
@@ -134,10 +135,12 @@ void multiaddr_from_net_addr(const struct net_addr *in, enum multiaddr_kind kind
     }
     wr_uvarint(&w, in->family == NET_IP4 ? MULTIADDR_IP4 : MULTIADDR_IP6);
     wr_bytes(&w, bytes_of(in->ip, in->family == NET_IP4 ? 4 : 16));
-    wr_uvarint(&w, kind == MULTIADDR_KIND_TCP ? MULTIADDR_TCP : MULTIADDR_UDP);
+    wr_uvarint(&w, is_tcp ? MULTIADDR_TCP : MULTIADDR_UDP);
     wr_be16(&w, in->port);
     if (kind == MULTIADDR_KIND_QUIC)
         wr_uvarint(&w, MULTIADDR_QUIC_V1);
+    if (kind == MULTIADDR_KIND_WS)
+        wr_uvarint(&w, MULTIADDR_WS);
     ssize_t len = wr_done(&w);
     assert(len > 0);
     ret_addr->len = (uint16_t)len;

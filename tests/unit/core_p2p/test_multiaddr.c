@@ -279,6 +279,7 @@ Test(multiaddr, socket_addresses_both_ways) {
     } rows[] = {
         {"1.2.3.4:4001", MULTIADDR_KIND_QUIC, "/ip4/1.2.3.4/udp/4001/quic-v1"},
         {"1.2.3.4:4001", MULTIADDR_KIND_TCP, "/ip4/1.2.3.4/tcp/4001"},
+        {"[::1]:80", MULTIADDR_KIND_WS, "/ip6/::1/tcp/80/ws"},
         {"[::1]:65535", MULTIADDR_KIND_UDP, "/ip6/::1/udp/65535"},
         {"[fe80::1%3]:9", MULTIADDR_KIND_QUIC, "/ip6zone/3/ip6/fe80::1/udp/9/quic-v1"},
         {"0.0.0.0:0", MULTIADDR_KIND_TCP, "/ip4/0.0.0.0/tcp/0"},

@@ -39,13 +39,13 @@ static walltime_t wall_of_reactor(void *context) {
     return reactor_walltime(context);
 }
 
-#define TCP_TRAITS(bits)                                                                      \
-    {                                                                                         \
-        .any_ip4 = "/ip4/127.0.0.1/tcp/0", .any_ip6 = "/ip6/::1/tcp/0",                       \
-        .all_ip4 = "/ip4/0.0.0.0/tcp/0", .dead = "/ip4/127.0.0.1/tcp/9",                      \
-        .kind = MULTIADDR_KIND_TCP, .securities = (bits), .window_first = YAMUX_WINDOW_FIRST, \
-        .window_max = YAMUX_WINDOW_MAX, .unsent_max = YAMUX_STREAM_UNSENT_MAX,                \
-        .streams_max = YAMUX_STREAMS_OPEN_MAX, .streams_max_first = YAMUX_STREAMS_OPEN_MAX,   \
+#define TCP_TRAITS(address_kind, suffix, bits)                                              \
+    {                                                                                       \
+        .any_ip4 = "/ip4/127.0.0.1/tcp/0" suffix, .any_ip6 = "/ip6/::1/tcp/0" suffix,       \
+        .all_ip4 = "/ip4/0.0.0.0/tcp/0" suffix, .dead = "/ip4/127.0.0.1/tcp/9" suffix,      \
+        .kind = (address_kind), .securities = (bits), .window_first = YAMUX_WINDOW_FIRST,   \
+        .window_max = YAMUX_WINDOW_MAX, .unsent_max = YAMUX_STREAM_UNSENT_MAX,              \
+        .streams_max = YAMUX_STREAMS_OPEN_MAX, .streams_max_first = YAMUX_STREAMS_OPEN_MAX, \
     }
 
 const struct stack_traits stacks[STACK_COUNT] = {
@@ -63,8 +63,9 @@ const struct stack_traits stacks[STACK_COUNT] = {
             .streams_max_first = 256,
             .tells_stop = true,
         },
-    [STACK_TLS] = TCP_TRAITS(UPGRADE_TLS),
-    [STACK_NOISE] = TCP_TRAITS(UPGRADE_NOISE),
+    [STACK_TLS] = TCP_TRAITS(MULTIADDR_KIND_TCP, "", UPGRADE_TLS),
+    [STACK_NOISE] = TCP_TRAITS(MULTIADDR_KIND_TCP, "", UPGRADE_NOISE),
+    [STACK_WS] = TCP_TRAITS(MULTIADDR_KIND_WS, "/ws", UPGRADE_NOISE),
 };
 
 void fixture_init(struct fixture *t, enum stack stack, enum reactor_io io) {

@@ -52,7 +52,7 @@ struct party {
 };
 
 /* What is under streams. */
-enum stack { STACK_QUIC, STACK_TLS, STACK_NOISE, STACK_COUNT };
+enum stack { STACK_QUIC, STACK_TLS, STACK_NOISE, STACK_WS, STACK_COUNT };
 
 /* What a test has to know of a stack. */
 struct stack_traits {
@@ -109,6 +109,10 @@ void turn_for(struct fixture *t, nsec_t time);
 #define CASE_QUIC(suite, name)                     \
     static void suite##_##name(struct fixture *t); \
     CASE_ON(quic, STACK_QUIC, suite##_##name)      \
+    static void suite##_##name(struct fixture *t)
+#define CASE_WS(suite, name)                       \
+    static void suite##_##name(struct fixture *t); \
+    CASE_ON(ws, STACK_WS, suite##_##name)          \
     static void suite##_##name(struct fixture *t)
 #define CASE_ON(prefix, stack, function)                            \
     CASE_WITH(prefix##_io_uring, stack, REACTOR_IO_URING, function) \

@@ -26,7 +26,7 @@
         name(&e);                     \
         ends_close(&e);               \
     }                                 \
-    CASE(ws_link, name) {             \
+    CASE_QUIC(ws_link, name) {        \
         static struct ends e;         \
         ws_ends_open(&e, t);          \
         name(&e);                     \

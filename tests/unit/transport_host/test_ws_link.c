@@ -97,7 +97,7 @@ static void expect_got(const struct raw *x, const char *text, size_t len) {
 
 /* --- The upgrade --- */
 
-CASE(ws_link, has_no_room_and_nothing_to_read_before_the_upgrade) {
+CASE_QUIC(ws_link, has_no_room_and_nothing_to_read_before_the_upgrade) {
     static struct against_raw w;
     links_open(&w, t);
     server_attach(&w, NULL);
@@ -114,7 +114,7 @@ CASE(ws_link, has_no_room_and_nothing_to_read_before_the_upgrade) {
     both_close(&w);
 }
 
-CASE(ws_link, takes_a_request_and_frames_that_come_in_one_piece_or_byte_by_byte) {
+CASE_QUIC(ws_link, takes_a_request_and_frames_that_come_in_one_piece_or_byte_by_byte) {
     for (size_t cut = 1; cut < 1000; cut += 998) {
         static uint8_t bytes[512];
         struct against_raw *w = calloc(1, sizeof(*w));
@@ -131,7 +131,7 @@ CASE(ws_link, takes_a_request_and_frames_that_come_in_one_piece_or_byte_by_byte)
     }
 }
 
-CASE(ws_link, goes_on_with_what_was_read_before_it_was_made) {
+CASE_QUIC(ws_link, goes_on_with_what_was_read_before_it_was_made) {
     static struct against_raw w;
     static uint8_t bytes[512];
     struct slice in;
@@ -157,7 +157,7 @@ CASE(ws_link, goes_on_with_what_was_read_before_it_was_made) {
     both_close(&w);
 }
 
-CASE(ws_link, answers_what_is_no_upgrade_and_fails) {
+CASE_QUIC(ws_link, answers_what_is_no_upgrade_and_fails) {
     static struct against_raw w;
     links_open(&w, t);
     server_attach(&w, NULL);
@@ -172,7 +172,7 @@ CASE(ws_link, answers_what_is_no_upgrade_and_fails) {
     both_close(&w);
 }
 
-CASE(ws_link, fails_when_the_server_refuses) {
+CASE_QUIC(ws_link, fails_when_the_server_refuses) {
     static struct against_raw w;
     struct slice none = SLICE_EMPTY;
     client_start(&w, t);
@@ -185,7 +185,7 @@ CASE(ws_link, fails_when_the_server_refuses) {
     both_close(&w);
 }
 
-CASE(ws_link, fails_when_the_link_ends_before_the_upgrade) {
+CASE_QUIC(ws_link, fails_when_the_link_ends_before_the_upgrade) {
     static struct against_raw w;
     client_start(&w, t);
     raw_skip_head(&w);
@@ -195,14 +195,14 @@ CASE(ws_link, fails_when_the_link_ends_before_the_upgrade) {
     both_close(&w);
 }
 
-CASE(ws_link, may_be_closed_before_the_upgrade) {
+CASE_QUIC(ws_link, may_be_closed_before_the_upgrade) {
     static struct against_raw w;
     client_start(&w, t);
     both_close(&w);
     cr_assert_eq(w.e.a.closed_error, 0);
 }
 
-CASE(ws_link, needs_a_host_that_can_be_sent) {
+CASE_QUIC(ws_link, needs_a_host_that_can_be_sent) {
     static struct against_raw w;
     struct link *link;
     links_open(&w, t);
@@ -213,7 +213,7 @@ CASE(ws_link, needs_a_host_that_can_be_sent) {
 
 /* --- Frames --- */
 
-CASE(ws_link, boundaries_of_messages_mean_nothing) {
+CASE_QUIC(ws_link, boundaries_of_messages_mean_nothing) {
     static struct against_raw w;
     static uint8_t bytes[300000];
     server_open(&w, t);
@@ -230,7 +230,7 @@ CASE(ws_link, boundaries_of_messages_mean_nothing) {
 }
 
 /* A frame of four GiB is announced; what comes of it is handed over. */
-CASE(ws_link, keeps_nothing_of_a_frame_back) {
+CASE_QUIC(ws_link, keeps_nothing_of_a_frame_back) {
     static struct against_raw w;
     static uint8_t bytes[100000];
     server_open(&w, t);
@@ -245,7 +245,7 @@ CASE(ws_link, keeps_nothing_of_a_frame_back) {
     both_close(&w);
 }
 
-CASE(ws_link, an_end_between_frames_is_an_end) {
+CASE_QUIC(ws_link, an_end_between_frames_is_an_end) {
     static struct against_raw w;
     static uint8_t bytes[100];
     server_open(&w, t);
@@ -257,7 +257,7 @@ CASE(ws_link, an_end_between_frames_is_an_end) {
     both_close(&w);
 }
 
-CASE(ws_link, frames_that_break_the_protocol_fail_it_with_a_close) {
+CASE_QUIC(ws_link, frames_that_break_the_protocol_fail_it_with_a_close) {
     static const struct {
         const char *bytes;
         size_t len;
@@ -308,7 +308,7 @@ static void client_open(struct against_raw *w, struct fixture *t) {
     w->raw.got_len = 0;
 }
 
-CASE(ws_link, a_server_that_masks_fails_it) {
+CASE_QUIC(ws_link, a_server_that_masks_fails_it) {
     static struct against_raw w;
     client_open(&w, t);
     w.e.a.paused = true;
@@ -319,7 +319,7 @@ CASE(ws_link, a_server_that_masks_fails_it) {
     both_close(&w);
 }
 
-CASE(ws_link, a_client_masks_each_frame_anew) {
+CASE_QUIC(ws_link, a_client_masks_each_frame_anew) {
     static struct against_raw w;
     client_open(&w, t);
     for (int i = 0; i < 2; i++) {
@@ -337,7 +337,7 @@ CASE(ws_link, a_client_masks_each_frame_anew) {
 
 /* --- Control frames --- */
 
-CASE(ws_link, answers_pings_with_what_they_say) {
+CASE_QUIC(ws_link, answers_pings_with_what_they_say) {
     static struct against_raw w;
     server_open(&w, t);
     raw_write_text(&w.raw, "\x89\x85" NO_MASK "hello", 11);
@@ -352,7 +352,7 @@ CASE(ws_link, answers_pings_with_what_they_say) {
 }
 
 /* Pings of a peer that reads nothing pile up nowhere. */
-CASE(ws_link, has_at_most_one_answer_waiting) {
+CASE_QUIC(ws_link, has_at_most_one_answer_waiting) {
     static struct against_raw w;
     static uint8_t bytes[6 * 10000];
     server_open(&w, t);
@@ -365,7 +365,7 @@ CASE(ws_link, has_at_most_one_answer_waiting) {
     both_close(&w);
 }
 
-CASE(ws_link, a_ping_inside_a_message_is_answered_between_frames) {
+CASE_QUIC(ws_link, a_ping_inside_a_message_is_answered_between_frames) {
     static struct against_raw w;
     static uint8_t bytes[200];
     server_open(&w, t);
@@ -378,7 +378,7 @@ CASE(ws_link, a_ping_inside_a_message_is_answered_between_frames) {
     both_close(&w);
 }
 
-CASE(ws_link, says_close_and_takes_close_as_the_end) {
+CASE_QUIC(ws_link, says_close_and_takes_close_as_the_end) {
     static struct against_raw w;
     server_open(&w, t);
     raw_write_text(&w.raw, "\x88\x82" NO_MASK "\x03\xe8\x82\x81" NO_MASK "x", 15);
@@ -391,7 +391,7 @@ CASE(ws_link, says_close_and_takes_close_as_the_end) {
     both_close(&w);
 }
 
-CASE(ws_link, says_close_when_it_is_closed) {
+CASE_QUIC(ws_link, says_close_when_it_is_closed) {
     static struct against_raw w;
     server_open(&w, t);
     end_close(&w.e.a, false);
