@@ -5,8 +5,8 @@
  *
  * Spec:   RFC 8446; libp2p tls.md.  Both sides show one certificate, no names, no tickets, no early
  *         data; ALPN "/yamux/1.0.0", then "libp2p".
- * Memory: wolfSSL's own while the handshake runs; from cfg.mem all else, under 4 KiB of an open
- *         channel. */
+ * Memory: wolfSSL's own while the handshake runs, about 15 KiB and with the peer's longest messages
+ *         some 20 KiB more; from cfg.mem all else, under 4 KiB of an open channel. */
 
 #include "core/base/time.h"
 #include "transport/proto/secure.h"

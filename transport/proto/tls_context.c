@@ -37,7 +37,7 @@ static bool cpu_has_aes(void) {
 #if defined(__x86_64__)
     return __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
 #elif defined(__aarch64__)
-    return (getauxval(AT_HWCAP) & 1UL << 3) != 0; /* HWCAP_AES */
+    return (getauxval(AT_HWCAP) & (HWCAP_AES | HWCAP_PMULL)) == (HWCAP_AES | HWCAP_PMULL);
 #else
     return false;
 #endif

@@ -4,6 +4,7 @@
 #include "channel.h"
 #include "core/base/err.h"
 #include "core/base/mem.h"
+#include "tests/fuzz/fuzz_mem.h"
 #include "tests/support/fail_mem.h"
 
 /* Goal: two of our own channels, from the first byte to the last.  Spec: libp2p tls.md; RFC 8446.
@@ -173,5 +174,22 @@ Test(tls_session, out_of_memory_fails_in_order) {
         if (!f.failed)
             break;
     }
+    two_done(&t);
+}
+
+/* Goal: what a host with many connections pays for each. */
+Test(tls_session, an_open_channel_holds_two_keys_and_little_else) {
+    struct two t;
+    struct fuzz_mem m = fuzz_mem_make(KIB(16), 0);
+    two_init(&t);
+    t.server.mem = &m.mem;
+    two_open(&t, CHUNK_ALL);
+    expect_open(&t);
+    cr_assert_lt(m.used, KIB(4), "%zu bytes", m.used);
+    expect_pass(&t.client, &t.server, BIG, 16384, CHUNK_ALL);
+    expect_pass(&t.server, &t.client, BIG, 16384, CHUNK_ALL);
+    cr_assert_lt(m.used, KIB(4), "%zu bytes", m.used);
+    t.server.secure = secure_free(t.server.secure);
+    cr_assert_eq(m.used, 0);
     two_done(&t);
 }
