@@ -183,6 +183,10 @@ static size_t ceiling(const struct buf_pool *p, const struct quota *q) {
     return p->bytes_max - (p->reserve_bytes - p->bytes_own);
 }
 
+bool buf_pool_is_short(const struct buf_pool *p) {
+    return p->bytes_in_use - p->bytes_own > p->bytes_max - p->reserve_bytes;
+}
+
 /* A chunk of the class with a free slab, or NULL. */
 static struct buf_chunk *find_chunk(struct buf_pool *p, enum buf_class c, const struct quota *q) {
     if (!list_is_empty(&p->usable[c]))

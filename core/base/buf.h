@@ -103,6 +103,10 @@ NODISCARD struct buf *buf_new(struct buf_pool *p, enum buf_class c, struct quota
  * charge however many share it; the new quota must outlive it. */
 void buf_charge(struct buf *b, struct quota *q);
 
+/* Whether buf_charge() has moved more to quotas than their share of the pool: who did it gives
+ * something back, or the reserve goes. */
+bool buf_pool_is_short(const struct buf_pool *p);
+
 static inline struct buf *buf_ref(struct buf *b) {
     assert(b->refs > 0);
     b->refs++;

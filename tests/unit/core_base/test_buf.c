@@ -125,6 +125,25 @@ Test(buf, a_shared_slab_has_one_charge_which_moves_too) {
     (void)buf_pool_free(p);
 }
 
+Test(buf, charges_that_moved_into_the_reserve_show) {
+    struct buf_pool *p = pool_with(2, BUF_CHUNK_BYTES);
+    struct quota q = QUOTA_INIT(SIZE_MAX, NULL);
+    struct buf *held[17];
+    for (size_t i = 0; i < 17; i++) {
+        held[i] = buf_new(p, BUF_64K, NULL);
+        cr_assert_not_null(held[i]);
+        cr_assert_not(buf_pool_is_short(p), "%zu", i);
+    }
+    for (size_t i = 0; i < 17; i++) {
+        buf_charge(held[i], &q);
+        cr_assert_eq(buf_pool_is_short(p), i == 16, "%zu", i);
+    }
+    for (size_t i = 0; i < 17; i++)
+        (void)buf_unref(held[i]);
+    cr_assert_not(buf_pool_is_short(p));
+    (void)buf_pool_free(p);
+}
+
 Test(buf, peers_cannot_take_the_reserve) {
     struct buf_pool *p = pool_with(2, BUF_CHUNK_BYTES);
     struct quota q = QUOTA_INIT(SIZE_MAX, NULL);
