@@ -28,8 +28,8 @@
  *             most YAMUX_VIEW_PARTS times its window, and mostly just its window.  Such slabs are
  *             charged to the session instead of the link, which then reads on.  Several streams may
  *             share a slab, so there is no charge by stream.  All streams together hold
- *             YAMUX_RECEIVED_MAX: beyond, the one with most bytes unread is reset with
- *             STREAM_CODE_RESOURCE_LIMIT.
+ *             YAMUX_RECEIVED_MAX, and leave the pool its reserve: beyond, the one with most bytes
+ *             unread is reset with STREAM_CODE_RESOURCE_LIMIT.
  *   sent      what waits is charged to the stream's quota (YAMUX_STREAM_UNSENT_MAX, and
  *             YAMUX_SENDING_MAX for all streams); what was pulled to the session's alone, since the
  *             link may hold it longer than the stream lives.
@@ -50,12 +50,13 @@ struct yamux_stream;
 
 enum {
     YAMUX_HEADER_BYTES = 12,
-    YAMUX_SESSION_WINDOW_MAX = 64 << 20,
+    YAMUX_SESSION_WINDOW_MAX = 32 << 20,
     YAMUX_BODY_MAX = 64 << 10, /* of a frame that we send */
     YAMUX_STREAM_UNSENT_MAX = 512 << 10,
     YAMUX_VIEW_PARTS = 8,
-    YAMUX_RECEIVED_MAX = 96 << 20,
-    YAMUX_SENDING_MAX = 64 << 20,
+    /* Together what a QUIC connection may hold. */
+    YAMUX_RECEIVED_MAX = 64 << 20,
+    YAMUX_SENDING_MAX = 32 << 20,
     /* That we open.  rust dies of 513 in all; go and rust stop opening at 256 that are not
      * acknowledged, and take no more. */
     YAMUX_STREAMS_OPEN_MAX = 200,

@@ -306,7 +306,7 @@ static void keep_body(struct yamux_stream *s, struct slice v) {
         slice_unref(&v);
         return;
     }
-    if (y->received.used_bytes > y->received.max_bytes)
+    if (y->received.used_bytes > y->received.max_bytes || buf_pool_is_short(y->pool))
         make_room(y);
 }
 

@@ -5,12 +5,13 @@
 
 #include "core/base/mem.h"
 
-enum { POOL_BYTES = 512 << 20, SLICES_MAX = 64 };
+enum { POOL_BYTES = 512 << 20, RESERVE_BYTES = 4 << 20, SLICES_MAX = 64 };
 
 void pair_init(struct pair *p) {
-    *p = (struct pair){.now = SEC(1), .pull_max = 16, .mem = p->mem};
+    *p = (struct pair){.now = SEC(1), .pull_max = 16, .mem = p->mem, .pool_bytes = p->pool_bytes};
     fixed_rng_init(&p->rng, 1);
-    struct buf_pool_config cfg = {.bytes_max = POOL_BYTES, .reserve_bytes = 1 << 20};
+    struct buf_pool_config cfg = {.bytes_max = p->pool_bytes == 0 ? POOL_BYTES : p->pool_bytes,
+                                  .reserve_bytes = RESERVE_BYTES};
     int e = buf_pool_new(mem_system(), &cfg, &p->pool);
     assert(e == 0);
     for (unsigned i = 0; i < 2; i++) {
@@ -65,8 +66,9 @@ static void wire_drop(struct wire *w, size_t n) {
 /* A slab as a receive has it: in a large one, unless little came. */
 static struct slice slab_of(struct pair *p, unsigned side, struct bytes b) {
     enum buf_class c = b.len < (16 << 10) ? buf_class_for(b.len) : BUF_64K;
-    struct buf *buf = buf_new(p->pool, c, &p->side[side].link);
+    struct buf *buf = buf_new(p->pool, c, NULL); /* the kernel has it already */
     assert(buf != NULL);
+    buf_charge(buf, &p->side[side].link);
     memcpy(buf->data, b.data, b.len);
     return slice_of(buf, 0, (uint32_t)b.len);
 }

@@ -135,6 +135,28 @@ Test(yamux_hostile, windows_of_all_streams_together_are_bounded_and_the_largest_
     pair_done(p);
 }
 
+/* The reactor must go on receiving for others, or everybody stalls. */
+Test(yamux_hostile, windows_that_fill_the_pool_leave_it_its_reserve) {
+    static struct stuffing f;
+    static struct pair p = {.pool_bytes = 24 << 20};
+    f.p = &p;
+    pair_init(&p);
+    yamux_admit(p.side[SERVER].y);
+    open_streams(&f, 1, 200);
+    for (uint32_t i = 0; i < 200; i++) {
+        put_header(&f, 0, 0, 1 + 2 * i, YAMUX_WINDOW_FIRST);
+        put_zeros(&f, YAMUX_WINDOW_FIRST);
+        cr_assert_not(buf_pool_is_short(p.pool), "%u", i);
+        struct buf *own = buf_new(p.pool, BUF_64K, NULL);
+        cr_assert_not_null(own, "%u", i);
+        (void)buf_unref(own);
+    }
+    flush(&f);
+    cr_assert_gt(held(&p), (size_t)18 << 20);
+    assert_lives(&p);
+    pair_done(&p);
+}
+
 /* --- Floods --- */
 
 static void assert_bounded_until_read(struct pair *p, size_t answer_bytes) {
