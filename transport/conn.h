@@ -76,7 +76,8 @@ struct conn {
     struct multiaddr remote; /* without /p2p */
     struct multiaddr local;
     nsec_t opened_at;
-    uint32_t streams_count; /* struct streams on it (transport/stream.c) */
+    uint32_t streams_count;     /* struct streams on it (transport/stream.c) */
+    uint32_t own_streams_count; /* those of them that we opened */
     bool inbound;
     bool confirmed;
     bool relayed; /* the address has /p2p-circuit */

@@ -89,14 +89,12 @@ static void on_accepted(struct transport *t, struct conn *c) {
         log_info(reactor_log(h->reactor), L_GATE,
                  allowed ? "inbound connection allowed" : "inbound connection denied",
                  kv_str("peer", peer_id_format_short(&c->peer, id)));
-    struct peer *p = swarm_find(h, &c->peer);
     struct host_conn *hc;
     if (!allowed)
         c->ops->close(c, CONN_CODE_GATED);
     else if (h->closing)
         c->ops->close(c, CONN_CODE_SHUTDOWN);
-    else if ((p != NULL && p->conns_count >= 2 * HOST_CONNS_PER_PEER_MAX) ||
-             swarm_add_conn(h, c, &hc) < 0)
+    else if (!swarm_has_room(h, c) || swarm_add_conn(h, c, &hc) < 0)
         c->ops->close(c, CONN_CODE_RESOURCE_LIMIT);
     else
         identify_start(h, hc);
@@ -322,7 +320,7 @@ int host_new(const struct host_config *cfg, struct problem *problem, struct host
         (void)mem_free(mem, h);
         return e;
     }
-    e = swarm_init(h);
+    e = swarm_init(h, &cfg->limits);
     if (e < 0) {
         map_done(&h->peers);
         (void)mem_free(mem, h);

@@ -34,6 +34,19 @@ struct gate {
     void (*decided)(struct gate *g, const struct peer_id *peer, bool inbound, bool allowed);
 };
 
+/* How many connections there may be.  Above `conns_high` idle ones are closed down to `conns_low`,
+ * none that is younger than `grace`, and none in use by us or by a peer that the gate lists. */
+struct host_limits {
+    uint32_t conns_max; /* with peers that the gate lists; others stop at conns_high */
+    uint32_t conns_high;
+    uint32_t conns_low;
+    nsec_t grace;
+};
+
+/* go-libp2p's marks; the limit is what a daemon with 64 KiB of state a connection can afford. */
+enum { HOST_CONNS_MAX = 1024, HOST_CONNS_HIGH = 192, HOST_CONNS_LOW = 160 };
+#define HOST_CONNS_GRACE SEC(60)
+
 struct host_config {
     struct reactor *reactor;
     const struct identity *identity; /* copied */
@@ -43,6 +56,7 @@ struct host_config {
     size_t listen_count;
     enum dial_preference prefer; /* of dials, and of connections for new streams */
     unsigned securities;         /* UPGRADE_... bits (transport/upgrade.h) for TCP; 0: all */
+    struct host_limits limits;   /* zeros: the defaults above */
     bool serve_perf;
 };
 

@@ -15,7 +15,7 @@
 
 enum {
     HOST_AGENT_SIZE = 96,
-    HOST_CONNS_PER_PEER_MAX = 8, /* that we open, or accept from one peer (go's limit, too) */
+    HOST_CONNS_PER_PEER_MAX = 8, /* with one peer, whoever opened them (go's limit, too) */
     HOST_LISTEN_MAX = 16,
     HOST_ADVERTISED_MAX = 32,
     HOST_TCP_DIALS_MAX = 160, /* in flight to all peers (go's limit, too) */
@@ -61,6 +61,7 @@ struct host_conn {
     bool full;  /* no stream can be opened now */
     bool tried; /* for the stream that is being opened */
     bool authorized;
+    bool closing; /* it was closed to make room */
     bool wants_push;
     bool push_due; /* we changed since the peer was told last */
     char agent[IDENTIFY_AGENT_SIZE];
@@ -78,6 +79,10 @@ struct host {
     struct list handlers;
     struct map peers;
     struct list conns;
+    uint32_t conns_count;
+    struct host_limits limits;
+    struct timer trim_timer;
+    nsec_t trim_at;   /* not before */
     struct list busy; /* peers to look at, by .work_node */
     enum dial_preference prefer;
     struct dial_backoff backoff;
@@ -107,7 +112,7 @@ struct transport *host_transport_for(const struct host *h, const struct multiadd
 
 /* swarm.c */
 /* -ENOMEM */
-NODISCARD int swarm_init(struct host *h);
+NODISCARD int swarm_init(struct host *h, const struct host_limits *limits);
 NODISCARD int swarm_peer(struct host *h, const struct peer_id *id, struct peer **ret_peer);
 struct peer *swarm_find(struct host *h, const struct peer_id *id);
 /* Has the peer's requests looked at at the end of the turn. */
@@ -122,6 +127,15 @@ void swarm_learn_addrs(struct host_conn *hc, struct identify_walk *addrs);
 /* The host is closing: ends all dials, and has all requests fail at the end of the turn. */
 void swarm_fail_all(struct host *h);
 void swarm_done(struct host *h);
+
+/* swarm_limits.c */
+/* -ENOMEM */
+NODISCARD int swarm_limits_init(struct host *h, const struct host_limits *limits);
+void swarm_limits_done(struct host *h);
+/* Whether an inbound connection of an admitted peer may stay. */
+bool swarm_has_room(struct host *h, const struct conn *c);
+/* There is one more. */
+void swarm_check_limits(struct host *h);
 
 /* identify_service.c */
 /* Also sets up what identify_changed() needs.  -ENOMEM */

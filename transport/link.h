@@ -18,11 +18,11 @@
  *
  * Life:   the owner calls link_close() or link_reset() when it is done with a link, also with one
  *         that failed.  Slices that came from link_read() and are not charged to a quota of its own
- * by then, and slabs charged to link_quota(), must be dropped before.  Between that call and closed() nothing else may be called, and nothing else
- * is told; when closed() returns, the link is freed. Events: set in the turn that made the link;
- * may be led elsewhere at any time (the upgrader hands the link on).  Whoever takes it over reads
- * at once: what was told before is not told again. Thread: the reactor's.  Events come from the
- * reactor, never from inside a call.
+ * by then, and slabs charged to link_quota(), must be dropped before.  Between that call and
+ * closed() nothing else may be called, and nothing else is told; when closed() returns, the link is
+ * freed. Events: set in the turn that made the link; may be led elsewhere at any time (the upgrader
+ * hands the link on).  Whoever takes it over reads at once: what was told before is not told again.
+ * Thread: the reactor's.  Events come from the reactor, never from inside a call.
  */
 
 #include "core/base/buf.h"

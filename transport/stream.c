@@ -24,6 +24,7 @@ struct stream {
     struct multistream negotiation;
     struct timer timer;
     struct slice pending; /* payload that came right behind the negotiation */
+    bool is_own;          /* we opened it */
     bool *freed;          /* set while a callback may free us */
 };
 
@@ -31,12 +32,17 @@ static const struct muxed_ops *ops(const struct stream *s) {
     return &s->conn->ops->muxed;
 }
 
+static void count(const struct stream *s, int by) {
+    s->conn->streams_count += (uint32_t)by;
+    s->conn->own_streams_count += s->is_own ? (uint32_t)by : 0;
+    assert(s->conn->own_streams_count <= s->conn->streams_count);
+}
+
 static struct stream *stream_free(struct stream *s) {
     if (s->freed != NULL)
         *s->freed = true;
     slice_unref(&s->pending);
-    assert(s->conn->streams_count > 0);
-    s->conn->streams_count--;
+    count(s, -1);
     ops(s)->release(s->muxed);
     timer_done(&s->timer);
     return mem_free(reactor_mem(s->reactor), s);
@@ -228,7 +234,8 @@ static int stream_new(struct reactor *r, struct conn *c, struct muxed *m, const 
     multistream_init(&s->negotiation, &cfg, reactor_now(r));
     timer_start(&s->timer, multistream_deadline(&s->negotiation));
     c->ops->muxed.set_owner(m, s);
-    c->streams_count++;
+    s->is_own = protocol != NULL;
+    count(s, 1);
     *ret_stream = s;
     return 0;
 }
@@ -252,7 +259,7 @@ int stream_new_outbound(struct reactor *r, struct conn *c, struct muxed *m, cons
         return e;
     e = send_negotiation(s);
     if (e < 0) {
-        c->streams_count--;
+        count(s, -1);
         timer_done(&s->timer);
         (void)mem_free(reactor_mem(r), s);
         return e;

@@ -280,12 +280,14 @@ int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn) 
     list_push(&p->conns, &hc->node);
     list_push(&h->conns, &hc->host_node);
     p->conns_count++;
+    h->conns_count++;
     c->user = hc;
     c->events = &host_conn_events;
     hc->authorized = !host_denies(h, &c->peer);
     if (hc->authorized)
         c->ops->admit(c);
     *ret_conn = hc;
+    swarm_check_limits(h);
     swarm_wake(p);
     return 0;
 }
@@ -354,7 +356,7 @@ static struct host_conn *best_conn_with_room(const struct peer *p, const struct 
     bool has_confirmed = confirmed_conn(p, true) != NULL;
     list_for_each (node, &p->conns) {
         struct host_conn *hc = LIST_ENTRY(node, struct host_conn, node);
-        if (hc->full || hc->tried || (is_suspect(hc) && !choice->takes_suspects))
+        if (hc->closing || hc->full || hc->tried || (is_suspect(hc) && !choice->takes_suspects))
             continue;
         /* The first streams need not wait for that, but a further connection may well be refused,
          * and they have a way already. */
@@ -483,6 +485,7 @@ void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *wh
     list_remove(&hc->host_node);
     assert(p->conns_count > 0);
     p->conns_count--;
+    p->host->conns_count--;
     (void)mem_free(reactor_mem(p->host->reactor), hc);
     if (!c->inbound && !c->confirmed)
         on_not_let_in(p, c, error, why);
@@ -605,11 +608,18 @@ void swarm_done(struct host *h) {
     while ((node = map_next(&h->peers, NULL)) != NULL)
         free_peer(CONTAINER_OF(node, struct peer, node));
     dial_backoff_done(&h->backoff);
+    swarm_limits_done(h);
 }
 
-int swarm_init(struct host *h) {
+int swarm_init(struct host *h, const struct host_limits *limits) {
     list_init(&h->busy);
     list_init(&h->tcp_waiting);
     deferred_init(&h->work, swarm_work);
-    return dial_backoff_init(&h->backoff, reactor_mem(h->reactor), reactor_rng(h->reactor));
+    int e = swarm_limits_init(h, limits);
+    if (e < 0)
+        return e;
+    e = dial_backoff_init(&h->backoff, reactor_mem(h->reactor), reactor_rng(h->reactor));
+    if (e < 0)
+        swarm_limits_done(h);
+    return e;
 }
