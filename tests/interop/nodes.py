@@ -3,6 +3,7 @@
 
 import json
 import socket
+import subprocess
 import threading
 
 from peerup import READY_S, STOP_S, Failed, Process, expect, free_port, quic_addr
@@ -39,9 +40,17 @@ class Peer(Process):
                     self.replies[message["id"]] = message
                 self.changed.notify_all()
 
+    def stop(self):
+        """The end of its input asks it to end; what doesn't is ended.  Returns the exit status."""
+        try:
+            self.child.stdin.close()
+            self.child.wait(STOP_S)
+        except (BrokenPipeError, subprocess.TimeoutExpired):
+            pass
+        return super().stop()
+
     def _closed(self):
         self.reader.join(STOP_S)
-        self.child.stdin.close()
         self.child.stdout.close()
 
     def call(self, cmd, timeout=20, **args):

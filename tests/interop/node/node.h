@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Our test peer of the interop matrix: the product's host, driven by JSON lines (../README.md).
+ *
+ *   main.c      flags, the loop over standard input and the reactor
+ *   commands.c  a line -> a dial, or a batch of exchanges
+ *   batch.c     the exchanges of one command, and its reply
+ *   flow.c      one stream: the protocols, both parts of each
+ *   report.c    events about connections
+ *
+ * Thread: one. */
+
+#include <jansson.h>
+
+#include "core/base/list.h"
+#include "core/p2p/identity.h"
+#include "transport/host.h"
+#include "uring/reactor.h"
+
+#define SUM_PROTOCOL     "/peerup-test/sum/1.0.0"
+#define REVERSE_PROTOCOL "/peerup-test/reverse/1.0.0"
+#define RESET_PROTOCOL   "/peerup-test/reset/1.0.0"
+#define PERF_PROTOCOL    "/perf/1.0.0"
+#define PING_PROTOCOL    "/ipfs/ping/1.0.0"
+
+enum { SERVED_PROTOCOLS = 3 };
+
+/* What we served: the command "stats". */
+struct counters {
+    json_int_t sums;
+    json_int_t reverses;
+    json_int_t resets;
+};
+
+struct node {
+    struct reactor *reactor;
+    struct host *host;
+    struct counters counters;
+    struct protocol_handler handlers[SERVED_PROTOCOLS];
+    struct list batches;
+    struct list flows; /* that we serve */
+    struct list conns; /* that were reported */
+    bool ending;
+    bool closed;
+};
+
+/* Steals the reference; one line on standard output. */
+void node_write(json_t *line);
+/* Allocates zeros, or ends the process: this is a test. */
+void *node_alloc(size_t size);
+
+/* commands.c: one line of standard input. */
+void node_execute(struct node *n, const char *line);
+
+/* report.c: tells what is new since the last call. */
+void node_report_conns(struct node *n);
+void node_forget_conns(struct node *n);
