@@ -59,11 +59,11 @@ class Results:
     def __init__(self, cells):
         self.cells, self.table, self.rows, self.details, self.notes = cells, {}, [], [], Counter()
 
-    def add(self, row, cell, verdict, text="", logs="", seconds=0.0):
+    def add(self, row, cell, verdict, text="", logs="", seconds=0.0, remark=""):
         if row not in self.rows:
             self.rows.append(row)
         self.table[row, cell] = verdict
-        print(f"{verdict:8}{' '.join(row):26}{cell:14}{seconds:6.2f} s{'  ' + text if text else ''}",
+        print(f"{verdict:8}{' '.join(row):26}{cell:14}{seconds:6.2f} s  {text or remark}".rstrip(),
               flush=True)
         if verdict == "FAILED":
             self.details.append((row, cell, text, logs))
@@ -106,7 +106,7 @@ def build_all(args):
 
 def run_cell(cell, pair, results):
     """Returns whether the pair can be used for another cell."""
-    started, sizes = time.monotonic(), pair.log_sizes()
+    started, sizes, pair.remark = time.monotonic(), pair.log_sizes(), ""
     verdict, text = "ok", ""
     try:
         note = cell.run(pair)
@@ -123,7 +123,7 @@ def run_cell(cell, pair, results):
     except Exception:  # a fault of the suite itself is a failure too, and the rest goes on
         verdict, text = "FAILED", traceback.format_exc()
     logs = pair.logs_since(sizes) if verdict == "FAILED" else ""
-    results.add(pair.row, cell.name, verdict, text, logs, time.monotonic() - started)
+    results.add(pair.row, cell.name, verdict, text, logs, time.monotonic() - started, pair.remark)
     return verdict != "FAILED"
 
 

@@ -59,6 +59,7 @@ class Pair:
         self.log_dir, self.stand_in, self.size = log_dir, stand_in, size
         self.name, self.stack, self.way = row
         self.running, self.versions, self.connected = {}, set(), False
+        self.remark = ""  # of the cell under way, for who reads the lines
 
     def start(self, part, argv, seed, **flags):
         words = [*argv, "-seed", f"{seed:02x}" * 32, "-stack", self.stack,
@@ -321,8 +322,9 @@ def at_their_default_limits_ours_queues(pair):
     pair.start("theirs", pair.argv["theirs"], THEIR_SEED, limits="default")
     pair.connect()
     before = stat(pair.theirs, "sums")
-    pair.ours.call("sum", peer=pair.theirs.id, count=STREAMS, size=STREAM_BYTES, queue=True,
-                   timeout=SUM_S)
+    got = pair.ours.call("sum", peer=pair.theirs.id, count=STREAMS, size=STREAM_BYTES, queue=True,
+                         timeout=SUM_S)
+    pair.remark = f"{got['refusals']} refused and started again"
     done = stat(pair.theirs, "sums") - before
     expect(done >= STREAMS, f"theirs counts {done} of {STREAMS}")
     # No ping: rust keeps one open on each connection, and we let a peer have two, as go does.

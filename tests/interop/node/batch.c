@@ -23,6 +23,7 @@ struct batch {
     uint32_t left;     /* flows that are not over */
     uint32_t not_sent; /* heads */
     uint32_t failed;
+    uint32_t refusals; /* that were queued */
     int error; /* of the first that failed */
     bool queue;
     bool let_go;
@@ -70,6 +71,8 @@ static void end(struct batch *b) {
         outcome_reply(b);
     else if (b->error < 0)
         fail_reply(b, err_text(b->error));
+    if (b->queue)
+        (void)json_object_set_new(b->reply, "refusals", json_integer(b->refusals));
     node_write(json_incref(b->reply));
     free_batch(b);
 }
@@ -108,6 +111,7 @@ void batch_flow_ended(struct batch *b, struct flow *f, int error) {
     if (f->out.held && f->out.small_len > 0)
         batch_flow_ready(b);
     if (b->queue && is_refusal(error)) {
+        b->refusals++;
         list_push(&b->refused, &f->node);
         if (list_is_empty(&b->running))
             timer_start(&b->rest, reactor_now(b->owner->reactor) + QUEUE_REST);
