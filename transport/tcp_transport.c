@@ -110,12 +110,13 @@ static void hand_over(struct pending *p, struct conn *c) {
 
 static int dial_from(struct pending *p, const struct listening *l);
 
-/* The listening port may be connected to that address already: by the peer's own dial, say.  With
- * the part of the responder, which a coordinated dial gives us, no other port will do. */
-static bool dial_again(struct pending *p, int error) {
-    if (!p->from_listener || p->dial->responder || error != -EADDRNOTAVAIL)
-        return false;
-    return dial_from(p, NULL) == 0;
+/* Whether dialling from any port may help.  The one that we listen on may be connected to that
+ * address already, by the peer's own dial, say; or there is no way from the address that we listen
+ * on.  With the part of the responder, which a coordinated dial gives us, no other port will do. */
+static bool another_port_may_do(const struct pending *p, int error) {
+    return p->from_listener && !p->dial->responder &&
+           (error == -EADDRINUSE || error == -EADDRNOTAVAIL || error == -ENETUNREACH ||
+            error == -EHOSTUNREACH || error == -EINVAL);
 }
 
 static void on_upgraded(void *user, struct conn *c, int error, const struct problem *why) {
@@ -127,7 +128,7 @@ static void on_upgraded(void *user, struct conn *c, int error, const struct prob
     } else if (dial == NULL) {
         t->inbound_count--;
         pending_free(p);
-    } else if (!dial_again(p, error)) {
+    } else if (!another_port_may_do(p, error) || dial_from(p, NULL) < 0) {
         pending_free(p);
         dial->done(dial, NULL, error, why);
     }
@@ -230,7 +231,7 @@ static int dial(struct transport *base, struct dial *dial) {
     p->dial = dial;
     p->to = to;
     e = dial_from(p, p->kind == MULTIADDR_KIND_TCP ? listening_for(t, &to) : NULL);
-    if (e == -EADDRINUSE && !dial->responder)
+    if (e < 0 && another_port_may_do(p, e))
         e = dial_from(p, NULL);
     if (e < 0)
         pending_free(p);
