@@ -309,9 +309,26 @@ static nsec_t suspect_at(const struct conn *c) {
     return since + MAX(HOST_SUSPECT_AFTER, 3 * c->ops->rtt(c));
 }
 
-/* Data on it is unanswered for so long that it is probably dead, of which it will learn later. */
+/* Where both sides dialled, there are two connections over UDP, and when it stops passing, the one
+ * that carries nothing just then knows nothing of it.  (Over IPv4 and IPv6, perhaps, of which one
+ * may still pass: a race tells.) */
+static bool shares_silence(const struct conn *idle, const struct conn *silent) {
+    return is_over_quic(idle) && is_over_quic(silent) &&
+           idle->opened_at < silent->ops->unanswered_since(silent);
+}
+
+/* Data on it, or on another beside it, is unanswered for so long that it is probably dead, of which
+ * it will learn later. */
 static bool is_suspect(const struct host_conn *hc) {
-    return suspect_at(hc->conn) <= reactor_now(hc->peer->host->reactor);
+    nsec_t now = reactor_now(hc->peer->host->reactor);
+    if (suspect_at(hc->conn) <= now)
+        return true;
+    list_for_each (node, &hc->peer->conns) {
+        const struct conn *other = LIST_ENTRY(node, const struct host_conn, node)->conn;
+        if (suspect_at(other) <= now && shares_silence(hc->conn, other))
+            return true;
+    }
+    return false;
 }
 
 static bool has_sound_conn(const struct peer *p) {
@@ -523,14 +540,14 @@ static void dial_for_requests(struct peer *p) {
 
 /* Streams that stand, and those to come, may need another way soon. */
 static bool is_in_doubt(const struct peer *p) {
+    bool has_streams = false;
     list_for_each (node, &p->conns) {
         const struct host_conn *hc = LIST_ENTRY(node, const struct host_conn, node);
         if (!is_suspect(hc))
             return false;
-        if (hc->conn->streams_count > 0)
-            return true;
+        has_streams |= hc->conn->streams_count > 0;
     }
-    return false;
+    return has_streams;
 }
 
 /* Nobody waits for these, and nobody hears of them when they fail. */

@@ -393,6 +393,9 @@ CASE_SWARM(silence_under_a_stream_starts_a_race_after_two_seconds) {
     script_turn(s);
     cr_assert(y.done == 1 && stream_conn(y.stream) == &tcp->conn);
     cr_assert_not(quic->close_asked, "it may come back");
+    size_t begun = s->dials_begun;
+    script_wait(s, SEC(5));
+    cr_assert_eq(s->dials_begun, begun, "there is another way now");
     (void)stream_release(x.stream);
     (void)stream_release(y.stream);
 }
@@ -409,6 +412,30 @@ CASE_SWARM(a_stream_that_is_opened_on_a_silent_connection_waits_for_the_race) {
     cr_assert_eq(y.done, 0);
     struct script_conn *tcp = script_dial_ok(s, T1);
     cr_assert(y.done == 1 && stream_conn(y.stream) == &tcp->conn);
+    (void)stream_release(y.stream);
+}
+
+/* Both sides dialled: the second connection over UDP carries nothing, and seems well. */
+CASE_SWARM(an_idle_connection_beside_a_silent_one_is_not_trusted_either) {
+    static struct script_stream x;
+    static struct script_stream y;
+    struct script_conn *idle = script_accept(s, &s->peer, Q1);
+    script_wait(s, MSEC(10));
+    struct script_conn *silent = script_accept(s, &s->peer, Q1);
+    script_wait(s, MSEC(10));
+    knows(s, Q1, T1);
+    script_open(s, &x, &s->peer);
+    script_turn(s);
+    cr_assert(x.done == 1);
+    silent->unanswered_since = s->fake->now;
+    script_wait(s, HOST_SUSPECT_AFTER);
+    script_open(s, &y, &s->peer);
+    script_wait(s, MSEC(250));
+    cr_assert_eq(y.done, 0);
+    struct script_conn *tcp = script_dial_ok(s, T1);
+    cr_assert(y.done == 1 && stream_conn(y.stream) == &tcp->conn);
+    cr_assert_not(idle->close_asked);
+    (void)stream_release(x.stream);
     (void)stream_release(y.stream);
 }
 
