@@ -241,7 +241,7 @@ int secure_link_new(struct reactor *r, struct link *lower, struct secure *engine
         .handshaking = true,
         .read_quota = QUOTA_INIT(LINK_BUFFERED_MAX, NULL),
         /* As much as a TCP link has; what is taken is sealed at once. */
-        .write_quota = QUOTA_INIT(8 * SECURE_OUT_BYTES_MAX, NULL),
+        .write_quota = QUOTA_INIT((size_t)8 * SECURE_OUT_BYTES_MAX, NULL),
     };
     int error = timer_init(&t->linger, r, on_linger_over);
     if (error < 0) {

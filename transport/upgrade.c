@@ -318,7 +318,7 @@ static void begin_handshake(struct upgrade *up) {
     if (e == 0)
         e = secure_link_new(up->upgrader->reactor, up->link, up->engine, &up->rest, on_secured,
                             &secured);
-    if (e < 0) {
+    if (e != 0) {
         fail(up, e, "cannot begin the handshake: %s", err_text(e));
         return;
     }
