@@ -318,6 +318,30 @@ CASE_QUIC(secure_link, bounds_what_a_peer_of_tiny_records_can_hold) {
     against_raw_close(&w);
 }
 
+/* Slabs for records are the lower link's; who else holds them gives them back some time. */
+CASE_QUIC(secure_link, goes_on_when_slabs_are_to_be_had_again) {
+    static struct ends e;
+    struct slice held[64];
+    size_t count = 0;
+    tcp_ends_open(&e, t);
+    struct link *lower = TAKE(e.a.link);
+    struct xor_options initiator = {.initiator = true};
+    end_attach(&e.a, t, channel_over(&e, lower, &initiator, NULL));
+    end_attach(&e.b, t, channel_over(&e, TAKE(e.b.link), &e.channel_b, NULL));
+    TURN_UNTIL(t, e.a.secured && e.b.secured);
+    struct buf *b;
+    while ((b = buf_new(reactor_pool(t->reactor), BUF_64K, link_quota(lower))) != NULL)
+        held[count++] = slice_of(b, 0, 1);
+    end_write(&e.a, 1000003);
+    turn_for(t, MSEC(20));
+    cr_assert_eq(e.b.got, 0);
+    slice_unref(&held[--count]);
+    TURN_UNTIL(t, e.b.got == 1000003);
+    while (count > 0)
+        slice_unref(&held[--count]);
+    ends_close(&e);
+}
+
 CASE_QUIC(secure_link, leaves_all_with_the_caller_when_memory_is_short) {
     static struct ends e;
     tcp_ends_open(&e, t);
