@@ -58,9 +58,9 @@ static bool run_seed(const struct options *o, uint64_t seed) {
                      result.failure, o->program, seed);
     else if (!o->quiet)
         (void)printf("seed %" PRIu64 ": %u nodes, %u transfers (%u broken by faults), %" PRIu64
-                     " bytes, %.0f s, %" PRIu64 " events, hash %016" PRIx64 "\n",
+                     " bytes, %zu KiB a node, %.0f s, %" PRIu64 " events, hash %016" PRIx64 "\n",
                      seed, result.nodes, result.transfers, result.broken, result.bytes,
-                     result.virtual_seconds, result.events, result.hash);
+                     result.bytes_max >> 10, result.virtual_seconds, result.events, result.hash);
     (void)fflush(stdout);
     return result.failure[0] == '\0';
 }

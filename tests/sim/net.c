@@ -33,7 +33,8 @@ struct sim_host *net_add_host(struct net *n) {
     struct sim_host *h = &n->hosts[n->hosts_count];
     h->net = n;
     h->index = n->hosts_count++;
-    h->tcp_buffer = TCP_BUFFER_DEFAULT;
+    h->loopback_buffer = TCP_BUFFER_DEFAULT;
+    h->wire_buffer = TCP_BUFFER_DEFAULT;
     ports_init(&h->ports[PROTO_UDP]);
     ports_init(&h->ports[PROTO_TCP]);
     sim_rand_init(&h->rand, n->world->seed, "host", h->index);

@@ -29,6 +29,7 @@ enum {
     IP4_OVERHEAD = 20,
     IP6_OVERHEAD = 40,
     UDP_OVERHEAD = 8,
+    SACKS_MAX = 4,
     TCP_OVERHEAD = 32, /* with timestamps, as Linux sends them */
 };
 
@@ -49,6 +50,11 @@ struct packet {
     uint64_t seq;  /* counted from 0, and never wrapping */
     uint64_t ack;
     uint64_t window;
+    struct {
+        uint64_t from;
+        uint64_t to;
+    } sacks[SACKS_MAX]; /* bytes behind holes, the lowest first */
+    uint32_t sacks_count;
     uint32_t len;
     uint8_t data[];
 };
@@ -93,7 +99,9 @@ struct sim_host {
     struct sim_rand rand;
     uint64_t packets_sent; /* onto links */
     uint64_t bytes_sent;
-    uint32_t tcp_buffer; /* bytes, of each direction of a socket */
+    /* Bytes that a TCP socket buffers each way: to the host itself, and to others. */
+    uint32_t loopback_buffer;
+    uint32_t wire_buffer;
 };
 
 struct net_stats {

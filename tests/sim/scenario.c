@@ -20,16 +20,17 @@ enum {
     WAITING_PACKETS_SLACK = 10,
 };
 
-#define STARTS_WITHIN   SEC(2)
+#define STARTS_WITHIN     SEC(2)
 /* Decision 6: by then an idle connection to a peer that is gone, or was started again, is found
  * out. A transfer that begins before may still run into one, and be reset. */
-#define FOUND_DEAD      SEC(32)
-#define FOUND_WITH_DATA SEC(17)
+#define FOUND_DEAD        SEC(32)
+#define FOUND_WITH_DATA   SEC(17)
+#define UDP_FOUND_BLOCKED SEC(6)
 /* The longest that a client may be kept waiting by a proxy (PROXY_ATTEMPTS_MAX times
  * PROXY_OPEN_TIMEOUT, with 1, 2 and 4 s between), and then a dead peer to be found. */
-#define LEFTOVERS_MAX   SEC(240)
-#define SETTLES         SEC(45)
-#define STOPS_WITHIN    SEC(30)
+#define LEFTOVERS_MAX     SEC(240)
+#define SETTLES           SEC(45)
+#define STOPS_WITHIN      SEC(30)
 
 static void run_for(struct scenario *s, nsec_t time) {
     world_run(&s->world, s->world.now + time);
@@ -45,10 +46,12 @@ static void start_nodes(struct scenario *s) {
     run_for(s, MSEC(100));
 }
 
-static void add_loads(struct scenario *s, nsec_t from, nsec_t until, uint64_t max, bool strict) {
+/* To each proxy `min` to `max` transfers. */
+static void add_loads(struct scenario *s, nsec_t from, nsec_t until, uint64_t min, uint64_t max,
+                      bool strict) {
     for (uint32_t i = 0; i < s->nodes_count; i++) {
         for (uint32_t k = 0; k < s->nodes[i].proxies_count; k++) {
-            uint64_t count = strict ? max : sim_rand_range(&s->plan, 0, max);
+            uint64_t count = sim_rand_range(&s->plan, min, max);
             while (count-- > 0)
                 load_add(s, &s->nodes[i].proxies[k], from, until, strict);
         }
@@ -59,7 +62,7 @@ static void storm(struct scenario *s) {
     nsec_t lasts = sim_rand_scale(&s->plan, SEC(2), SEC(60));
     s->resets_are_on = sim_rand_bool(&s->plan);
     s->slow_readers_are_on = sim_rand_bool(&s->plan);
-    add_loads(s, s->world.now, s->world.now + lasts, STORM_TRANSFERS_PER_PROXY_MAX, false);
+    add_loads(s, s->world.now, s->world.now + lasts, 0, STORM_TRANSFERS_PER_PROXY_MAX, false);
     faults_start(s);
     run_for(s, lasts);
     if (!world_has_failed(&s->world))
@@ -78,7 +81,7 @@ static bool all_are_up(const struct scenario *s) {
 /* Each proxy carries a transfer that begins between the two and must succeed; those that may fail
  * must end too. */
 static void wait_for_transfers(struct scenario *s, nsec_t from, nsec_t to) {
-    add_loads(s, from, to, 1, true);
+    add_loads(s, from, to, 1, 1, true);
     nsec_t until = s->world.now + LEFTOVERS_MAX;
     /* What must end sooner fails at its own deadline. */
     while (!transfers_are_over(&s->transfers) && !world_has_failed(&s->world)) {
@@ -100,7 +103,7 @@ static void calm(struct scenario *s) {
     if (!all_are_up(s))
         world_fail(&s->world, "a node does not come back");
     nsec_t recovered = s->world.now + FOUND_DEAD;
-    add_loads(s, s->world.now, recovered, 1, false);
+    add_loads(s, s->world.now, recovered, 0, 1, false);
     wait_for_transfers(s, recovered, recovered + SEC(5));
 }
 
@@ -152,6 +155,60 @@ static void idle(struct scenario *s) {
     for (uint32_t i = 0; i < s->nodes_count && !world_has_failed(&s->world); i++)
         check_idle_node(s, &s->nodes[i], s->nodes[i].proc.turns - turns[i],
                         s->nodes[i].host->packets_sent - packets[i]);
+}
+
+/* --- UDP stops passing --- */
+
+static void cut_udp(struct scenario *s, uint32_t cuts) {
+    world_trace(&s->world, cuts > 0 ? "UDP passes no more" : "UDP passes again");
+    for (uint32_t a = 0; a < s->nodes_count; a++)
+        for (uint32_t b = 0; b < s->nodes_count; b++)
+            s->net.links[a][b].udp_cuts = cuts;
+}
+
+static void max_rtt(void *user, const struct conn_info *info) {
+    nsec_t *max = user;
+    *max = MAX(*max, info->rtt);
+}
+
+/* A connection that had a slow time is given three of the round trips that it remembers. */
+static nsec_t found_blocked(struct scenario *s) {
+    nsec_t rtt = 0;
+    for (uint32_t i = 0; i < s->nodes_count; i++)
+        host_each_conn(node_host(s->nodes[i].node), max_rtt, &rtt);
+    return MAX(UDP_FOUND_BLOCKED, 3 * rtt + SEC(1));
+}
+
+/* Decision 6: what is sent finds it out, and new streams go over TCP after 5 s. */
+static void udp_blocked(struct scenario *s) {
+    if (s->transports != TRANSPORTS_BOTH)
+        return;
+    s->resets_are_on = false;
+    cut_udp(s, 1);
+    add_loads(s, s->world.now, s->world.now, 1, 1, false);
+    run_for(s, found_blocked(s));
+    s->hurry = true;
+    wait_for_transfers(s, s->world.now, s->world.now + SEC(1));
+    s->hurry = false;
+    cut_udp(s, 0);
+    wait_for_transfers(s, s->world.now + FOUND_DEAD, s->world.now + FOUND_DEAD + SEC(5));
+}
+
+/* --- Both dial at once --- */
+
+/* After all connections have died, every client wants to go somewhere at the same instant.  Who
+ * dials from the ports that they listen on meets the other half-way. */
+static void crossing(struct scenario *s) {
+    for (uint32_t a = 0; a < s->nodes_count; a++)
+        for (uint32_t b = 0; b < s->nodes_count; b++)
+            s->net.links[a][b].cuts++;
+    run_for(s, FOUND_DEAD + SEC(1));
+    for (uint32_t a = 0; a < s->nodes_count; a++)
+        for (uint32_t b = 0; b < s->nodes_count; b++)
+            s->net.links[a][b].cuts--;
+    s->hurry = true;
+    wait_for_transfers(s, s->world.now, s->world.now);
+    s->hurry = false;
 }
 
 /* --- Silence: a host dies, and decision 6 says when that is found --- */
@@ -267,6 +324,8 @@ static void report(const struct scenario *s, nsec_t began, struct scenario_resul
                                   .nodes = s->nodes_count,
                                   .transfers = s->transfers.count,
                                   .broken = s->transfers.broken};
+    for (uint32_t i = 0; i < s->nodes_count; i++)
+        r->bytes_max = MAX(r->bytes_max, s->nodes[i].mem.bytes_max);
     (void)snprintf(r->failure, sizeof(r->failure), "%s", s->world.failure);
 }
 
@@ -293,7 +352,8 @@ void scenario_run(const struct scenario_config *cfg, struct scenario_result *ret
     s->folder = cfg->folder;
     topology_make(s);
     start_nodes(s);
-    void (*const phases[])(struct scenario * s) = {storm, calm, idle, silence, end};
+    void (*const phases[])(struct scenario * s) = {storm,       calm,    idle, crossing,
+                                                   udp_blocked, silence, end};
     for (size_t i = 0; i < ARRAY_COUNT(phases) && !world_has_failed(&s->world); i++)
         phases[i](s);
     report(s, began, ret_result);

@@ -8,6 +8,8 @@
  *   calm    everything is mended; each proxy carries transfers, which must succeed within bounds,
  *           and what the storm left hanging must end too
  *   idle    nobody does anything: packets and turns are counted
+ *   crossing   all connections die, and all dial again at one instant
+ *   (where nodes have both) UDP stops passing; new transfers go over TCP
  *   silence (every other seed) a host dies; the others find out in time, and it comes back
  *   end     all nodes stop; nothing may be left
  */
@@ -22,6 +24,7 @@ struct scenario_result {
     uint32_t nodes;
     uint32_t transfers;
     uint32_t broken;   /* transfers that a fault ended */
+    size_t bytes_max;  /* memory that one node had at once */
     char failure[512]; /* "": none */
 };
 

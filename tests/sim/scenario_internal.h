@@ -22,6 +22,15 @@ enum fault_kind {
 
 enum { FAULTS_MAX = 64 };
 
+/* What the nodes listen with. */
+enum transports {
+    TRANSPORTS_QUIC,
+    TRANSPORTS_TCP,
+    TRANSPORTS_BOTH,
+    TRANSPORTS_MIXED,
+    TRANSPORTS_COUNT,
+};
+
 struct scenario;
 
 struct fault {
@@ -46,10 +55,12 @@ struct scenario {
     const char *folder;
     uint64_t rate_min; /* of all links; 0: no limit */
     nsec_t rtt_max;
+    enum transports transports;
 
     bool fault_is_on[FAULT_COUNT];
     bool resets_are_on;
     bool slow_readers_are_on;
+    bool hurry; /* strict transfers are small, and have seconds */
     struct fault faults[FAULTS_MAX];
     struct sim_event next_fault;
     struct sim_event disturb;

@@ -26,12 +26,32 @@ static struct world *world_of(const struct sim_tcp *t) {
     return t->sock.host->net->world;
 }
 
+static size_t buffer_of(const struct sim_tcp *t) {
+    const struct sim_host *h = t->sock.host;
+    return net_host_has(h, &t->remote) ? h->loopback_buffer : h->wire_buffer;
+}
+
 /* --- Sending segments --- */
 
 static uint64_t window_end(const struct sim_tcp *t) {
     size_t held = t->in.len;
-    size_t room = t->sock.host->tcp_buffer > held ? t->sock.host->tcp_buffer - held : 0;
+    size_t room = buffer_of(t) > held ? buffer_of(t) - held : 0;
     return MAX(t->rcv_told, t->rcv_nxt + room);
+}
+
+static void add_sacks(const struct sim_tcp *t, struct packet *p) {
+    list_for_each (node, &t->early) {
+        const struct packet *early = LIST_ENTRY(node, const struct packet, node);
+        uint64_t end = early->seq + early->len;
+        if (p->sacks_count > 0 && p->sacks[p->sacks_count - 1].to >= early->seq) {
+            p->sacks[p->sacks_count - 1].to = MAX(p->sacks[p->sacks_count - 1].to, end);
+            continue;
+        }
+        if (p->sacks_count == SACKS_MAX)
+            return;
+        p->sacks[p->sacks_count].from = early->seq;
+        p->sacks[p->sacks_count++].to = end;
+    }
 }
 
 static void send_segment(struct sim_tcp *t, uint8_t flags, uint64_t seq, size_t len) {
@@ -42,6 +62,7 @@ static void send_segment(struct sim_tcp *t, uint8_t flags, uint64_t seq, size_t 
         t->rcv_told = window_end(t);
         p->ack = t->rcv_nxt;
         p->window = t->rcv_told - t->rcv_nxt;
+        add_sacks(t, p);
     }
     if (len > 0)
         memcpy(p->data, byte_queue_at(&t->out, seq - MAX(t->snd_una, (uint64_t)1)), len);
@@ -68,7 +89,7 @@ static uint64_t data_end(const struct sim_tcp *t) {
 }
 
 static nsec_t rto(const struct sim_tcp *t) {
-    nsec_t base = t->srtt == 0 ? RTO_AT_START : MAX(RTO_MIN, 2 * t->srtt);
+    nsec_t base = t->srtt == 0 ? RTO_AT_START : t->srtt + MAX(RTO_MIN, 4 * t->rttvar);
     return MIN(base << MIN(t->backoffs, (uint32_t)BACKOFFS_MAX), RTO_MAX);
 }
 
@@ -154,14 +175,28 @@ static void tcp_output(struct sim_tcp *t) {
         arm(t);
 }
 
-/* The first segment that is not acknowledged. */
-static void resend_first(struct sim_tcp *t) {
+/* The first segment that is neither acknowledged nor sent again in this recovery, and that `p`
+ * shows to be missing. */
+static void resend_hole(struct sim_tcp *t, const struct packet *p) {
     uint64_t end = data_end(t);
+    uint64_t at = MAX(t->snd_una, t->resent_to);
+    uint64_t limit = at == t->snd_una ? end : 0; /* what is first is missing in any case */
+    for (uint32_t i = 0; i < p->sacks_count; i++) {
+        if (at < p->sacks[i].from) {
+            limit = p->sacks[i].from;
+            break;
+        }
+        at = MAX(at, p->sacks[i].to);
+    }
     t->rtt_began = 0; /* Karn: what was sent twice measures nothing */
-    if (t->snd_una < end)
-        send_segment(t, TCP_ACK, t->snd_una, MIN((uint64_t)t->mss, end - t->snd_una));
-    else if (t->fin_wanted)
+    if (at < limit) {
+        uint64_t len = MIN((uint64_t)t->mss, limit - at);
+        send_segment(t, TCP_ACK, at, len);
+        t->resent_to = at + len;
+    } else if (t->snd_una == end && t->fin_wanted && t->resent_to <= end) {
         send_segment(t, TCP_ACK | TCP_FIN, end, 0);
+        t->resent_to = end + 1;
+    }
 }
 
 static void on_timer(struct sim_event *e) {
@@ -187,6 +222,7 @@ static void on_timer(struct sim_event *e) {
         t->cwnd = t->mss;
         t->snd_nxt = t->snd_una;
         t->recover = t->snd_max;
+        t->recovers = false;
         t->dupacks = 0;
         t->rtt_began = 0;
         tcp_output(t);
@@ -201,6 +237,8 @@ static void take_rtt(struct sim_tcp *t) {
     if (t->rtt_began == 0 || t->snd_una < t->rtt_seq)
         return;
     nsec_t rtt = world_of(t)->now - t->rtt_began;
+    nsec_t off = rtt > t->srtt ? rtt - t->srtt : t->srtt - rtt;
+    t->rttvar = t->srtt == 0 ? rtt / 2 : (3 * t->rttvar + off) / 4;
     t->srtt = t->srtt == 0 ? rtt : (7 * t->srtt + rtt) / 8;
     t->rtt_began = 0;
 }
@@ -221,11 +259,15 @@ static void take_new_ack(struct sim_tcp *t, uint64_t ack) {
     else
         t->cwnd += MAX((uint64_t)1, (uint64_t)t->mss * t->mss / t->cwnd);
     world_cancel(world_of(t), &t->timer);
-    if (ack < t->recover && t->snd_nxt >= t->recover)
-        resend_first(t); /* the next hole of the same round */
+    t->recovers &= ack < t->recover;
     linger_if_over(t);
     if (data > 0)
         sock_changed(&t->sock);
+}
+
+static bool is_duplicate(const struct sim_tcp *t, const struct packet *p) {
+    return p->ack == t->snd_una && p->len == 0 && t->snd_una < t->snd_nxt &&
+           (p->flags & (TCP_SYN | TCP_FIN)) == 0;
 }
 
 static void take_ack(struct sim_tcp *t, const struct packet *p) {
@@ -235,14 +277,16 @@ static void take_ack(struct sim_tcp *t, const struct packet *p) {
         return;
     if (p->ack > t->snd_una) {
         take_new_ack(t, p->ack);
-    } else if (p->ack == t->snd_una && p->len == 0 && !window_moved && t->snd_una < t->snd_nxt &&
-               (p->flags & (TCP_SYN | TCP_FIN)) == 0 && ++t->dupacks == DUPACKS_FAST &&
-               t->snd_una >= t->recover) {
+    } else if (is_duplicate(t, p) && (!window_moved || p->sacks_count > 0) &&
+               ++t->dupacks >= DUPACKS_FAST && !t->recovers && t->snd_una >= t->recover) {
         t->ssthresh = MAX((t->snd_nxt - t->snd_una) / 2, 2 * (uint64_t)t->mss);
         t->cwnd = t->ssthresh;
         t->recover = t->snd_max;
-        resend_first(t);
+        t->resent_to = t->snd_una;
+        t->recovers = true;
     }
+    if (t->recovers && !t->fin_acked)
+        resend_hole(t, p); /* a segment for each that has left the network */
     tcp_output(t);
 }
 
@@ -260,7 +304,7 @@ static void keep_early(struct sim_tcp *t, struct packet *p) {
     struct list *before = t->early.next;
     while (before != &t->early && LIST_ENTRY(before, struct packet, node)->seq <= p->seq)
         before = before->next;
-    if (t->early_bytes + p->len > t->sock.host->tcp_buffer) {
+    if (t->early_bytes + p->len > buffer_of(t)) {
         packet_free(p);
         return;
     }
@@ -344,6 +388,7 @@ static void arrive_syn_sent(struct sim_tcp *t, const struct packet *p) {
     t->rcv_nxt = 1;
     if ((p->flags & TCP_ACK) && p->ack == 1) {
         t->srtt = t->backoffs > 0 ? 0 : world_of(t)->now - t->rtt_began;
+        t->rttvar = t->srtt / 2;
         t->rtt_began = 0;
         opened(t, p);
         send_ack(t);
@@ -536,7 +581,7 @@ bool tcp_can_read(const struct sim_tcp *t) {
 }
 
 size_t tcp_room(const struct sim_tcp *t) {
-    size_t size = t->sock.host->tcp_buffer;
+    size_t size = buffer_of(t);
     return t->state == TCPS_OPEN && t->out.len < size ? size - t->out.len : 0;
 }
 
@@ -554,7 +599,7 @@ ssize_t tcp_read_sock(struct sim_tcp *t, void *out, size_t size) {
     }
     memcpy(out, byte_queue_at(&t->in, 0), n);
     byte_queue_drop(&t->in, n);
-    size_t buffer = t->sock.host->tcp_buffer;
+    size_t buffer = buffer_of(t);
     uint64_t told = t->rcv_told - MIN(t->rcv_told, t->rcv_nxt);
     uint64_t gained = window_end(t) - t->rcv_told;
     if (t->state == TCPS_OPEN && !t->got_fin && told < buffer / 2 &&

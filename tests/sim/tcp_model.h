@@ -4,10 +4,9 @@
 /* Simulated TCP: enough of it that what passes over a link behaves as it does in the world.
  *
  *   there      handshake, simultaneous open, refusal, sequence numbers, windows and zero-window
- *              probes, slow start, fast retransmission, timeouts with back-off until a connection
- *              is given up, FIN each way, RST also for data that nobody will read, TIME_WAIT.
- *   left out   options, delayed acknowledgements, Nagle, selective acknowledgements, wrapping
- *              numbers.
+ *              probes, slow start, fast and selective retransmission, timeouts with back-off until
+ * a connection is given up, FIN each way, RST also for data that nobody will read, TIME_WAIT. left
+ * out   delayed acknowledgements, Nagle, wrapping numbers.
  *
  * Errors are told as Linux tells them: what arrived before is read first, then the error once, then
  * the end.  Sockets call back through sim_sock.changed, from which they must not be closed.
@@ -38,12 +37,15 @@ struct sim_tcp {
     uint64_t snd_end; /* of the peer's window */
     uint64_t cwnd;
     uint64_t ssthresh;
-    uint64_t recover;
+    uint64_t recover;   /* losses below are repaired already */
+    uint64_t resent_to; /* in this recovery */
+    bool recovers;
     uint32_t dupacks;
     uint32_t backoffs;
     uint32_t unanswered; /* timeouts since anything came from the peer */
     uint32_t mss;
     nsec_t srtt;
+    nsec_t rttvar;
     nsec_t rtt_began; /* 0: nothing is measured */
     uint64_t rtt_seq;
     struct sim_event timer;

@@ -150,14 +150,13 @@ Test(sim_net, tcp_takes_the_rate_of_the_link) {
     connect_pair();
     nsec_t took = pass(4000000);
     cr_assert(took > SEC(4), "%llu ms", (unsigned long long)(took / MSEC(1)));
-    /* Without selective acknowledgements what slow start overshot is repaired one by one. */
-    cr_assert(took < SEC(10), "%llu ms", (unsigned long long)(took / MSEC(1)));
+    cr_assert(took < SEC(6), "%llu ms", (unsigned long long)(took / MSEC(1)));
     close_pair();
 }
 
 Test(sim_net, tcp_pushes_back_and_goes_on) {
     uint8_t data[4096] = {0};
-    a->tcp_buffer = b->tcp_buffer = 20000;
+    a->wire_buffer = b->wire_buffer = 20000;
     connect_pair();
     size_t taken = 0;
     for (int i = 0; i < 1000; i++) {

@@ -10,13 +10,19 @@
 #include "tests/sim/scenario_internal.h"
 
 enum {
-    QUIC_PORT = 4001,
+    LISTEN_PORT = 4001,
     BYTES_MAX = 1 << 20,
     SLOW_SECONDS_MAX = 20,
+    HURRY_BYTES_MAX = 2000,
+    HURRY_ROUND_TRIPS = 10,
     PPM = 1000000,
 };
 
 /* --- Links --- */
+
+/* What waits in the buffers of a connection over TCP goes first: half a megabyte, twice, before an
+ * answer to a new stream, which has MULTISTREAM_TIMEOUT. */
+enum { RATE_MIN = 100 << 10, RATE_MIN_TCP = 512 << 10 };
 
 static struct link_quality quality(struct scenario *s, uint32_t features) {
     struct sim_rand *r = &s->plan;
@@ -32,7 +38,8 @@ static struct link_quality quality(struct scenario *s, uint32_t features) {
     if (features & 8)
         q.dup_ppm = (uint32_t)sim_rand_scale(r, 100, PPM / 20);
     if (features & 16) {
-        q.rate = sim_rand_scale(r, 100 << 10, 12 << 20);
+        q.rate =
+            sim_rand_scale(r, s->transports == TRANSPORTS_QUIC ? RATE_MIN : RATE_MIN_TCP, 12 << 20);
         q.queue_bytes = (uint32_t)MAX((uint64_t)30000, q.rate * sim_rand_range(r, 20, 300) / 1000);
     }
     if (features & 32)
@@ -54,6 +61,13 @@ static void make_links(struct scenario *s) {
     }
 }
 
+/* A window is no narrower than the slowest rate needs. */
+static void make_wire_buffers(struct scenario *s) {
+    uint64_t min = MAX(RATE_MIN_TCP * s->rtt_max / SEC(1), (uint64_t)(16 << 10));
+    for (uint32_t i = 0; i < s->nodes_count; i++)
+        s->nodes[i].host->wire_buffer = (uint32_t)sim_rand_scale(&s->plan, min, 2 << 20);
+}
+
 /* --- Nodes --- */
 
 static void add_addr(struct sim_host *h, const char *before, uint32_t number, const char *after) {
@@ -65,12 +79,39 @@ static void add_addr(struct sim_host *h, const char *before, uint32_t number, co
     net_add_addr(h, &a);
 }
 
-static void listen_on_all(struct sim_node *n) {
+enum { LISTENS_QUIC = 1, LISTENS_TCP = 2, LISTENS_BOTH = 3 };
+
+static void listen_on(struct sim_node *n, const struct net_addr *a, enum multiaddr_kind kind) {
+    struct net_addr at = *a;
+    at.port = LISTEN_PORT;
+    assert(n->listen_count < NODE_LISTEN_MAX);
+    multiaddr_from_net_addr(&at, kind, &n->listen[n->listen_count++]);
+}
+
+static void listen_on_all(struct sim_node *n, unsigned kinds) {
     for (uint32_t i = 0; i < n->host->addrs_count; i++) {
-        struct net_addr at = n->host->addrs[i];
-        at.port = QUIC_PORT;
-        multiaddr_from_net_addr(&at, MULTIADDR_KIND_QUIC, &n->listen[n->listen_count++]);
+        if (kinds & LISTENS_QUIC)
+            listen_on(n, &n->host->addrs[i], MULTIADDR_KIND_QUIC);
+        if (kinds & LISTENS_TCP)
+            listen_on(n, &n->host->addrs[i], MULTIADDR_KIND_TCP);
     }
+}
+
+/* A quarter of the seeds knows QUIC alone, another TCP alone, another both, and in the others each
+ * node decides. */
+static unsigned some_kinds(struct scenario *s) {
+    switch (s->transports) {
+    case TRANSPORTS_QUIC:
+        return LISTENS_QUIC;
+    case TRANSPORTS_TCP:
+        return LISTENS_TCP;
+    case TRANSPORTS_BOTH:
+        return LISTENS_BOTH;
+    case TRANSPORTS_MIXED:
+    case TRANSPORTS_COUNT:
+        break;
+    }
+    return (unsigned)sim_rand_range(&s->plan, LISTENS_QUIC, LISTENS_BOTH);
 }
 
 static void make_nodes(struct scenario *s) {
@@ -79,6 +120,7 @@ static void make_nodes(struct scenario *s) {
     bool short_io = sim_rand_bool(r);
     bool small_buffers = sim_rand_bool(r);
     bool names = sim_rand_bool(r);
+    s->transports = (enum transports)sim_rand_below(r, TRANSPORTS_COUNT);
     for (uint32_t i = 0; i < s->nodes_count; i++) {
         struct sim_host *h = net_add_host(&s->net);
         struct sim_node *n = &s->nodes[i];
@@ -86,14 +128,14 @@ static void make_nodes(struct scenario *s) {
         if (has_ip6)
             add_addr(h, "2a01:5:", i, "::1");
         if (small_buffers)
-            h->tcp_buffer = (uint32_t)sim_rand_scale(r, 2 << 10, 256 << 10);
+            h->loopback_buffer = (uint32_t)sim_rand_scale(r, 2 << 10, 256 << 10);
         sim_node_init(n, &s->world, h, s->folder);
         n->io = (struct sim_backend_config){.short_io = short_io,
                                             .no_gso = sim_rand_chance(r, PPM / 8),
                                             .no_gro = sim_rand_chance(r, PPM / 8)};
         if (names)
             n->services_host = "localhost.test";
-        listen_on_all(n);
+        listen_on_all(n, some_kinds(s));
         n->services_count = (uint32_t)sim_rand_range(r, 1, NODE_SERVICES_MAX);
         for (uint32_t k = 0; k < n->services_count; k++)
             service_port_open(
@@ -137,6 +179,7 @@ void topology_make(struct scenario *s) {
     if (sim_rand_bool(&s->plan))
         make_gates(s);
     make_links(s);
+    make_wire_buffers(s);
     make_proxies(s);
 }
 
@@ -179,7 +222,12 @@ void load_add(struct scenario *s, const struct sim_proxy *p, nsec_t from, nsec_t
         if (s->resets_are_on && !strict && sim_rand_chance(r, PPM / 8))
             plan.reset_at[side] = sim_rand_below(r, plan.bytes[0] + plan.bytes[1] + 1);
     }
-    if (strict)
+    if (strict && s->hurry) {
+        plan.bytes[0] = MIN(plan.bytes[0], (uint64_t)HURRY_BYTES_MAX);
+        plan.bytes[1] = MIN(plan.bytes[1], (uint64_t)HURRY_BYTES_MAX);
+        plan.must_end = plan.begins + SEC(5) + HURRY_ROUND_TRIPS * s->rtt_max;
+    } else if (strict) {
         plan.must_end = plan.begins + time_for(s, &plan);
+    }
     (void)transfers_add(&s->transfers, &plan);
 }
