@@ -312,6 +312,18 @@ def a_handshake_left_half_way(pair):
     dialler.call("ping", peer=listener.id, count=1)
 
 
+@cell("any")
+def ours_offers_all_and_theirs_one(pair):
+    """As our host ships: TLS is proposed first, and Noise to who declines it."""
+    if pair.stand_in:
+        raise Skip("only ours is asked this")
+    expect(pair.stop() in (None, 0), "our node did not end well")
+    pair.start("ours", pair.argv["ours"], OUR_SEED, stack="any")
+    for opener, acceptor in pair.openers():
+        transfer(opener, acceptor, "sum", STREAM_BYTES)
+    pair.stop()
+
+
 # ---- limits
 
 @cell("defaults")

@@ -75,6 +75,13 @@ static void log_line(struct log *l, enum log_level level, const char *line, size
     (void)!write(STDERR_FILENO, line, len);
 }
 
+/* "any": as it ships. */
+static unsigned securities_of(const char *stack) {
+    if (strcmp(stack, "any") == 0)
+        return 0;
+    return strcmp(stack, "tcp-tls") == 0 ? UPGRADE_TLS : UPGRADE_NOISE;
+}
+
 static void open_host(struct node *n, const struct flags *flags) {
     struct identity identity;
     struct problem problem = PROBLEM_INIT;
@@ -87,7 +94,7 @@ static void open_host(struct node *n, const struct flags *flags) {
         .agent = flags->agent,
         .listen = flags->listen,
         .listen_count = flags->listen_count,
-        .securities = strcmp(flags->stack, "tcp-tls") == 0 ? UPGRADE_TLS : UPGRADE_NOISE,
+        .securities = securities_of(flags->stack),
         .serve_perf = true,
     };
     e = host_new(&cfg, &problem, &n->host);
