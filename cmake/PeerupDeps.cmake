@@ -5,7 +5,8 @@
 #   liburing::liburing io_uring                      ngtcp2::private    ngtcp2's internal headers,
 #                                                    for the crypto backend alone (shared.h)
 #
-# and the distribution's: PkgConfig::YAML, wslay::wslay, and PkgConfig::SYSTEMD where it is installed.
+# and the distribution's: PkgConfig::YAML, PkgConfig::CARES, wslay::wslay, and PkgConfig::SYSTEMD
+# where it is installed.
 #
 # Sources and results live in a cache outside the build tree, so that a clean build and a second
 # clone repeat nothing:
@@ -117,6 +118,11 @@ pkg_check_modules(YAML IMPORTED_TARGET yaml-0.1)
 if(NOT YAML_FOUND)
     message(FATAL_ERROR "libyaml is missing: run scripts/setup (scripts/setup cross for another "
         "architecture), or install libyaml-dev")
+endif()
+pkg_check_modules(CARES IMPORTED_TARGET libcares)
+if(NOT CARES_FOUND)
+    message(FATAL_ERROR "c-ares is missing: run scripts/setup (scripts/setup cross for another "
+        "architecture), or install libc-ares-dev")
 endif()
 # wslay's package has neither a .pc file nor a static library; and its headers are installed for one
 # architecture only, so that another has the library under its full name.

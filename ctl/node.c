@@ -55,7 +55,7 @@ static int open_reactor(struct node *n, const struct node_config *node_cfg,
     if (e < 0)
         return problem_set(problem, e, "cannot set up the event loop: %s", err_text(e));
     if (node_cfg->resolver == NULL)
-        e = resolver_system_new(n->reactor, &n->own_resolver);
+        e = resolver_system_new(n->reactor, NULL, &n->own_resolver);
     n->resolver = node_cfg->resolver == NULL ? n->own_resolver : node_cfg->resolver;
     return e < 0 ? problem_set(problem, e, "%s", err_text(e)) : 0;
 }
@@ -240,6 +240,9 @@ void node_close(struct node *n) {
         if (!turn_until(n, &n->host_closed))
             log_warn(n->log, L_NODE, "connections did not end in time");
     }
+    /* Before the last turns, in which its descriptor closes.  Nobody asks it any more. */
+    if ((n->services == NULL || n->services_closed) && (n->host == NULL || n->host_closed))
+        n->own_resolver = resolver_system_free(n->own_resolver);
     turn_until_no_handles(n);
 }
 
@@ -258,7 +261,6 @@ struct node *node_free(struct node *n) {
     if (n->has_expiry)
         timer_done(&n->expiry);
     n->gate = gate_table_free(n->gate);
-    n->own_resolver = resolver_system_free(n->own_resolver);
     n->reactor = reactor_free(n->reactor);
     lock_release(&n->lock);
     identity_done(&n->identity);

@@ -64,7 +64,7 @@ int tunnel_try_service(struct tunnel *t, const char *name) {
 void tunnel_prepare(struct tunnel *t, struct mem *mem) {
     *t = (struct tunnel){0};
     cr_assert_eq(reactor_new(&(struct reactor_config){.mem = mem}, &t->reactor), 0);
-    cr_assert_eq(resolver_system_new(t->reactor, &t->resolver), 0);
+    cr_assert_eq(resolver_system_new(t->reactor, NULL, &t->resolver), 0);
     t->far = fake_host_new(t->reactor, "far", NULL);
     t->near = fake_host_new(t->reactor, "near", t->far);
     listen_target(t);
