@@ -165,7 +165,8 @@ void yamux_stream_on_session_over(struct yamux_stream *s);
 void yamux_stream_tell_closed_if_over(struct yamux_stream *s);
 /* Looks whether it has data, or something else, to send. */
 void yamux_stream_update_sendable(struct yamux_stream *s);
-void yamux_stream_tell_writable_if_wanted(struct yamux_stream *s);
+/* A frame of its data was pulled. */
+void yamux_stream_on_data_sent(struct yamux_stream *s);
 bool yamux_stream_owes_credit(const struct yamux_stream *s);
 void yamux_wake_starved(struct yamux *y);
 

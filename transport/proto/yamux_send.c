@@ -150,8 +150,7 @@ static size_t pull_data(struct yamux *y, struct slice *out, size_t max) {
     s->send_window -= len;
     note_outstanding(y);
     list_remove(&s->send_node);
-    yamux_stream_update_sendable(s); /* at the end of the row, if there is more */
-    yamux_stream_tell_writable_if_wanted(s);
+    yamux_stream_on_data_sent(s);
     return count;
 }
 

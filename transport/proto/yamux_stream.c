@@ -157,17 +157,31 @@ static bool has_quota(const struct yamux_stream *s) {
     return quota_left(&s->quota) >= (s->unsent.len == 0 ? STREAM_QUOTA_LAST : STREAM_QUOTA_SPARE);
 }
 
+/* With nothing on its way it also takes what is charged to it already, which nothing but sending
+ * gives back: writers that hold a receive each can together hold more than there is. */
+static bool takes(const struct yamux_stream *s, const struct slice *v) {
+    if (s->unsent.len >= YAMUX_STREAM_UNSENT_MAX)
+        return false;
+    bool is_paid = v->buf != NULL && v->buf->quota == &s->quota;
+    return has_quota(s) || (s->unsent.len == 0 && is_paid);
+}
+
 /* Told with hysteresis: half of the room must be free, or each frame sent would wake the writer. */
-void yamux_stream_tell_writable_if_wanted(struct yamux_stream *s) {
+static void tell_writable_if_wanted(struct yamux_stream *s, bool has_room) {
     if (!s->want_writable || s->write_over || s->unsent.len > YAMUX_STREAM_UNSENT_MAX / 2)
         return;
-    if (has_quota(s)) {
+    if (has_room) {
         s->want_writable = false;
         list_remove(&s->starved_node);
         tell(s, YAMUX_STREAM_EV_WRITABLE);
     } else if (!list_is_linked(&s->starved_node)) {
         list_push(&s->session->starved, &s->starved_node);
     }
+}
+
+void yamux_stream_on_data_sent(struct yamux_stream *s) {
+    yamux_stream_update_sendable(s); /* at the end of the row, if there is more */
+    tell_writable_if_wanted(s, s->unsent.len == 0 || has_quota(s));
 }
 
 /* Slabs may have been given back: those who found none left have their turn, as far as it goes
@@ -182,7 +196,7 @@ void yamux_wake_starved(struct yamux *y) {
     while (left >= STREAM_QUOTA_SPARE && !list_is_empty(&waiting)) {
         struct list *node = list_shift(&waiting);
         struct yamux_stream *s = LIST_ENTRY(node, struct yamux_stream, starved_node);
-        yamux_stream_tell_writable_if_wanted(s);
+        tell_writable_if_wanted(s, has_quota(s));
         if (!list_is_linked(node)) /* else its own quota is used up, too */
             left -= STREAM_QUOTA_SPARE;
     }
@@ -460,8 +474,7 @@ ssize_t yamux_stream_write(struct yamux_stream *s, const struct slice *v, size_t
     if (s->fin_wanted || s->write_over)
         return -EPIPE;
     size_t taken = 0;
-    while (taken < count && s->unsent.len < YAMUX_STREAM_UNSENT_MAX && has_quota(s) &&
-           slice_queue_push(&s->unsent, v[taken]) == 0)
+    while (taken < count && takes(s, &v[taken]) && slice_queue_push(&s->unsent, v[taken]) == 0)
         taken++;
     s->want_writable = taken < count;
     if (s->want_writable && !has_quota(s) && !list_is_linked(&s->starved_node))

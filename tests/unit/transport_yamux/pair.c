@@ -223,8 +223,10 @@ void pair_release(struct pair *p, unsigned side, struct yamux_stream *stream) {
 
 ssize_t pair_write(struct pair *p, struct yamux_stream *s, struct bytes b) {
     struct buf *buf = buf_new(p->pool, buf_class_for(b.len), yamux_stream_quota(s));
-    if (buf == NULL)
+    if (buf == NULL) {
+        (void)!yamux_stream_write(s, &SLICE_EMPTY, 1); /* asks to be told of room */
         return 0;
+    }
     memcpy(buf->data, b.data, b.len);
     struct slice v = slice_of(buf, 0, (uint32_t)b.len);
     ssize_t n = yamux_stream_write(s, &v, 1);

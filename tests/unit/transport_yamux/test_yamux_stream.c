@@ -408,6 +408,50 @@ Test(yamux_stream, sends_the_window_to_the_byte_and_what_is_added_to_it) {
     pair_done(p);
 }
 
+/* Receives that were charged when they were complete, as TCP's are. */
+static struct slice received_slab(struct pair *p, struct yamux_stream *s) {
+    struct buf *b = buf_new(p->pool, BUF_64K, NULL);
+    cr_assert_not_null(b);
+    buf_charge(b, yamux_stream_quota(s));
+    return slice_of(b, 0, b->size);
+}
+
+Test(yamux_stream, writers_that_together_hold_more_than_there_is_go_on) {
+    enum { STREAMS = 150, SLABS = 4 };
+    static struct yamux_stream *streams[STREAMS];
+    static struct slice held[STREAMS][SLABS];
+    static size_t taken[STREAMS];
+    struct pair *p = raw_pair();
+    for (size_t i = 0; i < STREAMS; i++) {
+        streams[i] = raw_open(p, CLIENT);
+        for (size_t k = 0; k < SLABS; k++)
+            held[i][k] = received_slab(p, streams[i]);
+        pair_seen(&p->side[CLIENT], streams[i])->writable = true;
+    }
+    cr_assert_gt(STREAMS * SLABS * 65536, YAMUX_SENDING_MAX);
+    size_t left = STREAMS * SLABS;
+    for (size_t moved = 1; moved > 0;) {
+        moved = 0;
+        for (size_t i = 0; i < STREAMS; i++) {
+            struct seen *seen = pair_seen(&p->side[CLIENT], streams[i]);
+            if (!seen->writable)
+                continue;
+            seen->writable = false;
+            ssize_t n = yamux_stream_write(streams[i], held[i] + taken[i], SLABS - taken[i]);
+            cr_assert_geq(n, 0);
+            taken[i] += (size_t)n;
+            moved += (size_t)n;
+        }
+        left -= moved;
+        (void)bytes_said(p, CLIENT);
+    }
+    cr_expect_eq(left, 0, "%zu slabs are stuck", left);
+    for (size_t i = 0; i < STREAMS; i++)
+        for (size_t k = taken[i]; k < SLABS; k++)
+            slice_unref(&held[i][k]);
+    pair_done(p);
+}
+
 Test(yamux_stream, credit_of_the_opening_counts) {
     struct pair *p = raw_pair();
     HEARS(p, SERVER, "000100010000000100010000");
