@@ -88,14 +88,21 @@ static bool tells_of_the_way(const struct multiaddr *a) {
     return multiaddr_class(a) == MULTIADDR_PUBLIC && !multiaddr_is_relayed(a);
 }
 
-/* Passes addresses of a kind over that leads nowhere, as long as there are others: a peer that can
- * be reached in no other way is tried all the same. */
+/* Passes addresses of a kind over that leads nowhere, as long as there is another way out: a
+ * private address, which may be anybody's, is none, nor is a detour. */
 static void drop_black_hole(struct dial_round *r, struct black_hole *b,
                             bool (*is_kind)(const struct multiaddr *a)) {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < r->addrs_count; i++)
-        count += tells_of_the_way(&r->addrs[i]) && is_kind(&r->addrs[i]);
-    if (count == 0 || black_hole_admits(b) || count == r->addrs_count)
+    uint32_t others = 0;
+    for (uint32_t i = 0; i < r->addrs_count; i++) {
+        if (!tells_of_the_way(&r->addrs[i]))
+            continue;
+        if (is_kind(&r->addrs[i]))
+            count++;
+        else
+            others++;
+    }
+    if (count == 0 || black_hole_admits(b) || others == 0)
         return;
     for (uint32_t i = r->addrs_count; i-- > 0;) {
         if (tells_of_the_way(&r->addrs[i]) && is_kind(&r->addrs[i]))
@@ -247,6 +254,25 @@ static void note_way(struct dial_round *r, const struct multiaddr *a, bool succe
         black_hole_record(&h->ip6_hole, success);
 }
 
+/* Behind a way out that was tried later and is there already, another kind is taken for lost: who
+ * cancelled it would else never find out, as long as there are two ways.  The mark is low enough
+ * for some that were only slow. */
+static void note_overtaken(struct dial_round *r, const struct dial_slot *winner) {
+    struct host *h = host_of(r);
+    const struct multiaddr *a = &winner->dial.to;
+    if (!tells_of_the_way(a))
+        return;
+    for (size_t i = 0; i < ARRAY_COUNT(r->slots); i++) {
+        const struct dial_slot *s = &r->slots[i];
+        if (!s->running || s->place > winner->place || !tells_of_the_way(&s->dial.to))
+            continue;
+        if (is_quic(&s->dial.to) && !is_quic(a))
+            black_hole_record(&h->udp_hole, false);
+        if (is_ip6(&s->dial.to) && !is_ip6(a))
+            black_hole_record(&h->ip6_hole, false);
+    }
+}
+
 static void leave_slot(struct dial_slot *s) {
     struct dial_round *r = s->round;
     struct host *h = host_of(r);
@@ -304,6 +330,7 @@ static void on_dialled(struct dial *d, struct conn *c, int error, const struct p
     }
     dial_backoff_succeeded(&h->backoff, &r->peer->id, &d->to);
     note_way(r, &d->to, true);
+    note_overtaken(r, s);
     end(r, 0);
     identify_start(h, hc);
 }

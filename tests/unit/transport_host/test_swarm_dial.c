@@ -328,6 +328,57 @@ CASE_SWARM(dials_are_counted_for_black_holes) {
     cr_assert_not(black_hole_is_blocked(&s->host->ip6_hole));
 }
 
+/* What finds out that UDP is blocked here, for peers that listen on both. */
+CASE_SWARM(a_dial_that_another_way_overtakes_counts_as_failed) {
+    static struct script_connect c;
+    knows(s, Q1, T1);
+    for (unsigned i = 0; i < BLACK_HOLE_WINDOW; i++) {
+        script_connect(s, &c, &s->peer);
+        script_wait(s, MSEC(250));
+        cr_assert(script_dial(s, Q1) != NULL);
+        script_conn_over(script_dial_ok(s, T1), -ERR_CONN_CLOSED, "");
+    }
+    cr_assert(black_hole_is_blocked(&s->host->udp_hole));
+}
+
+CASE_SWARM(a_dial_that_its_like_or_its_elder_overtakes_says_nothing_of_the_way) {
+    static const char *const addrs[] = {Q1, "/ip4/10.0.0.1/tcp/1"};
+    static struct script_connect c;
+    knows(s, Q1, Q2);
+    script_connect(s, &c, &s->peer);
+    script_wait(s, MSEC(250));
+    script_conn_over(script_dial_ok(s, Q2), -ERR_CONN_CLOSED, "");
+    cr_assert_eq(s->host->udp_hole.results_count, 1);
+    cr_assert_eq(s->host->udp_hole.successes, 1);
+
+    s->host->prefer = DIAL_TCP; /* the later dial had no time yet */
+    knows(s, Q1, T1);
+    script_connect(s, &c, &s->peer);
+    script_wait(s, DIAL_FALLBACK_DELAY);
+    cr_assert(script_dial(s, Q1) != NULL);
+    script_conn_over(script_dial_ok(s, T1), -ERR_CONN_CLOSED, "");
+    cr_assert_eq(s->host->udp_hole.results_count, 1);
+
+    s->host->prefer = DIAL_AUTO; /* a way inside says nothing of the one out */
+    script_knows(s, &s->peer, 2, addrs);
+    script_connect(s, &c, &s->peer);
+    script_turn(s);
+    cr_assert(script_dial(s, Q1) != NULL);
+    script_conn_over(script_dial_ok(s, addrs[1]), -ERR_CONN_CLOSED, "");
+    cr_assert_eq(s->host->udp_hole.results_count, 1);
+}
+
+CASE_SWARM(a_private_address_is_no_other_way_than_one_that_leads_nowhere) {
+    static const char *const addrs[] = {Q1, "/ip4/10.0.0.1/tcp/1"};
+    static struct script_connect c;
+    for (unsigned i = 0; i < BLACK_HOLE_WINDOW; i++)
+        black_hole_record(&s->host->udp_hole, false);
+    script_knows(s, &s->peer, 2, addrs);
+    script_connect(s, &c, &s->peer);
+    script_turn(s);
+    cr_assert(script_dial(s, Q1) != NULL);
+}
+
 /* --- Preferences --- */
 
 CASE_SWARM(a_preference_orders_dials_and_the_choice_between_connections) {
