@@ -34,8 +34,9 @@ struct gate {
     void (*decided)(struct gate *g, const struct peer_id *peer, bool inbound, bool allowed);
 };
 
-/* How many connections there may be.  Above `conns_high` idle ones are closed down to `conns_low`,
- * none that is younger than `grace`, and none in use by us or by a peer that the gate lists. */
+/* How many connections there may be.  From `conns_high` on idle ones are closed down to
+ * `conns_low`, none that is younger than `grace`, and none in use by us or by a peer that the gate
+ * lists. */
 struct host_limits {
     uint32_t conns_max; /* with peers that the gate lists; others stop at conns_high */
     uint32_t conns_high;

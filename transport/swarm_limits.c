@@ -129,19 +129,22 @@ static void on_trim(struct timer *t) {
     list_for_each (node, &h->conns)
         open += !LIST_ENTRY(node, const struct host_conn, host_node)->closing;
     uint32_t before = open;
-    if (open > h->limits.conns_high) {
+    if (open >= h->limits.conns_high) {
         while (open > h->limits.conns_low && trim_one(h))
             open--;
+    }
+    if (open < before)
         log_info(reactor_log(h->reactor), L_SWARM, "too many connections: idle ones closed",
                  kv_uint("open", before), kv_uint("closed", before - open));
-    }
     h->trim_at = reactor_now(h->reactor) + TRIM_INTERVAL;
-    if (open > h->limits.conns_high)
+    if (open >= h->limits.conns_high)
         timer_start(t, h->trim_at);
 }
 
+/* At the mark already: strangers are let in below it only, and those who idle would keep all others
+ * out. */
 void swarm_check_limits(struct host *h) {
-    if (h->conns_count > h->limits.conns_high && !heap_node_is_linked(&h->trim_timer.node))
+    if (h->conns_count >= h->limits.conns_high && !heap_node_is_linked(&h->trim_timer.node))
         timer_start(&h->trim_timer, MAX(h->trim_at, reactor_now(h->reactor)));
 }
 

@@ -139,6 +139,19 @@ Test(swarm_limits, above_the_high_mark_idle_connections_go_down_to_the_low_one_a
     script_done(&s);
 }
 
+Test(swarm_limits, strangers_who_idle_at_the_high_mark_make_room_for_others) {
+    begin(false, &(struct host_limits){10, 4, 2, SEC(60)});
+    for (unsigned i = 0; i < 4; i++)
+        (void)accept_from(10 + i, "/ip4/127.0.0.1/tcp/1");
+    cr_assert(is_refused(accept_from(20, "/ip4/127.0.0.1/tcp/1")));
+    script_wait(&s, SEC(71));
+    for (size_t i = 0; i < s.conns_count; i++)
+        if (s.conns[i]->close_asked && !s.conns[i]->is_closed)
+            script_conn_over(s.conns[i], 0, "");
+    cr_assert_not(accept_from(20, "/ip4/127.0.0.1/tcp/1")->close_asked);
+    script_done(&s);
+}
+
 Test(swarm_limits, connections_that_are_used_are_not_trimmed) {
     begin(true, &(struct host_limits){20, 2, 1, SEC(1)});
     static struct script_stream x[4];
