@@ -136,6 +136,7 @@ static int open_host(struct node *n, const struct node_config *cfg, struct probl
     struct host_config host_cfg = {
         .reactor = n->reactor,
         .identity = &n->identity,
+        .resolver = n->resolver,
         .agent = cfg->agent == NULL ? agent : cfg->agent,
         .gate = n->gate == NULL ? cfg->gate : gate_table_gate(n->gate),
         .listen = listen,

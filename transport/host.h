@@ -24,6 +24,7 @@
 
 struct conn;
 struct host;
+struct resolver;
 struct transport;
 
 /* What the host asks about a peer; kept by the node (authorized_keys). */
@@ -51,6 +52,7 @@ enum { HOST_CONNS_MAX = 1024, HOST_CONNS_HIGH = 192, HOST_CONNS_LOW = 160 };
 struct host_config {
     struct reactor *reactor;
     const struct identity *identity; /* copied */
+    struct resolver *resolver;       /* outlives the host; NULL: names are not dialled */
     const char *agent;               /* "peerup/1.2.3"; copied */
     struct gate *gate;               /* NULL: everybody is authorized */
     const struct multiaddr *listen;  /* which one of the transports must know */

@@ -85,6 +85,7 @@ struct host {
     nsec_t trim_at;   /* not before */
     struct list busy; /* peers to look at, by .work_node */
     enum dial_preference prefer;
+    struct resolver *resolver; /* may be NULL */
     struct dial_backoff backoff;
     struct black_hole udp_hole;
     struct black_hole ip6_hole;

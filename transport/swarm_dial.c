@@ -12,6 +12,9 @@
 #define ADDRESS_TIMEOUT         SEC(15)
 #define ADDRESS_TIMEOUT_PRIVATE SEC(5)
 #define ROUND_TIMEOUT           SEC(60)
+/* Ours: names that do not resolve must not hold up addresses that need no name. */
+#define NAMES_TIMEOUT           SEC(10)
+#define NAMES_TIMEOUT_BESIDE    SEC(2)
 
 static struct host *host_of(const struct dial_round *r) {
     return r->peer->host;
@@ -57,7 +60,7 @@ static bool is_plain_twin(const struct multiaddr *plain, const struct multiaddr 
 }
 
 static void add_addr(struct dial_round *r, const struct multiaddr *a) {
-    if (r->addrs_count == DIAL_ADDRS_MAX || !is_possible(host_of(r), a) ||
+    if (r->addrs_count == DIAL_ADDRS_MAX || names_is_name(a) || !is_possible(host_of(r), a) ||
         host_transport_for(host_of(r), a) == NULL)
         return;
     for (uint32_t i = 0; i < r->addrs_count; i++) {
@@ -144,6 +147,10 @@ static int nothing_to_dial(const struct dial_round *r, struct problem *problem) 
     char text[MULTIADDR_TEXT_MAX];
     if (given->count == 0)
         return problem_set(problem, -ERR_NO_ADDRESSES, "%s", err_text(-ERR_NO_ADDRESSES));
+    if (r->names.queries_count > 0 && r->names.results_count == 0)
+        return problem_set(problem, -ERR_NAME_NOT_FOUND, "no address was found for %s%s",
+                           multiaddr_format(&given->items[0], text),
+                           given->count > 1 ? " and others" : "");
     return problem_set(
         problem, -ERR_NO_ADDRESSES, "none of the peer's addresses can be dialled from here: %s%s",
         multiaddr_format(&given->items[0], text), given->count > 1 ? " and others" : "");
@@ -172,11 +179,13 @@ static void rank(struct dial_round *r, const struct dial_wish *wish, uint32_t fr
     dial_race_init(&r->race, ranked, fresh + resting, now_of(r));
 }
 
-static int choose_addrs(struct dial_round *r, const struct dial_wish *wish,
-                        struct problem *problem) {
+static int choose_addrs(struct dial_round *r, struct problem *problem) {
+    const struct dial_wish *wish = &r->wish;
     struct host *h = host_of(r);
     if (peer_id_equal(&r->peer->id, &h->identity.id))
         return problem_set(problem, -ERR_NO_ADDRESSES, "the peer is this host itself");
+    for (uint32_t i = 0; i < r->names.results_count; i++)
+        add_addr(r, &r->resolved[i]);
     for (uint32_t i = 0; i < r->peer->given.count; i++)
         add_addr(r, &r->peer->given.items[i]);
     for (uint32_t i = 0; i < r->peer->learnt.count; i++)
@@ -193,6 +202,34 @@ static int choose_addrs(struct dial_round *r, const struct dial_wish *wish,
         return all_rest(r, until, problem);
     rank(r, wish, fresh);
     return 0;
+}
+
+/* --- Names --- */
+
+static void on_names(struct names *n) {
+    swarm_wake(CONTAINER_OF(n, struct dial_round, names)->peer);
+}
+
+/* Asks for all names among the peer's addresses; names_until is set if there are any. */
+static void ask_names(struct dial_round *r) {
+    struct host *h = host_of(r);
+    const struct addr_list *given = &r->peer->given;
+    r->names = (struct names){.resolver = h->resolver,
+                              .mem = reactor_mem(h->reactor),
+                              .peer = r->peer->id,
+                              .results = r->resolved,
+                              .results_max = DIAL_ADDRS_MAX,
+                              .done = on_names};
+    names_init(&r->names);
+    bool has_others = false;
+    for (uint32_t i = 0; i < given->count; i++) {
+        bool is_name = names_is_name(&given->items[i]);
+        has_others = has_others || !is_name;
+        if (is_name && h->resolver != NULL)
+            names_add(&r->names, &given->items[i]);
+    }
+    if (names_is_asking(&r->names))
+        r->names_until = now_of(r) + (has_others ? NAMES_TIMEOUT_BESIDE : NAMES_TIMEOUT);
 }
 
 /* --- What became of them --- */
@@ -297,6 +334,7 @@ static void end(struct dial_round *r, int error) {
         if (r->slots[i].running)
             cancel_slot(&r->slots[i]);
     }
+    names_done(&r->names);
     list_remove(&r->tcp_node);
     timer_stop(&r->timer);
     r->is_over = true;
@@ -384,11 +422,25 @@ static bool has_tcp_room(const struct host *h) {
     return h->tcp_dials < HOST_TCP_DIALS_MAX;
 }
 
+/* false: names are still looked up, or none of what they gave can be dialled. */
+static bool begin_race(struct dial_round *r) {
+    if (names_is_asking(&r->names) && now_of(r) < r->names_until) {
+        timer_start(&r->timer, r->names_until);
+        return false;
+    }
+    names_done(&r->names);
+    r->names_until = 0;
+    int e = choose_addrs(r, &r->problem);
+    if (e < 0)
+        end(r, e);
+    return e == 0;
+}
+
 void dial_round_advance(struct dial_round *r) {
     struct host *h = host_of(r);
     nsec_t now = now_of(r);
     int place;
-    if (r->is_over)
+    if (r->is_over || (r->names_until != 0 && !begin_race(r)))
         return;
     if (now >= r->ends_at) {
         if (r->failed_count == 0)
@@ -464,13 +516,16 @@ int dial_round_start(struct peer *p, const struct dial_wish *wish, struct proble
         return problem_set(ret_problem, -ENOMEM, "%s", err_text(-ENOMEM));
     r->peer = p;
     list_init(&r->tcp_node);
+    r->wish = *wish;
     r->ends_at = now_of(r) + ROUND_TIMEOUT;
     int e = init_timers(r);
     if (e < 0) {
         (void)mem_free(mem, r);
         return problem_set(ret_problem, e, "%s", err_text(e));
     }
-    e = choose_addrs(r, wish, ret_problem);
+    ask_names(r);
+    if (r->names_until == 0)
+        e = choose_addrs(r, ret_problem);
     if (e < 0) {
         r->is_over = true;
         (void)dial_round_free(r);

@@ -5,11 +5,13 @@
  * failed, or the time is up.  Part of the swarm (host_internal.h): whoever looks at a peer at the
  * end of a turn drives its round with dial_round_advance().
  *
- * Limits: an address has 15 s (5 s if it is private), the round 60 s; 8 dials in flight for a peer
+ * Limits: names have 10 s (2 s where there are addresses, too), an address 15 s (5 s if it is
+ *         private), the round 60 s; 8 dials in flight for a peer
  *         and HOST_TCP_DIALS_MAX over TCP in all, beyond which they wait. */
 
 #include "core/base/problem.h"
 #include "transport/proto/dial_race.h"
+#include "transport/swarm_names.h"
 #include "transport/transport.h"
 #include "uring/reactor.h"
 
@@ -24,8 +26,18 @@ struct dial_slot {
     bool running; /* the transport's */
 };
 
+/* How a round differs from others. */
+struct dial_wish {
+    enum dial_preference prefer;
+    bool only_preferred; /* nothing else is dialled */
+    bool background;     /* nobody waits: addresses that rest after failures are left alone */
+};
+
 struct dial_round {
     struct peer *peer;
+    struct dial_wish wish;
+    struct names names;
+    nsec_t names_until; /* what is not known by then is left out; 0: the race is on */
     struct dial_race race;
     struct timer timer;
     struct dial_slot slots[DIAL_RACE_PARALLEL_MAX];
@@ -38,13 +50,7 @@ struct dial_round {
     uint32_t failed_count;
     uint32_t addrs_count;
     struct multiaddr addrs[DIAL_ADDRS_MAX];
-};
-
-/* How a round differs from others. */
-struct dial_wish {
-    enum dial_preference prefer;
-    bool only_preferred; /* nothing else is dialled */
-    bool background;     /* nobody waits: addresses that rest after failures are left alone */
+    struct multiaddr resolved[DIAL_ADDRS_MAX];
 };
 
 /* Begins a round; dial_round_advance() starts its first dials.

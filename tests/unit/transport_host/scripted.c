@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "scripted.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/net_addr.h"
+
 /* --- Streams that swallow what is written --- */
 
 struct script_muxed {
@@ -237,6 +242,59 @@ static const struct transport_ops transport_ops = {
     .free = free_transport,
 };
 
+/* --- Names --- */
+
+static int resolver_start(struct resolver *v, struct resolve_request *r, const char *host) {
+    struct script *s = CONTAINER_OF(v, struct script, resolver);
+    cr_assert(s->questions_count < SCRIPT_QUESTIONS_MAX);
+    (void)snprintf(s->hosts[s->questions_count], RESOLVE_HOST_MAX, "%s", host);
+    s->questions[s->questions_count++] = r;
+    s->questions_asked++;
+    r->lookup = s;
+    return 0;
+}
+
+static void take_question(struct script *s, const struct resolve_request *r) {
+    size_t i = 0;
+    while (i < s->questions_count && s->questions[i] != r)
+        i++;
+    cr_assert(i < s->questions_count, "no such question is in flight");
+    s->questions_count--;
+    memmove(&s->questions[i], &s->questions[i + 1],
+            (s->questions_count - i) * sizeof(s->questions[0]));
+    memmove(&s->hosts[i], &s->hosts[i + 1], (s->questions_count - i) * sizeof(s->hosts[0]));
+}
+
+static void resolver_cancel(struct resolver *v, struct resolve_request *r) {
+    take_question(CONTAINER_OF(v, struct script, resolver), r);
+    r->lookup = NULL;
+}
+
+void script_resolve(struct script *s, const char *host, enum resolve_kind kind,
+                    const char *answer) {
+    static char words[2048];
+    static const char *texts[RESOLVE_TEXTS_MAX];
+    struct resolve_request *r = NULL;
+    for (size_t i = 0; i < s->questions_count; i++) {
+        if (strcmp(s->hosts[i], host) == 0 && s->questions[i]->kind == kind)
+            r = s->questions[i];
+    }
+    cr_assert(r != NULL, "nobody asks for %s", host);
+    take_question(s, r);
+    r->lookup = NULL;
+    (void)snprintf(words, sizeof(words), "%s", answer == NULL ? "" : answer);
+    r->texts = texts;
+    char *rest = NULL;
+    for (char *w = strtok_r(words, " ", &rest); w != NULL; w = strtok_r(NULL, " ", &rest)) {
+        if (kind == RESOLVE_TEXTS)
+            texts[r->texts_count++] = w;
+        else
+            cr_assert_eq(net_addr_parse_ip(w, &r->addrs[r->count++]), 0, "%s", w);
+    }
+    r->done(r, answer == NULL ? -ERR_NAME_NOT_FOUND : 0);
+    script_turn(s);
+}
+
 /* --- The host --- */
 
 static bool gate_denies(struct gate *g, const struct peer_id *peer, walltime_t now) {
@@ -266,6 +324,8 @@ void script_init(struct script *s, const struct host_config *cfg) {
     c.reactor = s->reactor;
     c.identity = &s->identity;
     c.agent = "scripted/1";
+    s->resolver = (struct resolver){.start = resolver_start, .cancel = resolver_cancel};
+    c.resolver = &s->resolver;
     c.gate = is_gated ? &s->gate : NULL;
     reactor_make_current(s->reactor);
     struct problem problem;

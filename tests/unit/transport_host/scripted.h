@@ -13,8 +13,9 @@
 #include "transport/host.h"
 #include "transport/host_internal.h"
 #include "transport/swarm_dial.h"
+#include "uring/resolver.h"
 
-enum { SCRIPT_DIALS_MAX = 256, SCRIPT_CONNS_MAX = 256 };
+enum { SCRIPT_DIALS_MAX = 256, SCRIPT_CONNS_MAX = 256, SCRIPT_QUESTIONS_MAX = 64 };
 
 struct script_conn {
     struct conn conn;
@@ -43,6 +44,11 @@ struct script {
     int refuse; /* what a dial fails with at once */
     struct script_conn *conns[SCRIPT_CONNS_MAX];
     size_t conns_count;
+    struct resolver resolver;
+    struct resolve_request *questions[SCRIPT_QUESTIONS_MAX]; /* in flight */
+    char hosts[SCRIPT_QUESTIONS_MAX][RESOLVE_HOST_MAX];
+    size_t questions_count;
+    size_t questions_asked;
     struct gate gate;
     const struct peer_id *allowed; /* by the gate; NULL: nobody */
     bool is_gated;
@@ -64,6 +70,9 @@ struct dial *script_dial(struct script *s, const char *addr);
 /* They end in a turn of their own. */
 struct script_conn *script_dial_ok(struct script *s, const char *addr);
 void script_dial_fails(struct script *s, const char *addr, int error);
+/* Answers a question in flight, in a turn of its own: addresses, or texts, separated by blanks;
+ * NULL is a failure. */
+void script_resolve(struct script *s, const char *host, enum resolve_kind kind, const char *answer);
 /* An inbound connection. */
 struct script_conn *script_accept(struct script *s, const struct peer_id *peer, const char *addr);
 /* The connection ends. */
