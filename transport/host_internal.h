@@ -49,6 +49,7 @@ struct peer {
     struct list work_node; /* in host.busy */
     struct timer timer;    /* to look again whether a connection is sound */
     struct dial_round *round;
+    nsec_t race_again_at;         /* not before, when connections are in doubt */
     enum dial_preference missing; /* a bulk stream had to do without a connection of this kind */
 };
 

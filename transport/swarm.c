@@ -550,6 +550,10 @@ static bool is_in_doubt(const struct peer *p) {
     return has_streams;
 }
 
+/* Between two races to a peer whose connections are in doubt: one that fails ends with a look at
+ * the peer, and names may be asked for each. */
+#define DOUBT_INTERVAL SEC(1)
+
 /* Nobody waits for these, and nobody hears of them when they fail. */
 static void dial_in_background(struct peer *p) {
     struct dial_wish wish = {.prefer = p->host->prefer, .background = true};
@@ -558,8 +562,10 @@ static void dial_in_background(struct peer *p) {
         wish.prefer = p->missing;
         wish.only_preferred = true;
         p->missing = DIAL_AUTO;
-    } else if (!is_in_doubt(p)) {
+    } else if (!is_in_doubt(p) || reactor_now(p->host->reactor) < p->race_again_at) {
         return;
+    } else {
+        p->race_again_at = reactor_now(p->host->reactor) + DOUBT_INTERVAL;
     }
     if (p->conns_count < HOST_CONNS_PER_PEER_MAX &&
         dial_round_start(p, &wish, &why, &p->round) == 0)

@@ -118,6 +118,25 @@ Test(swarm_names, a_silent_name_server_holds_addresses_up_for_two_seconds_at_mos
     script_done(&s);
 }
 
+Test(swarm_names, a_connection_in_doubt_does_not_ask_without_end) {
+    static struct script_stream x;
+    dial("/dns4/a.test/udp/1/quic-v1", NULL);
+    script_resolve(&s, "a.test", RESOLVE_IP4, "1.2.3.4");
+    struct script_conn *conn = script_dial_ok(&s, "/ip4/1.2.3.4/udp/1/quic-v1");
+    script_open(&s, &x, &s.peer);
+    script_turn(&s);
+    conn->unanswered_since = s.fake->now;
+    script_wait(&s, HOST_SUSPECT_AFTER);
+    cr_assert_eq(s.questions_asked, 2);
+    script_resolve(&s, "a.test", RESOLVE_IP4, "1.2.3.4");
+    script_dial_fails(&s, "/ip4/1.2.3.4/udp/1/quic-v1", -ECONNREFUSED);
+    while (s.questions_count > 0 && s.questions_asked < 20)
+        script_resolve(&s, "a.test", RESOLVE_IP4, "1.2.3.4");
+    cr_assert_leq(s.questions_asked, 3);
+    (void)stream_release(x.stream);
+    script_done(&s);
+}
+
 Test(swarm_names, closing_takes_the_questions_back) {
     dial("/dns4/a.test/tcp/7", NULL);
     cr_assert_eq(s.questions_count, 1);
