@@ -575,7 +575,9 @@ static void dial_in_background(struct peer *p) {
 /* Takes what came of the round.  One that began with nobody waiting may not have tried all. */
 static void end_round(struct peer *p) {
     struct dial_round *r = TAKE(p->round);
-    if (r->error < 0 && !r->has_left_out && (streams_wait(p) || connects_wait(p)))
+    bool is_awaited = !wish_of(p).background;
+    bool has_more = r->has_left_out && (r->wish.only_preferred || is_awaited);
+    if (r->error < 0 && !has_more && (streams_wait(p) || connects_wait(p)))
         give_up(p, r->error, &r->problem);
     (void)dial_round_free(r);
 }

@@ -115,8 +115,10 @@ static void drop_black_hole(struct dial_round *r, struct black_hole *b,
 
 static void drop_other_transports(struct dial_round *r, enum dial_preference only) {
     for (uint32_t i = r->addrs_count; i-- > 0;) {
-        if (is_quic(&r->addrs[i]) != (only == DIAL_QUIC))
-            drop_addr(r, i);
+        if (is_quic(&r->addrs[i]) == (only == DIAL_QUIC))
+            continue;
+        drop_addr(r, i);
+        r->has_left_out = true;
     }
 }
 
@@ -168,7 +170,7 @@ static int all_rest(const struct dial_round *r, nsec_t until, struct problem *pr
 static void rank(struct dial_round *r, const struct dial_wish *wish, uint32_t fresh) {
     struct dial_ranked ranked[DIAL_ADDRS_MAX];
     dial_rank(r->addrs, fresh, wish->prefer, ranked);
-    r->has_left_out = wish->background && fresh < r->addrs_count;
+    r->has_left_out = r->has_left_out || (wish->background && fresh < r->addrs_count);
     uint32_t resting = wish->background ? 0 : r->addrs_count - fresh;
     dial_rank(r->addrs + fresh, resting, wish->prefer, ranked + fresh);
     nsec_t behind = fresh > 0 ? ranked[fresh - 1].delay + DIAL_FALLBACK_DELAY : 0;
@@ -198,8 +200,10 @@ static int choose_addrs(struct dial_round *r, struct problem *problem) {
         return nothing_to_dial(r, problem);
     nsec_t until;
     uint32_t fresh = sort_by_rest(r, &until);
-    if (fresh == 0 && wish->background)
+    if (fresh == 0 && wish->background) {
+        r->has_left_out = true;
         return all_rest(r, until, problem);
+    }
     rank(r, wish, fresh);
     return 0;
 }

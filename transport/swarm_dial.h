@@ -44,7 +44,7 @@ struct dial_round {
     struct list tcp_node; /* in host.tcp_waiting: addresses wait for room */
     nsec_t ends_at;
     bool is_over;
-    bool has_left_out;      /* addresses that rest */
+    bool has_left_out;      /* addresses that rest, or are not of the preferred kind */
     int error;              /* when it is over: 0 for a connection */
     struct problem problem; /* what was tried, and what became of it */
     uint32_t failed_count;

@@ -400,6 +400,24 @@ CASE_SWARM(a_preference_orders_dials_and_the_choice_between_connections) {
     (void)stream_release(x.stream);
 }
 
+CASE_SWARM(who_comes_to_a_round_behind_a_stream_may_use_every_address) {
+    static struct script_stream x;
+    static struct script_connect c;
+    s->host->prefer = DIAL_TCP;
+    knows(s, Q1, T1);
+    struct script_conn *quic = script_accept(s, &s->peer, Q1);
+    script_open(s, &x, &s->peer);
+    script_turn(s);
+    cr_assert(script_dial(s, T1) != NULL);
+    (void)stream_release(x.stream);
+    script_conn_over(quic, -ETIMEDOUT, "");
+    script_connect(s, &c, &s->peer);
+    script_turn(s);
+    script_dial_fails(s, T1, -ECONNREFUSED);
+    cr_assert_eq(c.done, 0);
+    cr_assert(script_dial(s, Q1) != NULL);
+}
+
 CASE_SWARM(without_a_connection_of_the_preferred_kind_one_is_dialled_behind_the_stream) {
     static struct script_stream x;
     s->host->prefer = DIAL_TCP;

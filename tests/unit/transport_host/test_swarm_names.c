@@ -118,6 +118,24 @@ Test(swarm_names, a_silent_name_server_holds_addresses_up_for_two_seconds_at_mos
     script_done(&s);
 }
 
+Test(swarm_names, who_comes_while_the_background_asks_dials_what_rests) {
+    static struct script_connect background;
+    dial("/dns4/a.test/tcp/1", NULL);
+    script_resolve(&s, "a.test", RESOLVE_IP4, "1.2.3.4");
+    script_dial_fails(&s, T1, -ECONNREFUSED);
+    cr_assert_eq(c.error, -ECONNREFUSED);
+    script_connect_with(&s, &background, &s.peer, HOST_REQUEST_BACKGROUND);
+    script_turn(&s);
+    script_connect(&s, &c, &s.peer);
+    script_turn(&s);
+    script_resolve(&s, "a.test", RESOLVE_IP4, "1.2.3.4");
+    cr_assert_eq(c.done, 0);
+    if (s.questions_count > 0) /* a round of its own */
+        script_resolve(&s, "a.test", RESOLVE_IP4, "1.2.3.4");
+    cr_assert(script_dial(&s, T1) != NULL);
+    script_done(&s);
+}
+
 Test(swarm_names, a_connection_in_doubt_does_not_ask_without_end) {
     static struct script_stream x;
     dial("/dns4/a.test/udp/1/quic-v1", NULL);
