@@ -11,6 +11,8 @@ struct tcp_link {
     size_t uncredited; /* bytes received and not credited, read or not */
     struct quota read_quota;
     struct quota write_quota;
+    void (*connected)(void *user); /* may be NULL */
+    void *connected_user;
     int error;
     bool want_writable;
     bool write_over;
@@ -66,6 +68,8 @@ static void on_connected(struct tcp_conn *c, int error) {
     }
     if (t->write_over)
         tcp_shutdown_write(c);
+    if (t->connected != NULL && !t->closing)
+        t->connected(t->connected_user);
     tell_writable_if_wanted(t);
 }
 
@@ -224,6 +228,12 @@ int tcp_link_adopt(struct reactor *r, int handle, struct link **ret_link) {
     tcp_read_start(&t->tcp);
     *ret_link = &t->link;
     return 0;
+}
+
+void tcp_link_on_connected(struct link *l, void (*connected)(void *user), void *user) {
+    struct tcp_link *t = link_of(l);
+    t->connected = connected;
+    t->connected_user = user;
 }
 
 int tcp_link_local_addr(const struct link *l, struct sock_addr *ret_addr) {

@@ -16,6 +16,10 @@ struct sock_addr;
 NODISCARD int tcp_link_connect(struct reactor *r, const struct sock_addr *to,
                                const struct sock_addr *from, struct link **ret_link);
 
+/* Called once when a link that connects is connected, if it is not closed before; set in the turn
+ * that made the link. */
+void tcp_link_on_connected(struct link *l, void (*connected)(void *user), void *user);
+
 /* -ENOTCONN; `l` is a link of this file. */
 NODISCARD int tcp_link_local_addr(const struct link *l, struct sock_addr *ret_addr);
 

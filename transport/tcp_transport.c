@@ -207,6 +207,12 @@ static const struct listening *listening_for(const struct tcp_transport *t,
     return NULL;
 }
 
+static void on_socket_connected(void *user) {
+    const struct pending *p = user;
+    if (p->dial->connected != NULL)
+        p->dial->connected(p->dial);
+}
+
 static int dial_from(struct pending *p, const struct listening *l) {
     struct reactor *r = p->transport->reactor;
     struct sock_addr to = {.ip = p->to};
@@ -216,6 +222,8 @@ static int dial_from(struct pending *p, const struct listening *l) {
     int e = tcp_link_connect(r, &to, l != NULL ? &from : NULL, &link);
     if (e < 0)
         return e;
+    if (p->kind == MULTIADDR_KIND_TCP) /* a WebSocket's link may outlive the dial */
+        tcp_link_on_connected(link, on_socket_connected, p);
     return pending_upgrade(p, link, &p->dial->to);
 }
 

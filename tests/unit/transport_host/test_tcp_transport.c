@@ -23,6 +23,7 @@ struct station {
 
 struct call {
     struct dial dial;
+    int connected;
     int done;
     struct conn *conn;
     int error;
@@ -95,12 +96,19 @@ static void on_dialled(struct dial *d, struct conn *c, int error, const struct p
         c->events = &conn_events;
 }
 
+static void on_connected(struct dial *d) {
+    struct call *x = CONTAINER_OF(d, struct call, dial);
+    cr_assert_eq(x->done, 0);
+    x->connected++;
+}
+
 static void call_start(struct call *x, struct station *from, const struct station *to,
                        bool responder) {
     *x = (struct call){.dial = {.transport = from->tcp,
                                 .expected = to->identity.id,
                                 .to = to->at,
                                 .responder = responder,
+                                .connected = on_connected,
                                 .done = on_dialled}};
     list_init(&x->dial.node);
     int e = from->tcp->ops->dial(from->tcp, &x->dial);
@@ -157,6 +165,7 @@ CASE_QUIC(tcp_transport, dials_from_any_port_where_it_listens_on_no_such_address
     call_start(&x, &a, &b, false);
     TURN_UNTIL(t, x.done == 1);
     cr_assert_eq(x.error, 0);
+    cr_assert_eq(x.connected, 1, "the socket, before the upgrade");
     cr_assert_neq(port_of(&x.conn->local), port_of(&a.at));
     station_end(&a);
     station_end(&b);
