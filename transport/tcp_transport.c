@@ -113,12 +113,14 @@ static int dial_from(struct pending *p, const struct listening *l);
 /* Whether dialling from any port may help.  The one that we listen on may be connected to that
  * address already, by the peer's own dial, say; or there is no way from the address that we listen
  * on; or the two dials met half-way, and of the one connection that they became both sides think
- * that they opened it (its handshake fails with "wrong client/server type", say).  With the part of
+ * that they opened it (its handshake fails with "wrong client/server type", or, where each
+ * proposed another security, each takes the other's proposal for a wrong answer).  With the part of
  * the responder, which a coordinated dial gives us, no other port will do. */
 static bool another_port_may_do(const struct pending *p, int error) {
     return p->from_listener && !p->dial->responder &&
            (error == -EADDRINUSE || error == -EADDRNOTAVAIL || error == -ENETUNREACH ||
-            error == -EHOSTUNREACH || error == -EINVAL || error == -ERR_HANDSHAKE);
+            error == -EHOSTUNREACH || error == -EINVAL || error == -ERR_HANDSHAKE ||
+            error == -ERR_PROTOCOL_VIOLATION);
 }
 
 static void on_upgraded(void *user, struct conn *c, int error, const struct problem *why) {
