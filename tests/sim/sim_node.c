@@ -116,6 +116,8 @@ static void node_main(void *user) {
         .key_file = n->key_file,
         .listen = n->listen,
         .listen_count = n->listen_count,
+        .transport = n->transport,
+        .security = n->security,
         .authorized_keys_file = n->gate_file[0] == '\0' ? NULL : n->gate_file,
         .is_exclusive = true,
         .backend = &backend_sim,

@@ -14,11 +14,12 @@
 #include "tests/sim/backend_sim.h"
 #include "tests/sim/proc.h"
 #include "tests/sim/resolver_sim.h"
+#include "transport/proto/dial_rank.h"
 
 enum {
     NODE_SERVICES_MAX = 3,
     NODE_PROXIES_MAX = 8,
-    NODE_LISTEN_MAX = 4,
+    NODE_LISTEN_MAX = 6,
     NODE_PATH_MAX = 128,
     SERVICE_PORT_FIRST = 8000,
     PROXY_PORT_FIRST = 9000,
@@ -53,6 +54,8 @@ struct sim_node {
     char gate_file[NODE_PATH_MAX]; /* "": everybody may connect */
     struct multiaddr listen[NODE_LISTEN_MAX];
     uint32_t listen_count;
+    enum dial_preference transport;
+    const char *security; /* NULL: all */
     uint32_t services_count;
     const char *services_host; /* a name or an address of this host's loopback */
     struct sim_proxy proxies[NODE_PROXIES_MAX];

@@ -11,6 +11,7 @@
 
 enum {
     LISTEN_PORT = 4001,
+    WS_PORT = 4002,
     BYTES_MAX = 1 << 20,
     SLOW_SECONDS_MAX = 20,
     HURRY_BYTES_MAX = 2000,
@@ -79,11 +80,11 @@ static void add_addr(struct sim_host *h, const char *before, uint32_t number, co
     net_add_addr(h, &a);
 }
 
-enum { LISTENS_QUIC = 1, LISTENS_TCP = 2, LISTENS_BOTH = 3 };
+enum { LISTENS_QUIC = 1, LISTENS_TCP = 2, LISTENS_BOTH = 3, LISTENS_WS = 4, LISTENS_ALL = 7 };
 
 static void listen_on(struct sim_node *n, const struct net_addr *a, enum multiaddr_kind kind) {
     struct net_addr at = *a;
-    at.port = LISTEN_PORT;
+    at.port = kind == MULTIADDR_KIND_WS ? WS_PORT : LISTEN_PORT;
     assert(n->listen_count < NODE_LISTEN_MAX);
     multiaddr_from_net_addr(&at, kind, &n->listen[n->listen_count++]);
 }
@@ -94,11 +95,13 @@ static void listen_on_all(struct sim_node *n, unsigned kinds) {
             listen_on(n, &n->host->addrs[i], MULTIADDR_KIND_QUIC);
         if (kinds & LISTENS_TCP)
             listen_on(n, &n->host->addrs[i], MULTIADDR_KIND_TCP);
+        if (kinds & LISTENS_WS)
+            listen_on(n, &n->host->addrs[i], MULTIADDR_KIND_WS);
     }
 }
 
 /* A quarter of the seeds knows QUIC alone, another TCP alone, another both, and in the others each
- * node decides. */
+ * node decides, also for WebSocket. */
 static unsigned some_kinds(struct scenario *s) {
     switch (s->transports) {
     case TRANSPORTS_QUIC:
@@ -111,7 +114,22 @@ static unsigned some_kinds(struct scenario *s) {
     case TRANSPORTS_COUNT:
         break;
     }
-    return (unsigned)sim_rand_range(&s->plan, LISTENS_QUIC, LISTENS_BOTH);
+    return (unsigned)sim_rand_range(&s->plan, LISTENS_QUIC, LISTENS_ALL);
+}
+
+/* Any two nodes have something in common: some know one security, the others both. */
+static void choose_dialling(struct scenario *s) {
+    struct sim_rand *r = &s->plan;
+    const char *security = sim_rand_bool(r) ? "tls" : "noise";
+    bool some_know_one = sim_rand_bool(r);
+    bool some_prefer = s->transports != TRANSPORTS_BOTH && sim_rand_bool(r);
+    for (uint32_t i = 0; i < s->nodes_count; i++) {
+        struct sim_node *n = &s->nodes[i];
+        if (some_know_one && sim_rand_bool(r))
+            n->security = security;
+        if (some_prefer)
+            n->transport = (enum dial_preference)sim_rand_range(r, DIAL_AUTO, DIAL_TCP);
+    }
 }
 
 static void make_nodes(struct scenario *s) {
@@ -178,6 +196,7 @@ void topology_make(struct scenario *s) {
     make_nodes(s);
     if (sim_rand_bool(&s->plan))
         make_gates(s);
+    choose_dialling(s);
     make_links(s);
     make_wire_buffers(s);
     make_proxies(s);
