@@ -66,10 +66,11 @@ struct quic_conn {
     struct list sendable; /* streams with something to send and leave to do so, by .send_node */
     struct list starved;  /* writers that found the connection's quota used up, by .starved_node */
     uint32_t streams_count;
-    size_t buffered;    /* received for streams, not yet credited by their readers */
-    size_t owed;        /* received, not yet given back to the connection's window */
-    uint32_t send_turn; /* packets that the first of `sendable` has had */
-    bool send_failed;   /* out of memory while a packet was being filled */
+    size_t buffered;        /* received for streams, not yet credited by their readers */
+    size_t owed;            /* received, not yet given back to the connection's window */
+    uint32_t send_turn;     /* packets that the first of `sendable` has had */
+    bool send_failed;       /* out of memory while a packet was being filled */
+    uint64_t unpaced_bytes; /* sent since ngtcp2 last set the pace */
 
     struct slice_queue datagrams_in;
     struct slice_queue datagrams_out;

@@ -144,6 +144,13 @@ static void note_outstanding(struct quic_conn *c, nsec_t now, const ngtcp2_conn_
         c->unanswered_since = now;
 }
 
+/* ngtcp2 sets the pace by all bytes since it did so last.  When a path was near and now is not,
+ * those may be many megabytes, and nothing but acknowledgements would leave for as long as they
+ * take: such a connection goes on without. */
+static bool is_paced(const struct quic_conn *c, const ngtcp2_conn_info *info) {
+    return info->smoothed_rtt >= PACING_RTT_MIN_NSEC && c->unpaced_bytes <= info->cwnd;
+}
+
 bool quic_conn_pull(struct quic_conn *c, void *out, size_t out_size, struct quic_batch *ret_batch,
                     nsec_t now) {
     assert(now >= c->now);
@@ -157,7 +164,7 @@ bool quic_conn_pull(struct quic_conn *c, void *out, size_t out_size, struct quic
         ngtcp2_conn_get_path_max_tx_udp_payload_size2(c->ngtcp2) < QUIC_PACKET_BYTES_MAX;
     ngtcp2_conn_info info;
     ngtcp2_conn_get_conn_info2(c->ngtcp2, &info);
-    bool paced = info.smoothed_rtt >= PACING_RTT_MIN_NSEC;
+    bool paced = is_paced(c, &info);
     if (paced)
         out_size = MIN(
             out_size, MAX(ngtcp2_conn_get_send_quantum2(c->ngtcp2), (size_t)QUIC_PACKET_BYTES_MAX));
@@ -181,6 +188,7 @@ bool quic_conn_pull(struct quic_conn *c, void *out, size_t out_size, struct quic
         return false;
     if (paced)
         ngtcp2_conn_update_pkt_tx_time(c->ngtcp2, now);
+    c->unpaced_bytes = paced ? 0 : c->unpaced_bytes + (uint64_t)n;
     quic_path_from_ngtcp2(&c->send_storage.path, &c->send_path);
     *ret_batch = (struct quic_batch){
         .len = (size_t)n, .segment_len = segment_len, .path = c->send_path, .ecn = (uint8_t)pi.ecn};
