@@ -184,6 +184,18 @@ void yamux_stream_on_data_sent(struct yamux_stream *s) {
     tell_writable_if_wanted(s, s->unsent.len == 0 || has_quota(s));
 }
 
+/* Room for one slab, which is for who has nothing on its way: others may hold the rest for long. */
+static void wake_idle(struct list *waiting) {
+    list_for_each_safe (node, waiting) {
+        struct yamux_stream *s = LIST_ENTRY(node, struct yamux_stream, starved_node);
+        if (s->unsent.len > 0 || !has_quota(s))
+            continue;
+        list_remove(node);
+        tell_writable_if_wanted(s, true);
+        return;
+    }
+}
+
 /* Slabs may have been given back: those who found none left have their turn, as far as it goes
  * round. */
 void yamux_wake_starved(struct yamux *y) {
@@ -200,6 +212,8 @@ void yamux_wake_starved(struct yamux *y) {
         if (!list_is_linked(node)) /* else its own quota is used up, too */
             left -= STREAM_QUOTA_SPARE;
     }
+    if (left >= STREAM_QUOTA_LAST)
+        wake_idle(&waiting);
     list_splice(&waiting, &y->starved);
     list_splice(&y->starved, &waiting);
 }

@@ -452,6 +452,26 @@ Test(yamux_stream, writers_that_together_hold_more_than_there_is_go_on) {
     pair_done(p);
 }
 
+Test(yamux_stream, writer_with_nothing_on_its_way_is_told_of_room_for_one_slab) {
+    enum { SLABS = YAMUX_SENDING_MAX / (64 << 10) };
+    static struct slice held[SLABS];
+    struct pair *p = raw_pair();
+    struct yamux_stream *holder = raw_open(p, CLIENT);
+    struct yamux_stream *s = raw_open(p, CLIENT);
+    for (size_t i = 0; i < SLABS; i++)
+        held[i] = received_slab(p, holder);
+    cr_assert_eq(yamux_stream_write(s, &SLICE_EMPTY, 1), 0);
+    (void)bytes_said(p, CLIENT);
+    cr_assert_not(pair_seen(&p->side[CLIENT], s)->writable);
+    slice_unref(&held[0]);
+    cr_assert_not(pair_pull(p, CLIENT));
+    cr_assert(pair_drain(p, CLIENT));
+    cr_assert(pair_seen(&p->side[CLIENT], s)->writable);
+    for (size_t i = 1; i < SLABS; i++)
+        slice_unref(&held[i]);
+    pair_done(p);
+}
+
 Test(yamux_stream, credit_of_the_opening_counts) {
     struct pair *p = raw_pair();
     HEARS(p, SERVER, "000100010000000100010000");
