@@ -6,12 +6,15 @@
 
 #include "tests/sim/scenario_internal.h"
 
+enum { NAMES_FAIL_PPM = 500000 };
+
 static const char *const fault_names[FAULT_COUNT] = {
-    [FAULT_CUT] = "link is cut",          [FAULT_CUT_ONE_WAY] = "link is cut one way",
-    [FAULT_CUT_UDP] = "UDP is blocked",   [FAULT_LOSS] = "link loses much",
-    [FAULT_DELAY] = "link is slow",       [FAULT_KILL] = "process is killed",
-    [FAULT_CRASH] = "host loses power",   [FAULT_RESTART] = "process restarts",
-    [FAULT_STALL] = "process is stopped", [FAULT_SERVICE] = "service is gone",
+    [FAULT_CUT] = "link is cut",           [FAULT_CUT_ONE_WAY] = "link is cut one way",
+    [FAULT_CUT_UDP] = "UDP is blocked",    [FAULT_LOSS] = "link loses much",
+    [FAULT_DELAY] = "link is slow",        [FAULT_KILL] = "process is killed",
+    [FAULT_CRASH] = "host loses power",    [FAULT_RESTART] = "process restarts",
+    [FAULT_STALL] = "process is stopped",  [FAULT_SERVICE] = "service is gone",
+    [FAULT_NAMES] = "names are not found",
 };
 
 static struct world *world_of(const struct fault *f) {
@@ -67,6 +70,10 @@ static void node_fault(struct fault *f, bool begins) {
         n->proc.stalled_until = begins ? f->undo.node.at : 0;
         return;
     }
+    if (f->kind == FAULT_NAMES) {
+        n->resolver.fails_ppm = begins ? NAMES_FAIL_PPM : 0;
+        return;
+    }
     if (!begins) {
         if (f->kind == FAULT_CRASH)
             host_up(f->scenario, n);
@@ -112,7 +119,7 @@ static void fault_end(struct fault *f) {
 
 static void on_undo(struct sim_event *e) {
     struct fault *f = CONTAINER_OF(e, struct fault, undo);
-    bool restarts = f->node != NULL && f->kind != FAULT_STALL;
+    bool restarts = f->node != NULL && f->kind != FAULT_STALL && f->kind != FAULT_NAMES;
     if (restarts && f->node->is_running)
         world_after(world_of(f), &f->undo, MSEC(50)); /* it is still ending */
     else
@@ -132,6 +139,7 @@ static bool fault_pick(struct fault *f) {
     case FAULT_CRASH:
     case FAULT_RESTART:
     case FAULT_STALL:
+    case FAULT_NAMES:
         return pick_node(f);
     case FAULT_SERVICE:
         return pick_port(f);

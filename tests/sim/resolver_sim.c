@@ -30,18 +30,31 @@ static void free_lookup(struct lookup *l) {
 }
 
 static void add(struct resolve_request *q, const struct net_addr *a) {
-    if (q->count < RESOLVE_ADDRS_MAX)
+    bool wanted = q->kind == RESOLVE_ADDRS || (q->kind == RESOLVE_IP4 && a->family == NET_IP4) ||
+                  (q->kind == RESOLVE_IP6 && a->family == NET_IP6);
+    if (wanted && q->count < RESOLVE_ADDRS_MAX)
         q->addrs[q->count++] = *a;
 }
 
-static void look_up(struct net *n, const char *host, struct resolve_request *q) {
+static void add_host(const struct sim_resolver *s, uint32_t host, struct resolve_request *q,
+                     const char **texts) {
+    const struct sim_host *h = &s->host->net->hosts[host];
+    for (uint32_t k = 0; k < h->addrs_count; k++)
+        add(q, &h->addrs[k]);
+    if (q->kind == RESOLVE_TEXTS && s->zone != NULL)
+        q->texts_count = s->zone->texts(s->zone, host, texts, RESOLVE_ADDRS_MAX);
+}
+
+static void look_up(const struct sim_resolver *s, const char *host, struct resolve_request *q,
+                    const char **texts) {
     if (strcmp(host, "localhost.test") == 0)
         add(q, &(struct net_addr){.family = NET_IP4, .ip = {127, 0, 0, 1}});
-    for (uint32_t i = 0; i < n->hosts_count; i++) {
-        char name[24];
-        (void)snprintf(name, sizeof(name), "host%u.test", i);
-        for (uint32_t k = 0; k < n->hosts[i].addrs_count && strcmp(host, name) == 0; k++)
-            add(q, &n->hosts[i].addrs[k]);
+    for (uint32_t i = 0; i < s->host->net->hosts_count; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "%shost%u.test",
+                       q->kind == RESOLVE_TEXTS ? "_dnsaddr." : "", i);
+        if (strcmp(host, name) == 0)
+            add_host(s, i, q, texts);
     }
 }
 
@@ -50,12 +63,14 @@ static void deliver(struct mailbox_msg *m) {
     struct lookup *l = CONTAINER_OF(m, struct lookup, msg);
     struct sim_host *h = l->resolver->host;
     struct resolve_request *q = l->request;
+    const char *texts[RESOLVE_ADDRS_MAX];
     int error = 0;
     if (q != NULL) {
-        look_up(h->net, l->host, q);
+        q->texts = texts;
+        look_up(l->resolver, l->host, q, texts);
         if (sim_rand_chance(&h->rand, l->resolver->fails_ppm))
             error = -EAGAIN;
-        else if (q->count == 0)
+        else if (q->count == 0 && q->texts_count == 0)
             error = -ERR_NAME_NOT_FOUND;
         q->lookup = NULL;
     }

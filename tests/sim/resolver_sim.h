@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Names of the simulated world: "localhost.test", and "host<n>.test" for the addresses of host n.
- * An answer takes a while; now and then there is none (-EAGAIN), when `fails_ppm` says so. */
+/* Names of the simulated world: "localhost.test", "host<n>.test" for the addresses of host n, and
+ * the texts of "_dnsaddr.host<n>.test", which the zone knows.  An answer takes a while; now and
+ * then there is none (-EAGAIN), when `fails_ppm` says so. */
 
 #include "core/base/list.h"
 #include "tests/sim/net.h"
@@ -10,11 +11,17 @@
 
 struct reactor;
 
+struct sim_zone {
+    /* Returns the count. */
+    uint32_t (*texts)(const struct sim_zone *z, uint32_t host, const char **out, uint32_t max);
+};
+
 struct sim_resolver {
     struct resolver resolver;
     struct sim_host *host;
     struct reactor *reactor; /* whose requests they are; set before the first one */
     struct list lookups;
+    const struct sim_zone *zone; /* may be NULL */
     uint32_t fails_ppm;
 };
 

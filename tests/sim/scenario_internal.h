@@ -17,10 +17,11 @@ enum fault_kind {
     FAULT_RESTART,     /* a process is stopped in order */
     FAULT_STALL,       /* a process does not run for a while */
     FAULT_SERVICE,     /* the program behind a service is gone */
+    FAULT_NAMES,       /* a host's name server answers every other question only */
     FAULT_COUNT,
 };
 
-enum { FAULTS_MAX = 64 };
+enum { FAULTS_MAX = 64, ZONE_TEXT_MAX = MULTIADDR_TEXT_MAX + PEER_ID_TEXT_MAX + 16 };
 
 /* What the nodes listen with. */
 enum transports {
@@ -56,6 +57,9 @@ struct scenario {
     uint64_t rate_min; /* of all links; 0: no limit */
     nsec_t rtt_max;
     enum transports transports;
+    bool has_names;
+    struct sim_zone zone; /* the nodes' addresses as texts */
+    char zone_texts[HOSTS_MAX][NODE_LISTEN_MAX][ZONE_TEXT_MAX];
 
     bool fault_is_on[FAULT_COUNT];
     bool resets_are_on;

@@ -75,8 +75,8 @@ static int open_proxy(struct sim_node *n, struct sim_proxy *p, struct problem *w
         .listen_count = ARRAY_COUNT(listen),
     };
     p->closed = false;
-    int e =
-        host_add_addrs(node_host(n->node), &p->to->identity.id, p->to->listen, p->to->listen_count);
+    int e = host_add_addrs(node_host(n->node), &p->to->identity.id, p->to->dialled,
+                           p->to->dialled_count);
     return e < 0 ? e : proxy_open(&cfg, why, &p->proxy);
 }
 
@@ -125,6 +125,7 @@ static void node_main(void *user) {
         .resolver = &n->resolver.resolver,
     };
     sim_resolver_init(&n->resolver, n->host);
+    n->resolver.zone = n->zone;
     int e = node_open(&cfg, &n->node, &why);
     if (e < 0) {
         world_fail(n->world, "node %u does not start: %s", n->index, why.text);

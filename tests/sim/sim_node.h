@@ -54,6 +54,9 @@ struct sim_node {
     char gate_file[NODE_PATH_MAX]; /* "": everybody may connect */
     struct multiaddr listen[NODE_LISTEN_MAX];
     uint32_t listen_count;
+    /* What others know of it: the same, or names. */
+    struct multiaddr dialled[NODE_LISTEN_MAX];
+    uint32_t dialled_count;
     enum dial_preference transport;
     const char *security; /* NULL: all */
     uint32_t services_count;
@@ -68,6 +71,7 @@ struct sim_node {
     bool is_up;      /* and is serving */
     bool stop_wanted;
     struct sim_resolver resolver;
+    const struct sim_zone *zone;
     struct node *node;
     struct counting_mem mem;
     struct log log;

@@ -117,6 +117,58 @@ static unsigned some_kinds(struct scenario *s) {
     return (unsigned)sim_rand_range(&s->plan, LISTENS_QUIC, LISTENS_ALL);
 }
 
+/* --- Names --- */
+
+static uint32_t zone_texts(const struct sim_zone *z, uint32_t host, const char **out,
+                           uint32_t max) {
+    const struct scenario *s = CONTAINER_OF(z, const struct scenario, zone);
+    uint32_t count = MIN(s->nodes[host].listen_count, max);
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = s->zone_texts[host][i];
+    return count;
+}
+
+static void know_as(struct sim_node *n, const char *text) {
+    int e = multiaddr_parse(text, &n->dialled[n->dialled_count++]);
+    assert(e == 0);
+}
+
+/* Under its name each way of listening is one address, whatever the IP versions. */
+static void know_by_name(struct sim_node *n, unsigned kinds) {
+    static const char *const ways[] = {"udp/4001/quic-v1", "tcp/4001", "tcp/4002/ws"};
+    for (size_t i = 0; i < ARRAY_COUNT(ways); i++) {
+        char text[MULTIADDR_TEXT_MAX];
+        (void)snprintf(text, sizeof(text), "/dns/host%u.test/%s", n->index, ways[i]);
+        if (kinds & 1u << i)
+            know_as(n, text);
+    }
+}
+
+static void know_by_dnsaddr(struct scenario *s, struct sim_node *n) {
+    char id[PEER_ID_TEXT_MAX];
+    char text[MULTIADDR_TEXT_MAX];
+    (void)peer_id_format(&n->identity.id, id);
+    for (uint32_t i = 0; i < n->listen_count; i++)
+        (void)snprintf(s->zone_texts[n->index][i], ZONE_TEXT_MAX, "dnsaddr=%s/p2p/%s",
+                       multiaddr_format(&n->listen[i], text), id);
+    (void)snprintf(text, sizeof(text), "/dnsaddr/host%u.test", n->index);
+    know_as(n, text);
+}
+
+static void choose_name(struct scenario *s, struct sim_node *n, unsigned kinds) {
+    uint64_t how = s->has_names ? sim_rand_below(&s->plan, 4) : 0;
+    n->zone = &s->zone;
+    s->zone.texts = zone_texts;
+    if (how == 1) {
+        know_by_name(n, kinds);
+    } else if (how == 2) {
+        know_by_dnsaddr(s, n);
+    } else {
+        memcpy(n->dialled, n->listen, sizeof(n->listen));
+        n->dialled_count = n->listen_count;
+    }
+}
+
 /* Any two nodes have something in common: some know one security, the others both. */
 static void choose_dialling(struct scenario *s) {
     struct sim_rand *r = &s->plan;
@@ -137,7 +189,7 @@ static void make_nodes(struct scenario *s) {
     bool has_ip6 = sim_rand_bool(r);
     bool short_io = sim_rand_bool(r);
     bool small_buffers = sim_rand_bool(r);
-    bool names = sim_rand_bool(r);
+    s->has_names = sim_rand_bool(r);
     s->transports = (enum transports)sim_rand_below(r, TRANSPORTS_COUNT);
     for (uint32_t i = 0; i < s->nodes_count; i++) {
         struct sim_host *h = net_add_host(&s->net);
@@ -151,9 +203,11 @@ static void make_nodes(struct scenario *s) {
         n->io = (struct sim_backend_config){.short_io = short_io,
                                             .no_gso = sim_rand_chance(r, PPM / 8),
                                             .no_gro = sim_rand_chance(r, PPM / 8)};
-        if (names)
+        if (s->has_names)
             n->services_host = "localhost.test";
-        listen_on_all(n, some_kinds(s));
+        unsigned kinds = some_kinds(s);
+        listen_on_all(n, kinds);
+        choose_name(s, n, kinds);
         n->services_count = (uint32_t)sim_rand_range(r, 1, NODE_SERVICES_MAX);
         for (uint32_t k = 0; k < n->services_count; k++)
             service_port_open(
