@@ -142,7 +142,7 @@ struct packet *packet_new(enum net_proto proto, const struct net_addr *src,
     struct packet *p = sim_resize(NULL, sizeof(*p) + len);
     memset(p, 0, sizeof(*p));
     list_init(&p->node);
-    p->proto = proto;
+    p->proto = (uint8_t)proto;
     p->src = *src;
     p->dst = *dst;
     p->len = (uint32_t)len;
