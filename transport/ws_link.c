@@ -89,6 +89,7 @@ static void fail(struct ws_link *t, int error) {
     t->error = error;
     read_drop(t);
     slice_unref(&t->part);
+    t->pong_due = false; /* not into the middle of the frame that the part leaves */
     t->readable_due = true;
 }
 
@@ -248,7 +249,6 @@ static void end_reading(struct ws_link *t) {
 static void broken(struct ws_link *t) {
     if (t->part.len == 0)
         say_close(t, WS_STATUS_PROTOCOL_ERROR);
-    t->pong_due = false;
     fail(t, -ERR_PROTOCOL_VIOLATION);
 }
 

@@ -17,6 +17,7 @@
 /* `a` is a server, the raw end a client; or the other way round. */
 struct against_raw {
     struct ends e;
+    struct link *lower; /* of a client */
     struct raw raw;
 };
 
@@ -53,6 +54,7 @@ static void server_open(struct against_raw *w, struct fixture *t) {
 static void client_start(struct against_raw *w, struct fixture *t) {
     struct link *link;
     links_open(w, t);
+    w->lower = w->e.a.link;
     cr_assert_eq(ws_link_dial(t->reactor, TAKE(w->e.a.link), "a:80", &link), 0);
     end_attach(&w->e.a, t, link);
 }
@@ -375,6 +377,27 @@ CASE_QUIC(ws_link, a_ping_inside_a_message_is_answered_between_frames) {
     raw_write(&w.raw, bytes, len, 1);
     TURN_UNTIL(t, w.e.a.got == 100 && w.raw.got_len == 2);
     expect_got(&w.raw, "\x8a\x00", 2);
+    both_close(&w);
+}
+
+/* What waits for a slab inside a frame is dropped with the frame unfinished. */
+CASE_QUIC(ws_link, answers_no_ping_inside_a_frame_that_a_failure_cuts) {
+    static struct against_raw w;
+    client_open(&w, t);
+    end_write(&w.e.a, 1);
+    TURN_UNTIL(t, w.raw.got_len == 7);
+    struct quota *slabs = link_quota(w.lower);
+    slabs->max_bytes = 4 << 10;
+    end_write(&w.e.a, 60000);
+    slabs->max_bytes = 0;
+    raw_write_text(&w.raw, "\x89\x00\x82", 3);
+    TURN_UNTIL(t, w.raw.got_len > 7);
+    size_t sent = w.raw.got_len;
+    link_shutdown_write(w.raw.link);
+    TURN_UNTIL(t, w.e.a.read_error == -ERR_TRUNCATED);
+    slabs->max_bytes = 4 << 10;
+    turn_for(t, MSEC(20));
+    cr_assert_eq(w.raw.got_len, sent);
     both_close(&w);
 }
 
