@@ -86,7 +86,7 @@ static void look(struct secure_link *t) {
 
 static void lower_close(struct secure_link *t, bool reset) {
     secure_link_out_drop(t);
-    timer_stop(&t->linger);
+    timer_stop(&t->timer);
     if (reset)
         link_reset(t->lower);
     else
@@ -100,8 +100,12 @@ static void linger(struct secure_link *t) {
         lower_close(t, false);
 }
 
-static void on_linger_over(struct timer *timer) {
-    lower_close(CONTAINER_OF(timer, struct secure_link, linger), true);
+static void on_timer(struct timer *timer) {
+    struct secure_link *t = CONTAINER_OF(timer, struct secure_link, timer);
+    if (t->closing)
+        lower_close(t, true);
+    else
+        look(t);
 }
 
 static void secure_link_close(struct link *l, bool reset) {
@@ -118,7 +122,7 @@ static void secure_link_close(struct link *l, bool reset) {
     }
     goodbye(t);
     (void)secure_link_say(t);
-    timer_start(&t->linger, reactor_now(t->reactor) + LINGER_MAX);
+    timer_start(&t->timer, reactor_now(t->reactor) + LINGER_MAX);
     linger(t);
 }
 
@@ -149,7 +153,7 @@ static void on_lower_closed(struct link *lower, int error) {
     assert(t->read_quota.used_bytes == 0);
     assert(t->write_quota.used_bytes == 0);
     (void)error; /* told before, or nobody asked */
-    timer_done(&t->linger);
+    timer_done(&t->timer);
     t->engine = secure_free(t->engine); /* its library context may go in closed() */
     t->link.events->closed(&t->link, t->error);
     (void)mem_free(reactor_mem(t->reactor), t);
@@ -243,7 +247,7 @@ int secure_link_new(struct reactor *r, struct link *lower, struct secure *engine
         /* As much as a TCP link has; what is taken is sealed at once. */
         .write_quota = QUOTA_INIT((size_t)8 * SECURE_OUT_BYTES_MAX, NULL),
     };
-    int error = timer_init(&t->linger, r, on_linger_over);
+    int error = timer_init(&t->timer, r, on_timer);
     if (error < 0) {
         (void)mem_free(reactor_mem(r), t);
         return error;

@@ -20,6 +20,9 @@ enum {
     SECURE_SAID_MAX = 512,
 };
 
+/* Until a slab is asked for again, when nothing of ours is under way that would tell. */
+#define SECURE_RETRY_AFTER MSEC(10)
+
 struct secure_link {
     struct link link;
     struct reactor *reactor;
@@ -27,7 +30,7 @@ struct secure_link {
     struct secure *engine;
     void (*secured)(struct link *l);
     struct deferred work; /* what a call could not do or tell from inside itself */
-    struct timer linger;
+    struct timer timer;   /* lingering, or trying again */
     int error;
 
     /* Reading: `received` holds records, `plain` what was in them. */
@@ -94,6 +97,7 @@ bool secure_link_say(struct secure_link *t);
 /* Hands `out` to the lower link; whether all was taken. */
 bool secure_link_flush(struct secure_link *t);
 bool secure_link_has_room(const struct secure_link *t);
-/* A slab was not to be had, and nothing of ours is in flight that would tell when to try again. */
+/* A slab was not to be had: who has slabs of ours tells when it is done with them, or nobody, and
+ * then it is tried again after a while. */
 void secure_link_ask_for_room(struct secure_link *t);
 void secure_link_out_drop(struct secure_link *t);

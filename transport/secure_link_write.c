@@ -194,7 +194,7 @@ bool secure_link_flush(struct secure_link *t) {
 void secure_link_ask_for_room(struct secure_link *t) {
     struct slice none = SLICE_EMPTY;
     if (link_write(t->lower, &none, 1) != 0)
-        reactor_defer(t->reactor, &t->work);
+        timer_start(&t->timer, reactor_now(t->reactor) + SECURE_RETRY_AFTER);
 }
 
 void secure_link_write_on(struct secure_link *t, const struct slice *v, size_t count,

@@ -332,9 +332,13 @@ CASE_QUIC(secure_link, goes_on_when_slabs_are_to_be_had_again) {
     struct buf *b;
     while ((b = buf_new(reactor_pool(t->reactor), BUF_64K, link_quota(lower))) != NULL)
         held[count++] = slice_of(b, 0, 1);
+    struct buf_pool_stats before, after;
+    buf_pool_stats(reactor_pool(t->reactor), &before);
     end_write(&e.a, 1000003);
     turn_for(t, MSEC(20));
+    buf_pool_stats(reactor_pool(t->reactor), &after);
     cr_assert_eq(e.b.got, 0);
+    cr_assert_lt(after.refused - before.refused, 100, "it does not spin meanwhile");
     slice_unref(&held[--count]);
     TURN_UNTIL(t, e.b.got == 1000003);
     while (count > 0)
