@@ -78,7 +78,8 @@ NODISCARD static inline ssize_t link_read(struct link *l, struct slice *out, siz
 }
 
 /* Bytes that were read before, and whose slices are dropped or charged to a quota of the reader's
- * (buf_charge()), which then outlives the link. */
+ * (buf_charge()), which then outlives the link.  0 bytes are welcome: who charged slabs elsewhere
+ * and has nothing to credit tells so that there is room again. */
 static inline void link_credit(struct link *l, size_t bytes) {
     l->ops->credit(l, bytes);
 }

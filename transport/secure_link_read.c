@@ -221,6 +221,10 @@ void secure_link_receive(struct secure_link *t) {
             open_received(t);
     }
     t->paused = !secure_link_may_receive(t);
+    /* The slabs taken over were the lower link's: it may have room again, also when they made no
+     * whole record and nothing was credited. */
+    if (n >= 0)
+        link_credit(t->lower, 0);
     if (n == -ENODATA && t->error == 0)
         received_ended(t);
     else if (n < 0)
