@@ -19,6 +19,10 @@
  * limit too. */
 #define LIMIT_RETRY_AFTER SEC(1)
 
+/* When the peer has let in a client that it had refused, how long until the next one tries: go's
+ * refusal may come right behind its agreement. */
+#define LIMIT_NEXT_AFTER MSEC(50)
+
 struct listener {
     struct tcp_listener tcp;
     struct proxy *proxy;
@@ -48,7 +52,8 @@ struct proxy {
     char service[SERVICE_NAME_MAX + 1];
 };
 
-/* OPENING <-> WAITING (for the next attempt) and LIMITED; OPENING -> PUMPING; all -> CLOSING */
+/* OPENING <-> WAITING (for the next attempt) and LIMITED; OPENING -> PUMPING; PUMPING -> LIMITED
+ * when the peer refuses the stream; all -> CLOSING */
 enum client_state {
     CLIENT_OPENING,
     CLIENT_WAITING,
@@ -64,6 +69,7 @@ struct client {
     struct list limit_node;
     struct stream_request request;
     struct timer retry;
+    nsec_t refused_at; /* by the peer, for the first time; 0: never */
     uint32_t attempts;
     enum client_state state;
 };
@@ -124,14 +130,22 @@ static void limit_passed(struct proxy *p) {
 }
 
 static void on_limit_retry(struct timer *t) {
-    limit_try_next(CONTAINER_OF(t, struct proxy, limit_retry));
+    limit_passed(CONTAINER_OF(t, struct proxy, limit_retry));
 }
 
 /* --- One client --- */
 
+static void on_tcp_failed(struct tcp_conn *c, int error);
+static void on_tcp_closed(struct tcp_conn *c);
+
+/* Without a stream nothing is read or written; a client that was refused may leave. */
+static const struct tcp_events client_tcp_events = {.failed = on_tcp_failed,
+                                                    .closed = on_tcp_closed};
+
 static void client_free(struct client *cl) {
     struct proxy *p = cl->proxy;
 
+    pump_forget(&cl->pump);
     timer_done(&cl->retry);
     list_remove(&cl->limit_node);
     list_remove(&cl->node);
@@ -141,7 +155,7 @@ static void client_free(struct client *cl) {
     if (p->closing)
         reactor_defer(p->cfg.reactor, &p->close_check);
     else
-        limit_try_next(p);
+        limit_passed(p);
 }
 
 static void on_pump_closed(struct pump *pump, int error) {
@@ -187,6 +201,38 @@ static void client_failed(struct client *cl, int error) {
     timer_start(&cl->retry, reactor_now(p->cfg.reactor) + (SEC(1) << (cl->attempts - 1)));
 }
 
+static bool may_try_again(struct client *cl) {
+    struct proxy *p = cl->proxy;
+    nsec_t now = reactor_now(p->cfg.reactor);
+    nsec_t timeout =
+        p->cfg.refused_timeout > 0 ? p->cfg.refused_timeout : (nsec_t)PROXY_REFUSED_TIMEOUT;
+
+    if (cl->refused_at == 0)
+        cl->refused_at = now;
+    return now - cl->refused_at < timeout;
+}
+
+static void on_pump_refused(struct pump *pump) {
+    struct client *cl = CONTAINER_OF(pump, struct client, pump);
+
+    pump->tcp.events = &client_tcp_events;
+    if (may_try_again(cl)) {
+        cl->attempts = 0; /* the peer is there */
+        limit_reached(cl);
+    } else {
+        client_refuse(cl, -ERR_RESOURCE_LIMIT);
+    }
+}
+
+static void on_pump_agreed(struct pump *pump) {
+    struct client *cl = CONTAINER_OF(pump, struct client, pump);
+    struct proxy *p = cl->proxy;
+
+    if (cl->refused_at == 0 || !p->limited)
+        return;
+    timer_start(&p->limit_retry, reactor_now(p->cfg.reactor) + LIMIT_NEXT_AFTER);
+}
+
 static void on_opened(struct stream_request *r, struct stream *s, int error) {
     struct client *cl = CONTAINER_OF(r, struct client, request);
     struct proxy *p = cl->proxy;
@@ -198,12 +244,17 @@ static void on_opened(struct stream_request *r, struct stream *s, int error) {
     }
     if (error < 0) {
         client_failed(cl, error);
-    } else {
+        limit_passed(p);
+    } else if (cl->refused_at == 0) {
         cl->state = CLIENT_PUMPING;
         p->connections++;
-        pump_start(&cl->pump, s, &p->totals, on_pump_closed);
+        pump_start_refusable(&cl->pump, s, &p->totals, on_pump_closed, on_pump_refused,
+                             on_pump_agreed);
+        limit_passed(p);
+    } else { /* whether the limit has passed is for the peer to say */
+        cl->state = CLIENT_PUMPING;
+        pump_restart(&cl->pump, s);
     }
-    limit_passed(p);
 }
 
 static void client_open(struct client *cl) {
@@ -219,13 +270,6 @@ static void on_retry(struct timer *t) {
     client_open(CONTAINER_OF(t, struct client, retry));
 }
 
-static void on_tcp_closed(struct tcp_conn *c) {
-    client_free(client_of(c));
-}
-
-/* Without a stream nothing is read or written, so no other event can come. */
-static const struct tcp_events client_tcp_events = {.closed = on_tcp_closed};
-
 static void client_abort(struct client *cl) {
     switch (cl->state) {
     case CLIENT_PUMPING:
@@ -236,12 +280,25 @@ static void client_abort(struct client *cl) {
     case CLIENT_LIMITED:
         stream_request_cancel(&cl->request);
         timer_stop(&cl->retry);
+        list_remove(&cl->limit_node);
         cl->state = CLIENT_CLOSING;
         tcp_reset(&cl->pump.tcp);
         break;
     case CLIENT_CLOSING:
         break;
     }
+}
+
+static void on_tcp_failed(struct tcp_conn *c, int error) {
+    struct client *cl = client_of(c);
+
+    log_debug(cl->proxy->cfg.log, L_PROXY, "client left", kv_str("service", cl->proxy->service),
+              kv_err(error));
+    client_abort(cl);
+}
+
+static void on_tcp_closed(struct tcp_conn *c) {
+    client_free(client_of(c));
 }
 
 /* --- Listening --- */

@@ -8,7 +8,9 @@
  * broken dial) is tried again after 1, 2 and 4 seconds, and then the client is reset.  What will
  * not pass (an unknown service, a peer that does not let us in, another peer at the address) resets
  * the client at once.  At the limit of streams to the peer, the client waits for one to end, and
- * the listeners rest: further clients stay in the kernel's backlog.
+ * the listeners rest: further clients stay in the kernel's backlog.  The same when the peer refuses
+ * a stream because of its own limits (pump.h): the client waits with what it has sent, and its turn
+ * comes again.  Refused later than PROXY_REFUSED_TIMEOUT after its first refusal, it is reset.
  *
  * Life:   proxy_open() .. proxy_close() .. closed() .. proxy_free().
  * Thread: the reactor's.
@@ -27,7 +29,8 @@ struct reactor;
 
 enum { PROXY_LISTEN_MAX = 4, PROXY_ATTEMPTS_MAX = 4 };
 
-#define PROXY_OPEN_TIMEOUT SEC(30)
+#define PROXY_OPEN_TIMEOUT    SEC(30)
+#define PROXY_REFUSED_TIMEOUT SEC(120)
 
 struct proxy_config {
     struct reactor *reactor;
@@ -38,6 +41,7 @@ struct proxy_config {
     /* Where to listen; port 0 picks one, which later addresses with port 0 share. */
     const struct net_addr *listen;
     uint32_t listen_count;
+    nsec_t refused_timeout; /* 0: PROXY_REFUSED_TIMEOUT */
     /* Clients that got no stream, for those who show it to a person; may be NULL. */
     void (*refused)(void *user, int error);
     void *user;

@@ -8,6 +8,15 @@ static struct pump *pump_of(struct tcp_conn *c) {
     return CONTAINER_OF(c, struct pump, tcp);
 }
 
+static void head_drop(struct pump *p, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        slice_unref(&p->head[i]);
+    p->head_count -= count;
+    memmove(&p->head[0], &p->head[count], p->head_count * sizeof(p->head[0]));
+    p->head_sent -= MIN(count, p->head_sent);
+    p->head_counted -= MIN(count, p->head_counted);
+}
+
 void pump_abort(struct pump *p, int error, uint64_t code) {
     if (p->closing)
         return;
@@ -15,7 +24,7 @@ void pump_abort(struct pump *p, int error, uint64_t code) {
     p->error = error;
     if (p->aborting != NULL)
         p->aborting(p, error);
-    slice_unref(&p->waiting);
+    head_drop(p, p->head_count);
     if (!p->stream_over)
         stream_reset(p->stream, code);
     tcp_reset(&p->tcp);
@@ -31,78 +40,107 @@ static void finish_if_over(struct pump *p) {
 
 /* --- TCP -> stream --- */
 
-/* The peer reads no more.  TCP is read on, else its end would never be noticed. */
-static void up_stop(struct pump *p) {
-    bool was_stalled = p->waiting.buf != NULL;
-
-    p->up_over = true;
-    slice_unref(&p->waiting);
-    finish_if_over(p);
-    if (was_stalled && !p->closing)
-        tcp_read_start(&p->tcp);
+static bool head_is_full(const struct pump *p) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < p->head_count; i++)
+        bytes += p->head[i].len;
+    return bytes >= PUMP_HEAD_MAX || p->head_count == PUMP_HEAD_SLICES_MAX;
 }
 
-static void up_write(struct pump *p, struct slice s) {
-    ssize_t taken = stream_write(p->stream, &s, 1);
-    if (taken > 0) {
-        p->totals->tx_bytes += s.len;
-        return;
+static void up_write(struct pump *p) {
+    while (p->head_sent < p->head_count) {
+        struct slice s = slice_ref(&p->head[p->head_sent]);
+        ssize_t taken = stream_write(p->stream, &s, 1);
+        if (taken <= 0)
+            slice_unref(&s);
+        if (taken == 0)
+            return;
+        if (taken == -EPIPE) {
+            p->up_over = true;
+            return;
+        }
+        if (taken < 0) {
+            pump_abort(p, (int)taken, STREAM_CODE_NONE);
+            return;
+        }
+        if (p->head_sent++ == p->head_counted) {
+            p->totals->tx_bytes += s.len;
+            p->head_counted++;
+        }
     }
-    if (taken == 0) {
-        p->waiting = s;
+    if (p->tcp_ended) {
+        p->up_over = true;
+        stream_shutdown_write(p->stream);
+    }
+}
+
+/* After every change: writes, drops what need not be kept, and reads TCP or not.  When the peer
+ * reads no more TCP is read on, else its end would never be noticed. */
+static void up_flow(struct pump *p) {
+    if (!p->up_over)
+        up_write(p);
+    if (p->closing)
+        return;
+    if (p->keeps && p->is_agreed && head_is_full(p))
+        p->keeps = false;
+    if (!p->keeps)
+        head_drop(p, p->up_over ? p->head_count : p->head_sent);
+    finish_if_over(p);
+    if (p->closing)
+        return;
+    if (p->keeps ? head_is_full(p) : p->head_count > 0)
         tcp_read_stop(&p->tcp);
-        return;
-    }
-    slice_unref(&s);
-    if (taken == -EPIPE)
-        up_stop(p);
     else
-        pump_abort(p, (int)taken, STREAM_CODE_NONE);
+        tcp_read_start(&p->tcp);
 }
 
 static void on_tcp_data(struct tcp_conn *c, struct slice s) {
     struct pump *p = pump_of(c);
 
-    assert(p->waiting.buf == NULL);
-    if (p->closing || p->up_over)
+    if (p->closing || (p->up_over && !p->keeps)) {
         slice_unref(&s);
-    else
-        up_write(p, s);
+        return;
+    }
+    assert(p->head_count < PUMP_HEAD_SLICES_MAX);
+    p->head[p->head_count++] = s;
+    up_flow(p);
 }
 
 static void on_tcp_eof(struct tcp_conn *c) {
     struct pump *p = pump_of(c);
-    if (p->closing || p->up_over)
+    if (p->closing)
         return;
 
-    assert(p->waiting.buf == NULL);
     p->tcp_ended = true;
-    p->up_over = true;
-    stream_shutdown_write(p->stream);
-    finish_if_over(p);
+    up_flow(p);
 }
 
 static void on_stream_writable(struct stream *s) {
     struct pump *p = stream_user(s);
-    if (p->closing || p->waiting.buf == NULL)
-        return;
 
-    struct slice waiting = p->waiting;
-    p->waiting = SLICE_EMPTY;
-    up_write(p, waiting);
-    if (!p->closing && p->waiting.buf == NULL)
-        tcp_read_start(&p->tcp);
+    if (!p->closing)
+        up_flow(p);
 }
 
 static void on_stream_stopped(struct stream *s, uint64_t code) {
     struct pump *p = stream_user(s);
     (void)code; /* with an error a reset comes too, and that is what ends both ways */
 
-    if (!p->closing && !p->up_over)
-        up_stop(p);
+    if (p->closing || p->up_over)
+        return;
+    p->up_over = true;
+    up_flow(p);
 }
 
 /* --- stream -> TCP --- */
+
+/* The peer has taken up its work: no other stream will do. */
+static void keep_no_more(struct pump *p) {
+    if (p->closing || !p->keeps)
+        return;
+    p->keeps = false;
+    up_flow(p);
+}
 
 static void down_pull(struct pump *p) {
     struct slice v[TCP_WRITE_SLICES_MAX];
@@ -114,14 +152,16 @@ static void down_pull(struct pump *p) {
         p->down_over = true;
         if (!p->tcp_ended) /* else closing, which follows, says the same */
             tcp_shutdown_write(&p->tcp);
+        keep_no_more(p);
         finish_if_over(p);
-    } else if (count < 0) {
+    } else if (count < 0 && !p->keeps) { /* else on_stream_reset() looks at the code */
         pump_abort(p, -ERR_STREAM_RESET, STREAM_CODE_NONE);
     } else if (count > 0) {
         p->writing_bytes = 0;
         for (ssize_t i = 0; i < count; i++)
             p->writing_bytes += v[i].len;
         tcp_write(&p->tcp, v, (size_t)count);
+        keep_no_more(p);
     }
 }
 
@@ -136,16 +176,42 @@ static void on_tcp_written(struct tcp_conn *c) {
 }
 
 static void on_stream_readable(struct stream *s) {
-    down_pull(stream_user(s));
+    struct pump *p = stream_user(s);
+
+    if (!p->closing && p->keeps && !p->is_agreed && stream_is_agreed(s)) {
+        p->is_agreed = true;
+        p->agreed(p);
+        up_flow(p);
+    }
+    down_pull(p);
 }
 
 /* --- Ends that come from elsewhere --- */
 
+static bool is_refusal(const struct pump *p, uint64_t code) {
+    if (p->closing || !p->keeps)
+        return false;
+    return code == STREAM_CODE_RESOURCE_LIMIT ||
+           (code == STREAM_CODE_RATE_LIMITED && !stream_is_agreed(p->stream));
+}
+
+static void give_back(struct pump *p) {
+    tcp_read_stop(&p->tcp);
+    tcp_set_quota(&p->tcp, NULL);
+    for (uint32_t i = 0; i < p->head_count; i++)
+        buf_charge(p->head[i].buf, NULL);
+    p->head_sent = 0;
+    stream_reset(p->stream, STREAM_CODE_NONE);
+    p->stream = stream_release(p->stream);
+    p->refused(p);
+}
+
 static void on_stream_reset(struct stream *s, uint64_t code) {
     struct pump *p = stream_user(s);
-    (void)code; /* RST has no room for it */
 
-    if (!p->down_over)
+    if (is_refusal(p, code))
+        give_back(p);
+    else if (!p->down_over) /* RST has no room for the code */
         pump_abort(p, -ERR_STREAM_RESET, STREAM_CODE_NONE);
 }
 
@@ -165,7 +231,7 @@ static void on_tcp_closed(struct tcp_conn *c) {
     struct pump *p = pump_of(c);
 
     assert(p->closing);
-    assert(p->waiting.buf == NULL);
+    assert(p->head_count == 0);
     p->stream = stream_release(p->stream);
     p->closed(p, p->error);
 }
@@ -186,24 +252,49 @@ static const struct stream_events stream_events = {
     .closed = on_stream_closed,
 };
 
-void pump_start(struct pump *p, struct stream *s, struct pump_totals *totals,
-                void (*closed)(struct pump *p, int error)) {
+static void begin(struct pump *p, struct stream *s) {
     p->stream = s;
-    p->totals = totals;
-    p->closed = closed;
-    p->aborting = NULL;
-    p->waiting = SLICE_EMPTY;
-    p->writing_bytes = 0;
-    p->error = 0;
-    p->tcp_ended = false;
     p->up_over = false;
     p->down_over = false;
     p->stream_over = false;
-    p->closing = false;
+    p->keeps = p->refused != NULL;
+    p->is_agreed = false;
     p->tcp.events = &tcp_events;
-    p->tcp.quota = stream_quota(s);
+    tcp_set_quota(&p->tcp, stream_quota(s));
     stream_set_events(s, &stream_events, p);
-    tcp_read_start(&p->tcp);
+    up_flow(p);
     /* What arrived while TCP was being connected has been told already. */
     down_pull(p);
+}
+
+void pump_start_refusable(struct pump *p, struct stream *s, struct pump_totals *totals,
+                          void (*closed)(struct pump *p, int error),
+                          void (*refused)(struct pump *p), void (*agreed)(struct pump *p)) {
+    p->totals = totals;
+    p->closed = closed;
+    p->aborting = NULL;
+    p->refused = refused;
+    p->agreed = agreed;
+    p->head_count = 0;
+    p->head_sent = 0;
+    p->head_counted = 0;
+    p->writing_bytes = 0;
+    p->error = 0;
+    p->tcp_ended = false;
+    p->closing = false;
+    begin(p, s);
+}
+
+void pump_start(struct pump *p, struct stream *s, struct pump_totals *totals,
+                void (*closed)(struct pump *p, int error)) {
+    pump_start_refusable(p, s, totals, closed, NULL, NULL);
+}
+
+void pump_restart(struct pump *p, struct stream *s) {
+    assert(!p->closing);
+    begin(p, s);
+}
+
+void pump_forget(struct pump *p) {
+    head_drop(p, p->head_count);
 }

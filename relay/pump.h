@@ -21,6 +21,22 @@
  * Payload is never copied, and no timer runs.  Slices read from TCP are charged to the stream's
  * quota.
  *
+ * A peer at its limits resets a stream that it has not looked at.  An owner that can open another
+ * one starts the pump with pump_start_refusable(): the head of what TCP sends, up to PUMP_HEAD_MAX
+ * and a slice, or PUMP_HEAD_SLICES_MAX slices, is kept until the peer sends something, or until it
+ * has agreed to the protocol and the head is full.  Before the peer has agreed, reading stops at a
+ * full head.  A reset meanwhile is a refusal when its code is
+ *
+ *   STREAM_CODE_RESOURCE_LIMIT  agreed or not: go-libp2p finds out about some of its limits only
+ *                               after it has echoed the protocol
+ *   STREAM_CODE_RATE_LIMITED    before the peer has agreed
+ *
+ * (No code at all is not one: so ends a service that cannot be reached, at once.)  It
+ * is told with refused(): the stream is gone, TCP lives and is not being read, and the head and
+ * TCP's end wait in the pump for pump_restart() or pump_forget().  They are then charged to nobody
+ * (the reactor's share of the pool), since a stream that was given up may still hold them when any
+ * other quota is gone.
+ *
  * Life:   the owner connects or adopts `tcp` with events of its own, and hands both over with
  *         pump_start().  One closed() follows, when no operation is in flight and the stream is
  *         released; then the memory is the owner's again.
@@ -31,6 +47,8 @@
 #include "uring/tcp.h"
 
 struct stream;
+
+enum { PUMP_HEAD_MAX = 64 << 10, PUMP_HEAD_SLICES_MAX = 16 };
 
 /* Bytes of all pumps of one kind, counted as they move. */
 struct pump_totals {
@@ -47,19 +65,38 @@ struct pump {
     void (*closed)(struct pump *p, int error);
     /* Told before TCP sees anything of an error; may be NULL, and is set after pump_start(). */
     void (*aborting)(struct pump *p, int error);
-    struct slice waiting; /* read from TCP, not taken by the stream yet */
-    size_t writing_bytes; /* of the tcp_write() in flight */
+    /* Of a refusable pump; both may be NULL. */
+    void (*refused)(struct pump *p);
+    void (*agreed)(struct pump *p);
+    /* Read from TCP: the first `sent` were taken by the stream and are kept, the others wait. */
+    struct slice head[PUMP_HEAD_SLICES_MAX];
+    uint32_t head_count;
+    uint32_t head_sent;
+    uint32_t head_counted; /* in the totals, by this stream or one before */
+    size_t writing_bytes;  /* of the tcp_write() in flight */
     int error;
     bool tcp_ended; /* TCP's end of file was read */
     bool up_over;   /* nothing more goes from TCP to the stream */
     bool down_over; /* nothing more goes from the stream to TCP */
     bool stream_over;
+    bool keeps; /* the head is all that TCP has sent */
+    bool is_agreed;
     bool closing;
 };
 
 /* Takes over a connected p->tcp and the stream. `totals` must outlive the pump. */
 void pump_start(struct pump *p, struct stream *s, struct pump_totals *totals,
                 void (*closed)(struct pump *p, int error));
+/* The same for a stream of ours that the peer may refuse.  refused(): TCP is the owner's again, who
+ * sets events of its own and then restarts the pump, or resets TCP and forgets the head.
+ * agreed(): the peer speaks the protocol; it must neither abort nor free. */
+void pump_start_refusable(struct pump *p, struct stream *s, struct pump_totals *totals,
+                          void (*closed)(struct pump *p, int error),
+                          void (*refused)(struct pump *p), void (*agreed)(struct pump *p));
+/* After refused(): goes on with another stream, with every byte that TCP has sent. */
+void pump_restart(struct pump *p, struct stream *s);
+/* After refused(): drops what was kept. */
+void pump_forget(struct pump *p);
 
 /* Resets both ends: the stream with `code`, one of STREAM_CODE_..., TCP with RST.  Harmless when
  * the pump is closing already. */

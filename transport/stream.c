@@ -389,6 +389,10 @@ const char *stream_protocol(const struct stream *s) {
     return s->protocol;
 }
 
+bool stream_is_agreed(const struct stream *s) {
+    return s->phase == STREAM_OPEN;
+}
+
 struct quota *stream_quota(struct stream *s) {
     return ops(s)->quota(s->muxed);
 }

@@ -86,6 +86,9 @@ struct stream *stream_release(struct stream *s);
 const struct peer_id *stream_peer(const struct stream *s);
 struct conn *stream_conn(const struct stream *s);
 const char *stream_protocol(const struct stream *s);
+/* Whether the protocol is agreed.  A stream of ours is lent to its owner before the peer has
+ * answered; readable() follows the answer, also when no bytes do. */
+bool stream_is_agreed(const struct stream *s);
 /* Against which slices that will be written should be charged. */
 struct quota *stream_quota(struct stream *s);
 /* Bytes accepted for writing and not yet sent. */

@@ -158,6 +158,12 @@ void tcp_read_stop(struct tcp_conn *c) {
     hangup_watch(c);
 }
 
+void tcp_set_quota(struct tcp_conn *c, struct quota *quota) {
+    c->quota = quota;
+    for (uint32_t i = 0; i < c->received.count; i++)
+        buf_charge(c->received.slices[i].buf, quota);
+}
+
 /* --- Writing --- */
 
 static void send_start(struct tcp_conn *c) {

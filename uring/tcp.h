@@ -95,6 +95,9 @@ void tcp_read_start(struct tcp_conn *c);
  * own might never start again.  (Not behind a FIN that is unread.) */
 void tcp_read_stop(struct tcp_conn *c);
 
+/* From now on charges `quota`, which may be NULL, also for what was received and not given yet. */
+void tcp_set_quota(struct tcp_conn *c, struct quota *quota);
+
 /* Takes over the references of v[0..count), count <= TCP_WRITE_SLICES_MAX, no write in flight and
  * not shut down (asserted). */
 void tcp_write(struct tcp_conn *c, const struct slice *v, size_t count);

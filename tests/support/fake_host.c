@@ -6,6 +6,9 @@
 
 enum { EV_READABLE = 1, EV_WRITABLE = 2, EV_STOPPED = 4, EV_RESET = 8, EV_CLOSED = 16 };
 
+/* Enough for what the client has sent to be read and offered. */
+enum { REFUSED_AFTER_TURNS = 30 };
+
 struct pair;
 
 struct stream {
@@ -29,6 +32,8 @@ struct stream {
     bool read_reset;
     bool closed;
     bool released;
+    uint32_t refused_in; /* turns until the peer refuses it; 0: agreed, or refused */
+    bool is_refused;
 };
 
 struct pair {
@@ -52,6 +57,8 @@ struct host {
     uint32_t streams;
     uint32_t fail_count;
     int fail_error;
+    uint32_t refuse_count;
+    uint64_t refuse_code;
 };
 
 static void tell(struct stream *s, unsigned events) {
@@ -70,6 +77,14 @@ static unsigned take(struct stream *s, unsigned event) {
 /* One event a call, since each may lead to the stream's release; the rest in the next turn. */
 static void on_tell(struct deferred *d) {
     struct stream *s = CONTAINER_OF(d, struct stream, tell);
+    if (s->refused_in > 0) {
+        reactor_defer(s->pair->reactor, &s->tell);
+        if (--s->refused_in > 0)
+            return;
+        s->write_stopped = true;
+        s->read_reset = true;
+        s->pending |= EV_STOPPED | EV_RESET;
+    }
     if (s->events == NULL || s->pending == 0)
         return;
     if ((s->pending & (s->pending - 1)) != 0)
@@ -264,6 +279,10 @@ const struct peer_id *stream_peer(const struct stream *s) {
     return &s->pair->peers[s == &s->pair->end[0]];
 }
 
+bool stream_is_agreed(const struct stream *s) {
+    return !s->is_refused;
+}
+
 const char *stream_protocol(const struct stream *s) {
     return s->pair->protocol;
 }
@@ -319,8 +338,17 @@ static void answer(struct host *h, struct stream_request *r) {
     struct stream *far;
     struct stream *near = open_stream(h, r->protocol, &far);
     struct protocol_handler *ph = find_handler(h->remote, r->protocol);
-    if (ph != NULL) {
+    if (h->refuse_count > 0) {
+        h->refuse_count--;
+        far->released = true;
+        near->is_refused = true;
+        near->refused_in = REFUSED_AFTER_TURNS;
+        near->stop_code = h->refuse_code;
+        near->reset_code = h->refuse_code;
+        reactor_defer(h->reactor, &near->tell);
+    } else if (ph != NULL) {
         ph->accept(ph, far);
+        tell(near, EV_READABLE); /* as the peer's answer does */
     } else {
         far->released = true;
         near->error = -ERR_PROTOCOL_NOT_SUPPORTED;
@@ -364,6 +392,11 @@ void fake_host_free(struct host *h) {
 void fake_host_fail(struct host *h, int error, uint32_t count) {
     h->fail_error = error;
     h->fail_count = count;
+}
+
+void fake_host_refuse(struct host *h, uint64_t code, uint32_t count) {
+    h->refuse_code = code;
+    h->refuse_count = count;
 }
 
 void fake_host_limit(struct host *h, uint32_t streams_max) {

@@ -18,6 +18,9 @@ struct peer_id fake_peer_id(const char *name);
 
 /* What the next host_open_stream() calls come to: `count` of them fail with `error`. */
 void fake_host_fail(struct host *h, int error, uint32_t count);
+/* The next `count` streams are reset by the peer with `code` some turns after they were opened,
+ * before it has agreed to their protocol. */
+void fake_host_refuse(struct host *h, uint64_t code, uint32_t count);
 /* At most so many streams at a time: -ERR_RESOURCE_LIMIT beyond. */
 void fake_host_limit(struct host *h, uint32_t streams_max);
 /* The connection dies: every stream that it opened is told `error`, at both ends. */

@@ -11,6 +11,7 @@
 #include "core/base/problem.h"
 #include "tests/support/fail_mem.h"
 #include "tests/unit/relay/tunnel.h"
+#include "transport/stream.h"
 
 /* Returns the client; the target's end goes to *ret_target. */
 static int connect_through(struct tunnel *t, int *ret_target) {
@@ -448,6 +449,147 @@ Test(tunnel, clients_beyond_the_limit_get_their_turn) {
     turn_until(&t, sweep(clients));
     cr_assert_eq(t.refusals, 0);
     tunnel_close(&t);
+}
+
+/* --- a peer at its limits --- */
+
+enum { REFUSED_CLIENTS = 5 };
+
+/* The streams that the peer refuses may be those of some, or of one again and again. */
+Test(tunnel, clients_that_the_peer_refuses_lose_no_byte) {
+    struct tunnel t;
+    int clients[REFUSED_CLIENTS];
+    unsigned heard = 0;
+    tunnel_open(&t);
+    fake_host_refuse(t.near, STREAM_CODE_RESOURCE_LIMIT, REFUSED_CLIENTS + 1);
+    for (int i = 0; i < REFUSED_CLIENTS; i++) {
+        char text[] = "client 0";
+        text[7] = (char)('0' + i);
+        clients[i] = client_connect(&t);
+        turn_while_busy(&t);
+        sock_send(clients[i], text);
+        if (i % 2 == 1)
+            shutdown(clients[i], SHUT_WR);
+    }
+    for (int served = 0; served < REFUSED_CLIENTS; served++) {
+        int target = -1;
+        char got[16] = "";
+        turn_until(&t, (target = target_accept(&t)) >= 0);
+        turn_until(&t, recv(target, got, sizeof(got), MSG_PEEK) >= 8);
+        cr_assert_eq(sock_read(target, got, sizeof(got)), 8);
+        cr_assert_arr_eq(got, "client ", 7);
+        int i = got[7] - '0';
+        heard |= 1u << i;
+        if (i % 2 == 1)
+            turn_until(&t, sock_is_ended(target));
+        sock_send(target, "served");
+        turn_until(&t, sock_has(clients[i], "served"));
+        close(target);
+    }
+    cr_assert_eq(heard, (1u << REFUSED_CLIENTS) - 1);
+    cr_assert_eq(t.refusals, 0);
+    struct proxy_stats stats;
+    proxy_stats(t.proxy, &stats);
+    cr_assert_eq(stats.connections, REFUSED_CLIENTS);
+    cr_assert_eq(stats.tx_bytes, 8 * REFUSED_CLIENTS);
+    for (int i = 0; i < REFUSED_CLIENTS; i++)
+        close(clients[i]);
+    tunnel_close(&t);
+}
+
+/* More than the head: the rest waits in the kernel, and in the client. */
+Test(tunnel, a_refused_client_that_sends_much_loses_nothing) {
+    enum { TOTAL = 1 << 20 };
+    static uint8_t out[TOTAL], in[TOTAL + 1];
+    struct tunnel t;
+    size_t sent = 0, got = 0;
+    int target = -1;
+    for (size_t i = 0; i < TOTAL; i++)
+        out[i] = (uint8_t)(i * 2654435761u >> 13);
+    tunnel_open(&t);
+    fake_host_refuse(t.near, STREAM_CODE_RESOURCE_LIMIT, 2);
+    int client = client_connect(&t);
+    nsec_t until = reactor_now(t.reactor) + SEC(20);
+    while (got < TOTAL) {
+        ssize_t n = send(client, out + sent, TOTAL - sent, MSG_NOSIGNAL);
+        sent += n > 0 ? (size_t)n : 0;
+        turn(&t);
+        if (target < 0)
+            target = target_accept(&t);
+        n = target < 0 ? 0 : sock_read(target, in + got, sizeof(in) - got);
+        got += n > 0 ? (size_t)n : 0;
+        cr_assert_lt(reactor_now(t.reactor), until, "%zu bytes arrived", got);
+    }
+    cr_assert_eq(got, TOTAL);
+    cr_assert_arr_eq(in, out, TOTAL);
+    shutdown(client, SHUT_WR);
+    turn_until(&t, sock_is_ended(target));
+    close(client);
+    close(target);
+    tunnel_close(&t);
+}
+
+Test(tunnel, a_client_refused_for_ever_is_reset_in_the_end) {
+    static const uint64_t codes[] = {STREAM_CODE_RESOURCE_LIMIT, STREAM_CODE_RATE_LIMITED};
+    struct tunnel t;
+    tunnel_open(&t);
+    t.refused_timeout = MSEC(1500);
+    for (size_t i = 0; i < ARRAY_COUNT(codes); i++) {
+        tunnel_proxy_to(&t, "echo");
+        t.refusals = 0;
+        fake_host_refuse(t.near, codes[i], UINT32_MAX);
+        nsec_t began = reactor_now(t.reactor);
+        int client = client_connect(&t);
+        sock_send(client, "hello");
+        turn_until(&t, sock_is_reset(client));
+        cr_assert_geq(reactor_now(t.reactor) - began, MSEC(1500), "row %zu", i);
+        cr_assert_eq(t.refusals, 1, "row %zu", i);
+        cr_assert_eq(t.refusal, -ERR_RESOURCE_LIMIT, "row %zu", i);
+        close(client);
+        /* The listener is open again. */
+        int target;
+        fake_host_refuse(t.near, 0, 0);
+        client = connect_through(&t, &target);
+        close(client);
+        close(target);
+    }
+    tunnel_close(&t);
+}
+
+Test(tunnel, what_is_no_refusal_of_a_limit_resets_the_client) {
+    struct tunnel t;
+    tunnel_open(&t);
+    static const uint64_t codes[] = {STREAM_CODE_GATED, STREAM_CODE_NONE};
+    for (size_t i = 0; i < ARRAY_COUNT(codes); i++) {
+        fake_host_refuse(t.near, codes[i], 1);
+        int client = client_connect(&t);
+        turn_until(&t, sock_is_reset(client));
+        close(client);
+    }
+    tunnel_close(&t);
+}
+
+/* With bytes kept, bytes read and not given, and clients that are gone already. */
+Test(tunnel, refused_clients_may_leave_and_the_proxy_may_close) {
+    struct tunnel t;
+    static char block[1 << 18];
+    tunnel_open(&t);
+    fake_host_refuse(t.near, STREAM_CODE_RESOURCE_LIMIT, UINT32_MAX);
+    int leaves = client_connect(&t);
+    cr_assert_gt(send(leaves, block, sizeof(block), MSG_NOSIGNAL), 0);
+    turn_while_busy(&t);
+    struct proxy_stats stats;
+    sock_abort(leaves);
+    turn_until(&t, (proxy_stats(t.proxy, &stats), stats.active == 0));
+    int stays = client_connect(&t);
+    cr_assert_gt(send(stays, block, sizeof(block), MSG_NOSIGNAL), 0);
+    turn_while_busy(&t);
+    turn_while_busy(&t);
+    int late = client_connect(&t);
+    turn_while_busy(&t);
+    tunnel_close(&t);
+    close(stays);
+    close(late);
 }
 
 /* --- load and memory --- */

@@ -51,6 +51,7 @@ int tunnel_try_proxy(struct tunnel *t, const char *service) {
                                .service = service,
                                .listen = addr,
                                .listen_count = 1,
+                               .refused_timeout = t->refused_timeout,
                                .refused = on_refused,
                                .user = t};
     return proxy_open(&cfg, NULL, &t->proxy);

@@ -22,7 +22,8 @@ struct tunnel {
     uint16_t target_port;
     uint32_t refusals; /* what the proxy's refused() told */
     int refusal;
-    bool closed; /* what is being closed is */
+    nsec_t refused_timeout; /* of the next proxy */
+    bool closed;            /* what is being closed is */
 };
 
 /* Everything but the service and the proxy; memory of the reactor's users comes from `mem`. */
