@@ -51,6 +51,7 @@ struct peer {
     struct dial_round *round;
     nsec_t race_again_at;         /* not before, when connections are in doubt */
     enum dial_preference missing; /* a bulk stream had to do without a connection of this kind */
+    nsec_t missing_again_at;      /* one is not dialled before */
 };
 
 /* A connection.  In its peer's list the oldest comes first. */

@@ -511,13 +511,13 @@ void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *wh
 
 /* --- Rounds of dials --- */
 
+/* Who waits gets the connection that comes first, also for much data: another that suits it better
+ * is dialled behind its back, once it has its stream. */
 static struct dial_wish wish_of(const struct peer *p) {
     struct dial_wish wish = {.prefer = p->host->prefer, .background = true};
     list_for_each (node, &p->stream_requests) {
         const struct host_request *q = LIST_ENTRY(node, const struct host_request, node);
         wish.background = wish.background && (q->flags & HOST_REQUEST_BACKGROUND) != 0;
-        if (wish.prefer == DIAL_AUTO)
-            wish.prefer = preference_of(p, q);
     }
     list_for_each (node, &p->connect_requests) {
         const struct host_request *q = LIST_ENTRY(node, const struct host_request, node);
@@ -554,18 +554,25 @@ static bool is_in_doubt(const struct peer *p) {
  * the peer, and names may be asked for each. */
 #define DOUBT_INTERVAL SEC(1)
 
+/* The same of dials for a kind of connection that streams had to do without: a peer that has no
+ * such address is not asked for it, nor its names, with every stream. */
+#define MISSING_INTERVAL SEC(15)
+
 /* Nobody waits for these, and nobody hears of them when they fail. */
 static void dial_in_background(struct peer *p) {
     struct dial_wish wish = {.prefer = p->host->prefer, .background = true};
     struct problem why;
-    if (p->missing != DIAL_AUTO) {
-        wish.prefer = p->missing;
+    nsec_t now = reactor_now(p->host->reactor);
+    enum dial_preference missing = p->missing;
+    p->missing = DIAL_AUTO;
+    if (missing != DIAL_AUTO && now >= p->missing_again_at) {
+        wish.prefer = missing;
         wish.only_preferred = true;
-        p->missing = DIAL_AUTO;
-    } else if (!is_in_doubt(p) || reactor_now(p->host->reactor) < p->race_again_at) {
+        p->missing_again_at = now + MISSING_INTERVAL;
+    } else if (!is_in_doubt(p) || now < p->race_again_at) {
         return;
     } else {
-        p->race_again_at = reactor_now(p->host->reactor) + DOUBT_INTERVAL;
+        p->race_again_at = now + DOUBT_INTERVAL;
     }
     if (p->conns_count < HOST_CONNS_PER_PEER_MAX &&
         dial_round_start(p, &wish, &why, &p->round) == 0)

@@ -441,6 +441,12 @@ static void on_opened(struct stream_request *r, struct stream *stream, int error
 }
 
 void script_open(struct script *s, struct script_stream *x, const struct peer_id *peer) {
+    script_open_with(s, x, peer, 0);
+}
+
+void script_open_with(struct script *s, struct script_stream *x, const struct peer_id *peer,
+                      unsigned flags) {
     *x = (struct script_stream){.done = 0};
-    host_open_stream(s->host, &x->request, peer, "/scripted/1", s->fake->now + SEC(600), on_opened);
+    host_open_stream_with(s->host, &x->request, peer, "/scripted/1", flags, s->fake->now + SEC(600),
+                          on_opened);
 }

@@ -98,3 +98,5 @@ struct script_stream {
     int error;
 };
 void script_open(struct script *s, struct script_stream *x, const struct peer_id *peer);
+void script_open_with(struct script *s, struct script_stream *x, const struct peer_id *peer,
+                      unsigned flags);

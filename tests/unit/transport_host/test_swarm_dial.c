@@ -436,6 +436,42 @@ CASE_SWARM(without_a_connection_of_the_preferred_kind_one_is_dialled_behind_the_
     (void)stream_release(x.stream);
 }
 
+CASE_SWARM(bulk_takes_the_connection_that_comes_first_and_TCP_from_then_on) {
+    static struct script_stream x;
+    static struct script_stream y;
+    knows(s, Q1, T1);
+    script_open_with(s, &x, &s->peer, HOST_REQUEST_BULK);
+    script_turn(s);
+    cr_assert(script_dial(s, Q1) != NULL && s->dials_count == 1, "whoever waits is served first");
+    (void)script_dial_ok(s, Q1);
+    cr_assert(x.done == 1 && x.error == 0);
+    cr_assert(script_dial(s, T1) != NULL && s->dials_count == 1);
+    struct script_conn *tcp = script_dial_ok(s, T1);
+    uint32_t before = tcp->conn.streams_count;
+    script_open_with(s, &y, &s->peer, HOST_REQUEST_BULK);
+    script_turn(s);
+    cr_assert_eq(tcp->conn.streams_count, before + 1);
+    (void)stream_release(x.stream);
+    (void)stream_release(y.stream);
+}
+
+CASE_SWARM(a_kind_of_connection_that_is_missed_is_not_looked_for_with_every_stream) {
+    static struct script_stream x;
+    static const char name[] = "/dns4/home.example/udp/4001/quic-v1";
+    script_knows(s, &s->peer, 1, (const char *const[]){name});
+    (void)script_accept(s, &s->peer, Q1);
+    for (int i = 0; i < 10; i++) {
+        script_open_with(s, &x, &s->peer, HOST_REQUEST_BULK);
+        script_turn(s);
+        if (s->questions_count > 0)
+            script_resolve(s, "home.example", RESOLVE_IP4, "192.0.2.1");
+        (void)stream_release(x.stream);
+        script_wait(s, SEC(2));
+    }
+    cr_assert_eq(s->questions_asked, 2, "in 20 s, not %zu", s->questions_asked);
+    cr_assert_eq(s->dials_begun, 0, "UDP is there already");
+}
+
 /* --- Connections that fall silent --- */
 
 /* UDP stops passing: data is outstanding on the QUIC connection, and nothing comes any more. */
