@@ -315,6 +315,7 @@ int host_new(const struct host_config *cfg, struct problem *problem, struct host
     list_init(&h->conns);
     deferred_init(&h->close_work, close_now);
     h->prefer = cfg->prefer;
+    h->prefer_bulk = HOST_BULK_PREFERENCE;
     h->resolver = cfg->resolver;
     int e = map_init(&h->peers, mem, reactor_rng(h->reactor));
     if (e < 0) {

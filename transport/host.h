@@ -122,10 +122,10 @@ enum host_request_flags {
     HOST_REQUEST_BULK = 1 << 1, /* a stream for much data: see HOST_BULK_PREFERENCE */
 };
 
-/* The transport that moves bulk data best on a direct path (docs/adr/0012): bulk streams take a
- * connection over it when there is one, and have one dialled behind their back when there is not.
- */
-#define HOST_BULK_PREFERENCE DIAL_TCP
+/* What bulk streams prefer where the user prefers nothing: they take such a connection when there
+ * is one, and have one dialled behind their back when there is not.  TCP moves bulk best; why it is
+ * not TCP yet: docs/adr/0012. */
+#define HOST_BULK_PREFERENCE DIAL_AUTO
 
 /* A request in flight, embedded in its owner.  Exactly one done(), unless cancelled before. */
 struct stream_request {

@@ -87,7 +87,8 @@ struct host {
     nsec_t trim_at;   /* not before */
     struct list busy; /* peers to look at, by .work_node */
     enum dial_preference prefer;
-    struct resolver *resolver; /* may be NULL */
+    enum dial_preference prefer_bulk; /* where prefer is DIAL_AUTO */
+    struct resolver *resolver;        /* may be NULL */
     struct dial_backoff backoff;
     struct black_hole udp_hole;
     struct black_hole ip6_hole;

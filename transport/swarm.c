@@ -432,7 +432,7 @@ static bool room_may_come(const struct peer *p) {
 static enum dial_preference preference_of(const struct peer *p, const struct host_request *q) {
     if (p->host->prefer != DIAL_AUTO)
         return p->host->prefer;
-    return (q->flags & HOST_REQUEST_BULK) != 0 ? HOST_BULK_PREFERENCE : DIAL_AUTO;
+    return (q->flags & HOST_REQUEST_BULK) != 0 ? p->host->prefer_bulk : DIAL_AUTO;
 }
 
 static void serve_connects(struct peer *p, bool takes_suspects) {

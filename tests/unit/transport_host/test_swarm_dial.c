@@ -439,6 +439,7 @@ CASE_SWARM(without_a_connection_of_the_preferred_kind_one_is_dialled_behind_the_
 CASE_SWARM(bulk_takes_the_connection_that_comes_first_and_TCP_from_then_on) {
     static struct script_stream x;
     static struct script_stream y;
+    s->host->prefer_bulk = DIAL_TCP;
     knows(s, Q1, T1);
     script_open_with(s, &x, &s->peer, HOST_REQUEST_BULK);
     script_turn(s);
@@ -458,6 +459,7 @@ CASE_SWARM(bulk_takes_the_connection_that_comes_first_and_TCP_from_then_on) {
 CASE_SWARM(a_kind_of_connection_that_is_missed_is_not_looked_for_with_every_stream) {
     static struct script_stream x;
     static const char name[] = "/dns4/home.example/udp/4001/quic-v1";
+    s->host->prefer_bulk = DIAL_TCP;
     script_knows(s, &s->peer, 1, (const char *const[]){name});
     (void)script_accept(s, &s->peer, Q1);
     for (int i = 0; i < 10; i++) {
