@@ -132,6 +132,26 @@ void swarm_learn_addrs(struct host_conn *hc, struct identify_walk *addrs);
 void swarm_fail_all(struct host *h);
 void swarm_done(struct host *h);
 
+/* swarm_conns.c */
+/* What a request may use. */
+struct conn_choice {
+    enum dial_preference prefer;
+    bool takes_suspects; /* nothing better came of a race */
+};
+bool swarm_is_preferred(const struct conn *c, enum dial_preference prefer);
+/* Data on it, or on another beside it, is unanswered for so long that it is probably dead, of which
+ * it will learn later. */
+bool swarm_is_suspect(const struct host_conn *hc);
+bool swarm_has_sound_conn(const struct peer *p);
+/* Streams that stand, and those to come, may need another way soon. */
+bool swarm_is_in_doubt(const struct peer *p);
+/* The oldest one on which the peer has let us in, or NULL. */
+const struct host_conn *swarm_confirmed_conn(const struct peer *p, bool takes_suspects);
+/* The best for a new stream of those that were not tried yet for it, or NULL. */
+struct host_conn *swarm_best_conn(const struct peer *p, const struct conn_choice *choice);
+/* A peer lets us open more streams when it has admitted us, which is what confirms a connection. */
+bool swarm_room_may_come(const struct peer *p);
+
 /* swarm_limits.c */
 /* -ENOMEM */
 NODISCARD int swarm_limits_init(struct host *h, const struct host_limits *limits);

@@ -292,98 +292,7 @@ int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn) 
     return 0;
 }
 
-/* --- Which connection --- */
-
-static bool is_over_quic(const struct conn *c) {
-    return multiaddr_has(&c->remote, MULTIADDR_QUIC_V1);
-}
-
-static bool is_preferred(const struct conn *c, enum dial_preference prefer) {
-    return prefer == DIAL_AUTO || is_over_quic(c) == (prefer == DIAL_QUIC);
-}
-
-static nsec_t suspect_at(const struct conn *c) {
-    nsec_t since = c->ops->unanswered_since == NULL ? NSEC_NEVER : c->ops->unanswered_since(c);
-    if (since == NSEC_NEVER)
-        return NSEC_NEVER;
-    return since + MAX(HOST_SUSPECT_AFTER, 3 * c->ops->rtt(c));
-}
-
-/* Where both sides dialled, there are two connections over UDP, and when it stops passing, the one
- * that carries nothing just then knows nothing of it.  (Over IPv4 and IPv6, perhaps, of which one
- * may still pass: a race tells.) */
-static bool shares_silence(const struct conn *idle, const struct conn *silent) {
-    return is_over_quic(idle) && is_over_quic(silent) &&
-           idle->opened_at < silent->ops->unanswered_since(silent);
-}
-
-/* Data on it, or on another beside it, is unanswered for so long that it is probably dead, of which
- * it will learn later. */
-static bool is_suspect(const struct host_conn *hc) {
-    nsec_t now = reactor_now(hc->peer->host->reactor);
-    if (suspect_at(hc->conn) <= now)
-        return true;
-    list_for_each (node, &hc->peer->conns) {
-        const struct conn *other = LIST_ENTRY(node, const struct host_conn, node)->conn;
-        if (suspect_at(other) <= now && shares_silence(hc->conn, other))
-            return true;
-    }
-    return false;
-}
-
-static bool has_sound_conn(const struct peer *p) {
-    list_for_each (node, &p->conns) {
-        if (!is_suspect(LIST_ENTRY(node, const struct host_conn, node)))
-            return true;
-    }
-    return false;
-}
-
-/* Whether a new stream goes over `a` rather than over `b`, which is older (connection-lifecycle.md,
- * "Duplicate connections"). */
-static bool conn_is_better(const struct conn *a, const struct conn *b,
-                           enum dial_preference prefer) {
-    if (a->limited != b->limited)
-        return !a->limited;
-    if (a->relayed != b->relayed)
-        return !a->relayed;
-    if (is_preferred(a, prefer) != is_preferred(b, prefer))
-        return is_preferred(a, prefer);
-    return a->streams_count >= b->streams_count;
-}
-
-static const struct host_conn *confirmed_conn(const struct peer *p, bool takes_suspects) {
-    list_for_each (node, &p->conns) {
-        const struct host_conn *hc = LIST_ENTRY(node, struct host_conn, node);
-        if (hc->conn->confirmed && (takes_suspects || !is_suspect(hc)))
-            return hc;
-    }
-    return NULL;
-}
-
-/* What a request may use. */
-struct choice {
-    enum dial_preference prefer;
-    bool takes_suspects; /* nothing better came of a race */
-};
-
-/* The best of those that were not tried yet for this stream. */
-static struct host_conn *best_conn_with_room(const struct peer *p, const struct choice *choice) {
-    struct host_conn *best = NULL;
-    bool has_confirmed = confirmed_conn(p, true) != NULL;
-    list_for_each (node, &p->conns) {
-        struct host_conn *hc = LIST_ENTRY(node, struct host_conn, node);
-        if (hc->closing || hc->full || hc->tried || (is_suspect(hc) && !choice->takes_suspects))
-            continue;
-        /* The first streams need not wait for that, but a further connection may well be refused,
-         * and they have a way already. */
-        if (has_confirmed && !hc->conn->confirmed)
-            continue;
-        if (best == NULL || conn_is_better(hc->conn, best->conn, choice->prefer))
-            best = hc;
-    }
-    return best;
-}
+/* --- Streams --- */
 
 static int open_on(struct host_conn *hc, const char *protocol, struct stream **ret_stream) {
     struct conn *c = hc->conn;
@@ -400,31 +309,21 @@ static int open_on(struct host_conn *hc, const char *protocol, struct stream **r
 }
 
 /* Opens a stream on the best connection that has room.  -EAGAIN when none has. */
-static int open_somewhere(struct peer *p, const char *protocol, const struct choice *choice,
+static int open_somewhere(struct peer *p, const char *protocol, const struct conn_choice *choice,
                           struct stream **ret_stream) {
     list_for_each (node, &p->conns) {
         LIST_ENTRY(node, struct host_conn, node)->tried = false;
     }
     struct host_conn *hc;
-    while ((hc = best_conn_with_room(p, choice)) != NULL) {
+    while ((hc = swarm_best_conn(p, choice)) != NULL) {
         int e = open_on(hc, protocol, ret_stream);
-        if (e == 0 && !is_preferred(hc->conn, choice->prefer))
+        if (e == 0 && !swarm_is_preferred(hc->conn, choice->prefer))
             p->missing = choice->prefer;
         if (e != -EAGAIN)
             return e;
         hc->tried = true;
     }
     return -EAGAIN;
-}
-
-/* A peer lets us open more streams when it has admitted us, which is what confirms a connection. */
-static bool room_may_come(const struct peer *p) {
-    list_for_each (node, &p->conns) {
-        const struct host_conn *hc = LIST_ENTRY(node, const struct host_conn, node);
-        if (!hc->conn->confirmed && !is_suspect(hc))
-            return true;
-    }
-    return false;
 }
 
 /* --- Serving requests --- */
@@ -436,7 +335,7 @@ static enum dial_preference preference_of(const struct peer *p, const struct hos
 }
 
 static void serve_connects(struct peer *p, bool takes_suspects) {
-    const struct host_conn *hc = confirmed_conn(p, takes_suspects);
+    const struct host_conn *hc = swarm_confirmed_conn(p, takes_suspects);
     while (hc != NULL && !list_is_empty(&p->connect_requests)) {
         struct connect_request *r =
             LIST_ENTRY(p->connect_requests.next, struct connect_request, base.node);
@@ -448,8 +347,8 @@ static void serve_streams(struct peer *p, bool takes_suspects) {
     while (!list_is_empty(&p->stream_requests)) {
         struct stream_request *r =
             LIST_ENTRY(p->stream_requests.next, struct stream_request, base.node);
-        struct choice choice = {.prefer = preference_of(p, &r->base),
-                                .takes_suspects = takes_suspects};
+        struct conn_choice choice = {.prefer = preference_of(p, &r->base),
+                                     .takes_suspects = takes_suspects};
         struct stream *s;
         int e = open_somewhere(p, r->protocol, &choice, &s);
         if (e == -EAGAIN)
@@ -463,11 +362,11 @@ static void serve_streams(struct peer *p, bool takes_suspects) {
 }
 
 static bool streams_wait(const struct peer *p) {
-    return !list_is_empty(&p->stream_requests) && !room_may_come(p);
+    return !list_is_empty(&p->stream_requests) && !swarm_room_may_come(p);
 }
 
 static bool connects_wait(const struct peer *p) {
-    return !list_is_empty(&p->connect_requests) && !has_sound_conn(p);
+    return !list_is_empty(&p->connect_requests) && !swarm_has_sound_conn(p);
 }
 
 /* No new connection comes of it.  A connection that is under suspicion is better than none; and
@@ -538,18 +437,6 @@ static void dial_for_requests(struct peer *p) {
         dial_round_advance(p->round);
 }
 
-/* Streams that stand, and those to come, may need another way soon. */
-static bool is_in_doubt(const struct peer *p) {
-    bool has_streams = false;
-    list_for_each (node, &p->conns) {
-        const struct host_conn *hc = LIST_ENTRY(node, const struct host_conn, node);
-        if (!is_suspect(hc))
-            return false;
-        has_streams |= hc->conn->streams_count > 0;
-    }
-    return has_streams;
-}
-
 /* Between two races to a peer whose connections are in doubt: one that fails ends with a look at
  * the peer, and names may be asked for each. */
 #define DOUBT_INTERVAL SEC(1)
@@ -569,7 +456,7 @@ static void dial_in_background(struct peer *p) {
         wish.prefer = missing;
         wish.only_preferred = true;
         p->missing_again_at = now + MISSING_INTERVAL;
-    } else if (!is_in_doubt(p) || now < p->race_again_at) {
+    } else if (!swarm_is_in_doubt(p) || now < p->race_again_at) {
         return;
     } else {
         p->race_again_at = now + DOUBT_INTERVAL;
