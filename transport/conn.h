@@ -76,6 +76,7 @@ struct conn {
     struct multiaddr remote; /* without /p2p */
     struct multiaddr local;
     nsec_t opened_at;
+    nsec_t idle_since;          /* while streams_count is 0 */
     uint32_t streams_count;     /* struct streams on it (transport/stream.c) */
     uint32_t own_streams_count; /* those of them that we opened */
     bool inbound;

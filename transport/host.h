@@ -123,9 +123,9 @@ enum host_request_flags {
 };
 
 /* What bulk streams prefer where the user prefers nothing: they take such a connection when there
- * is one, and have one dialled behind their back when there is not.  TCP moves bulk best; why it is
- * not TCP yet: docs/adr/0012. */
-#define HOST_BULK_PREFERENCE DIAL_AUTO
+ * is one, and have one dialled behind their back when there is not.  TCP moves bulk best
+ * (docs/adr/0012). */
+#define HOST_BULK_PREFERENCE DIAL_TCP
 
 /* A request in flight, embedded in its owner.  Exactly one done(), unless cancelled before. */
 struct stream_request {

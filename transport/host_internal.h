@@ -26,6 +26,10 @@ enum {
  * seconds after UDP stopped passing find a way (decision 6). */
 #define HOST_SUSPECT_AFTER SEC(2)
 
+/* A connection that carries nothing for so long, and does not have to stand, is closed: see
+ * swarm_spare_conn(). */
+#define HOST_SPARE_AFTER SEC(10)
+
 /* How long pushes of our own changes wait for more changes: go limits them to one in 5 s. */
 #define HOST_PUSH_INTERVAL SEC(5)
 
@@ -151,6 +155,10 @@ const struct host_conn *swarm_confirmed_conn(const struct peer *p, bool takes_su
 struct host_conn *swarm_best_conn(const struct peer *p, const struct conn_choice *choice);
 /* A peer lets us open more streams when it has admitted us, which is what confirms a connection. */
 bool swarm_room_may_come(const struct peer *p);
+
+/* An idle connection that we dialled and that another one to the peer stands in for, to be closed;
+ * or NULL, and the time to look again (NSEC_NEVER: not before something else happens). */
+struct host_conn *swarm_spare_conn(const struct peer *p, nsec_t *ret_again);
 
 /* swarm_limits.c */
 /* -ENOMEM */

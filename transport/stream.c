@@ -32,8 +32,13 @@ static const struct muxed_ops *ops(const struct stream *s) {
     return &s->conn->ops->muxed;
 }
 
+static nsec_t now_of(const struct stream *s) {
+    return reactor_now(s->reactor);
+}
+
 static void count(const struct stream *s, int by) {
     s->conn->streams_count += (uint32_t)by;
+    s->conn->idle_since = now_of(s);
     s->conn->own_streams_count += s->is_own ? (uint32_t)by : 0;
     assert(s->conn->own_streams_count <= s->conn->streams_count);
 }
@@ -69,10 +74,6 @@ static void give_up(struct stream *s, int error, uint64_t code) {
 }
 
 /* --- Negotiation --- */
-
-static nsec_t now_of(const struct stream *s) {
-    return reactor_now(s->reactor);
-}
 
 static int write_copy(struct stream *s, struct bytes b) {
     struct quota *quota = ops(s)->quota(s->muxed);

@@ -281,6 +281,7 @@ int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn) 
     list_push(&h->conns, &hc->host_node);
     p->conns_count++;
     h->conns_count++;
+    c->idle_since = reactor_now(h->reactor);
     c->user = hc;
     c->events = &host_conn_events;
     hc->authorized = !host_denies(h, &c->peer);
@@ -485,6 +486,17 @@ static void fail_at_shutdown(struct peer *p) {
     fail_requests(p, -ERR_SHUTDOWN, &why);
 }
 
+static void close_spares(struct peer *p) {
+    struct host_conn *hc;
+    nsec_t again;
+    while ((hc = swarm_spare_conn(p, &again)) != NULL) {
+        hc->closing = true;
+        hc->conn->ops->close(hc->conn, CONN_CODE_SUPPLANTED);
+    }
+    if (again != NSEC_NEVER)
+        wake_at(p, again);
+}
+
 static void look_at(struct peer *p) {
     if (p->host->closing)
         fail_at_shutdown(p);
@@ -501,6 +513,8 @@ static void look_at(struct peer *p) {
         dial_in_background(p);
     if (p->conns_count > 0 && waits)
         wake_at(p, reactor_now(p->host->reactor) + SUSPECT_RECHECK);
+    if (p->conns_count > 1)
+        close_spares(p);
     free_if_idle(p);
 }
 

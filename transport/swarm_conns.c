@@ -41,29 +41,59 @@ bool swarm_is_suspect(const struct host_conn *hc) {
 
 bool swarm_has_sound_conn(const struct peer *p) {
     list_for_each (node, &p->conns) {
-        if (!swarm_is_suspect(LIST_ENTRY(node, const struct host_conn, node)))
+        const struct host_conn *hc = LIST_ENTRY(node, const struct host_conn, node);
+        if (!hc->closing && !swarm_is_suspect(hc))
             return true;
     }
     return false;
 }
 
-/* Whether a new stream goes over `a` rather than over `b`, which is older (connection-lifecycle.md,
- * "Duplicate connections"). */
-static bool conn_is_better(const struct conn *a, const struct conn *b,
-                           enum dial_preference prefer) {
+/* Dials that crossed: both ends see the connections stand within that of one another. */
+#define CROSSED_WITHIN SEC(5)
+
+static bool is_newer(const struct host_conn *a, const struct host_conn *b) {
+    const struct list *node = &b->node;
+    while (node != &a->node && node != &b->peer->conns)
+        node = node->next;
+    return node == &a->node;
+}
+
+/* Which of two connections, of which one is enough, both ends go on with: they must say the same,
+ * or each closes another one.  The newer is the less likely to be dead without our knowing; where
+ * dials crossed, which is the newer may look different from there, and their dialler decides. */
+static bool is_kept_before(const struct host_conn *a, const struct host_conn *b) {
+    const struct conn *ca = a->conn;
+    const struct conn *cb = b->conn;
+    nsec_t gap = MAX(ca->opened_at, cb->opened_at) - MIN(ca->opened_at, cb->opened_at);
+    if (ca->relayed != cb->relayed)
+        return !ca->relayed;
+    if (ca->inbound == cb->inbound || gap >= CROSSED_WITHIN)
+        return is_newer(a, b);
+    bool is_ours_kept = peer_id_compare(&a->peer->host->identity.id, &a->peer->id) < 0;
+    return ca->inbound != is_ours_kept;
+}
+
+/* Whether a new stream goes over `x` rather than over `y` (connection-lifecycle.md, "Duplicate
+ * connections"). */
+static bool is_better(const struct host_conn *x, const struct host_conn *y,
+                      enum dial_preference prefer) {
+    const struct conn *a = x->conn;
+    const struct conn *b = y->conn;
     if (a->limited != b->limited)
         return !a->limited;
     if (a->relayed != b->relayed)
         return !a->relayed;
     if (swarm_is_preferred(a, prefer) != swarm_is_preferred(b, prefer))
         return swarm_is_preferred(a, prefer);
-    return a->streams_count >= b->streams_count;
+    if (a->streams_count != b->streams_count)
+        return a->streams_count > b->streams_count;
+    return is_kept_before(x, y);
 }
 
 const struct host_conn *swarm_confirmed_conn(const struct peer *p, bool takes_suspects) {
     list_for_each (node, &p->conns) {
         const struct host_conn *hc = LIST_ENTRY(node, struct host_conn, node);
-        if (hc->conn->confirmed && (takes_suspects || !swarm_is_suspect(hc)))
+        if (!hc->closing && hc->conn->confirmed && (takes_suspects || !swarm_is_suspect(hc)))
             return hc;
     }
     return NULL;
@@ -81,7 +111,7 @@ struct host_conn *swarm_best_conn(const struct peer *p, const struct conn_choice
          * and they have a way already. */
         if (has_confirmed && !hc->conn->confirmed)
             continue;
-        if (best == NULL || conn_is_better(hc->conn, best->conn, choice->prefer))
+        if (best == NULL || is_better(hc, best, choice->prefer))
             best = hc;
     }
     return best;
@@ -90,7 +120,7 @@ struct host_conn *swarm_best_conn(const struct peer *p, const struct conn_choice
 bool swarm_room_may_come(const struct peer *p) {
     list_for_each (node, &p->conns) {
         const struct host_conn *hc = LIST_ENTRY(node, const struct host_conn, node);
-        if (!hc->conn->confirmed && !swarm_is_suspect(hc))
+        if (!hc->closing && !hc->conn->confirmed && !swarm_is_suspect(hc))
             return true;
     }
     return false;
@@ -105,4 +135,41 @@ bool swarm_is_in_doubt(const struct peer *p) {
         has_streams |= hc->conn->streams_count > 0;
     }
     return has_streams;
+}
+
+/* --- One too many --- */
+
+/* Over QUIC and over TCP are two kinds, each good for something; a detour is good for nothing where
+ * there is a direct way. */
+static bool stands_in(const struct host_conn *hc, const struct host_conn *spare) {
+    if (hc == spare || hc->closing || !hc->conn->confirmed || swarm_is_suspect(hc))
+        return false;
+    bool is_of_its_kind = is_over_quic(hc->conn) == is_over_quic(spare->conn);
+    return (is_of_its_kind || spare->conn->relayed) && is_kept_before(hc, spare);
+}
+
+static bool is_spare(const struct host_conn *hc) {
+    if (hc->closing || hc->conn->inbound)
+        return false;
+    list_for_each (node, &hc->peer->conns) {
+        if (stands_in(LIST_ENTRY(node, const struct host_conn, node), hc))
+            return true;
+    }
+    return false;
+}
+
+struct host_conn *swarm_spare_conn(const struct peer *p, nsec_t *ret_again) {
+    nsec_t now = reactor_now(p->host->reactor);
+    nsec_t again = NSEC_NEVER;
+    list_for_each (node, &p->conns) {
+        struct host_conn *hc = LIST_ENTRY(node, struct host_conn, node);
+        if (!is_spare(hc))
+            continue;
+        nsec_t since = hc->conn->streams_count > 0 ? now : hc->conn->idle_since;
+        if (now >= since + HOST_SPARE_AFTER)
+            return hc;
+        again = MIN(again, since + HOST_SPARE_AFTER);
+    }
+    *ret_again = again;
+    return NULL;
 }

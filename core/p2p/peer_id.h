@@ -63,6 +63,11 @@ static inline bool peer_id_equal(const struct peer_id *a, const struct peer_id *
     return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
 }
 
+/* Below 0, 0 or above 0: some order, the same on every machine. */
+static inline int peer_id_compare(const struct peer_id *a, const struct peer_id *b) {
+    return a->len != b->len ? (int)a->len - (int)b->len : memcmp(a->bytes, b->bytes, a->len);
+}
+
 /* Borrowed; NUL-free comparison and map key. */
 static inline struct bytes peer_id_bytes(const struct peer_id *id) {
     return bytes_of(id->bytes, id->len);

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* Goal: of several connections to a peer, those that nobody needs are closed, by one end only, and
+ * never the last that works.
+ * Spec: libp2p connection-lifecycle.md, "Duplicate connections". */
+#include "scripted.h"
+
+#define Q1 "/ip4/1.2.3.4/udp/1/quic-v1"
+#define Q2 "/ip4/1.2.3.4/udp/2/quic-v1"
+#define T1 "/ip4/1.2.3.4/tcp/1"
+#define R1 "/ip4/5.6.7.8/tcp/1/p2p/12D3KooWQvzCBP1MdU6g3UC6rUwHtDkbMUWQKDapmHqQFPqZqTn7/p2p-circuit"
+
+/* Identify, whose streams count, has given up on new connections. */
+#define IDENTIFIED (IDENTIFY_TIMEOUT + SEC(1))
+
+static struct script s;
+static struct script_stream streams[4];
+
+static void begin(void) {
+    script_init(&s, &(struct host_config){0});
+    memset(streams, 0, sizeof(streams));
+}
+
+/* A peer that is ordered before us, or behind. */
+static struct peer_id ordered_peer(bool is_before_us) {
+    for (unsigned i = 1;; i++) {
+        struct peer_id id = script_peer(i);
+        if ((peer_id_compare(&id, &s.identity.id) < 0) == is_before_us)
+            return id;
+    }
+}
+
+/* A connection that we dial, which takes a reason: those that stand have no room. */
+static struct script_conn *dial(const char *addr) {
+    static struct script_stream x;
+    uint32_t room[SCRIPT_CONNS_MAX];
+    for (size_t i = 0; i < s.conns_count; i++) {
+        room[i] = s.conns[i]->streams_max;
+        s.conns[i]->streams_max = 0;
+    }
+    script_knows(&s, &s.peer, 1, (const char *const[]){addr});
+    script_open(&s, &x, &s.peer);
+    script_turn(&s);
+    struct script_conn *c = script_dial_ok(&s, addr);
+    cr_assert(x.stream != NULL && stream_conn(x.stream) == &c->conn);
+    (void)stream_release(x.stream);
+    for (size_t i = 0; i + 1 < s.conns_count; i++) {
+        s.conns[i]->streams_max = room[i];
+        s.conns[i]->conn.events->streams_available(&s.conns[i]->conn);
+    }
+    script_turn(&s);
+    return c;
+}
+
+static void open_on(struct script_stream *x, const struct script_conn *c) {
+    script_open(&s, x, &s.peer);
+    script_turn(&s);
+    cr_assert(x->stream != NULL && stream_conn(x->stream) == &c->conn);
+}
+
+Test(swarm_conns, of_two_that_we_dialled_the_older_is_closed_when_it_was_idle_for_a_while) {
+    begin();
+    struct script_conn *a = dial(Q1);
+    struct script_conn *b = dial(Q2);
+    open_on(&streams[0], b);
+    script_wait(&s, IDENTIFY_TIMEOUT + HOST_SPARE_AFTER - 1);
+    cr_assert_not(a->close_asked);
+    script_wait(&s, 1);
+    cr_assert(a->close_asked);
+    cr_assert_eq(a->close_code, CONN_CODE_SUPPLANTED);
+    script_conn_over(a, 0, "");
+    script_wait(&s, SEC(60));
+    cr_assert_not(b->close_asked);
+    (void)stream_release(streams[0].stream);
+    script_wait(&s, SEC(60));
+    cr_assert_not(b->close_asked, "the last one stays, idle or not");
+    script_done(&s);
+}
+
+Test(swarm_conns, streams_keep_one_open_and_their_end_starts_the_wait) {
+    begin();
+    struct script_conn *a = dial(Q1);
+    script_wait(&s, IDENTIFIED);
+    open_on(&streams[0], a);
+    struct script_conn *b = dial(Q2);
+    script_wait(&s, SEC(90));
+    cr_assert_not(a->close_asked);
+    (void)stream_release(streams[0].stream);
+    script_wait(&s, HOST_SPARE_AFTER - 1);
+    cr_assert_not(a->close_asked);
+    script_wait(&s, HOST_SPARE_AFTER);
+    cr_assert(a->close_asked, "at the latest when it is looked at again");
+    cr_assert_not(b->close_asked);
+    script_done(&s);
+}
+
+Test(swarm_conns, what_the_peer_dialled_is_the_peers_to_close) {
+    begin();
+    struct script_conn *a = script_accept(&s, &s.peer, Q1);
+    script_wait(&s, SEC(20));
+    struct script_conn *b = dial(Q2);
+    script_wait(&s, SEC(90));
+    cr_assert_not(a->close_asked);
+    cr_assert_not(b->close_asked, "the newer of them");
+    script_done(&s);
+}
+
+Test(swarm_conns, an_older_one_of_ours_goes_when_the_peer_dials_anew) {
+    begin();
+    struct script_conn *a = dial(Q1);
+    script_wait(&s, SEC(20));
+    struct script_conn *b = script_accept(&s, &s.peer, Q2);
+    script_wait(&s, SEC(20));
+    cr_assert(a->close_asked);
+    cr_assert_not(b->close_asked);
+    script_done(&s);
+}
+
+/* Both ends run this rule on the same two connections: one of them closes one. */
+Test(swarm_conns, where_dials_crossed_the_two_ends_close_the_same_one) {
+    for (int is_before_us = 0; is_before_us <= 1; is_before_us++) {
+        for (int ours_is_first = 0; ours_is_first <= 1; ours_is_first++) {
+            begin();
+            s.peer = ordered_peer(is_before_us);
+            struct script_conn *ours = ours_is_first ? dial(Q1) : NULL;
+            script_wait(&s, SEC(1));
+            struct script_conn *theirs = script_accept(&s, &s.peer, Q2);
+            script_wait(&s, SEC(1));
+            ours = ours == NULL ? dial(Q1) : ours;
+            script_wait(&s, SEC(60));
+            cr_assert_not(theirs->close_asked);
+            cr_assert_eq(ours->close_asked, is_before_us);
+            script_done(&s);
+        }
+    }
+}
+
+Test(swarm_conns, new_streams_take_the_one_that_stays) {
+    begin();
+    s.peer = ordered_peer(true);
+    struct script_conn *theirs = script_accept(&s, &s.peer, Q2);
+    struct script_conn *ours = dial(Q1);
+    script_wait(&s, IDENTIFIED);
+    open_on(&streams[0], theirs);
+    (void)stream_release(streams[0].stream);
+    script_wait(&s, SEC(60));
+    cr_assert(ours->close_asked);
+    script_done(&s);
+}
+
+Test(swarm_conns, one_over_quic_and_one_over_tcp_both_stay) {
+    begin();
+    struct script_conn *a = dial(Q1);
+    struct script_conn *b = dial(T1);
+    script_wait(&s, SEC(120));
+    cr_assert_not(a->close_asked);
+    cr_assert_not(b->close_asked);
+    script_done(&s);
+}
+
+Test(swarm_conns, a_direct_one_of_any_kind_stands_in_for_a_relayed_one_though_it_is_older) {
+    begin();
+    struct script_conn *direct = dial(Q1);
+    struct script_conn *relayed = dial(R1);
+    relayed->conn.relayed = true;
+    script_wait(&s, SEC(60));
+    cr_assert(relayed->close_asked);
+    cr_assert_not(direct->close_asked);
+    script_done(&s);
+}
+
+Test(swarm_conns, one_that_is_in_doubt_or_not_confirmed_stands_in_for_none) {
+    begin();
+    struct script_conn *a = dial(Q1);
+    struct script_conn *b = dial(Q2);
+    b->unanswered_since = reactor_now(s.reactor);
+    script_wait(&s, SEC(60));
+    cr_assert_not(a->close_asked);
+    b->unanswered_since = NSEC_NEVER;
+    b->conn.confirmed = false;
+    script_wait(&s, SEC(60));
+    cr_assert_not(a->close_asked);
+    b->conn.confirmed = true;
+    b->conn.events->confirmed(&b->conn);
+    script_turn(&s);
+    cr_assert(a->close_asked);
+    script_done(&s);
+}
+
+Test(swarm_conns, a_connection_that_is_closing_serves_nobody) {
+    begin();
+    struct script_conn *a = dial(Q1);
+    struct script_conn *b = dial(Q2);
+    script_wait(&s, SEC(60));
+    cr_assert(a->close_asked);
+    script_conn_over(b, -ERR_CONN_CLOSED, "gone");
+    /* `a` is closing and is not over yet. */
+    static struct script_connect c;
+    script_connect(&s, &c, &s.peer);
+    script_turn(&s);
+    cr_assert_eq(c.done, 0);
+    cr_assert(script_dial(&s, Q2) != NULL);
+    (void)script_dial_ok(&s, Q2);
+    cr_assert_eq(c.done, 1);
+    cr_assert_eq(c.error, 0);
+    script_done(&s);
+}
