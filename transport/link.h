@@ -26,6 +26,7 @@
  */
 
 #include "core/base/buf.h"
+#include "core/base/time.h"
 
 struct link;
 
@@ -46,6 +47,7 @@ struct link_ops {
     void (*shutdown_write)(struct link *l);
     void (*close)(struct link *l, bool reset);
     struct quota *(*quota)(struct link *l);
+    int (*acked)(const struct link *l, uint64_t *ret_bytes, nsec_t *ret_at); /* may be NULL */
 };
 
 struct link {
@@ -111,4 +113,11 @@ static inline void link_reset(struct link *l) {
 /* Against which slabs for writing should be charged. */
 static inline struct quota *link_quota(struct link *l) {
     return l->ops->quota(l);
+}
+
+/* How many bytes, of whatever is below, the far end's system has acknowledged in all, and when it
+ * last acknowledged anything: it may be alive and have a lot to swallow before it comes to what it
+ * is asked.  -ENOTSUP where that is not known. */
+NODISCARD static inline int link_acked(const struct link *l, uint64_t *ret_bytes, nsec_t *ret_at) {
+    return l->ops->acked == NULL ? -ENOTSUP : l->ops->acked(l, ret_bytes, ret_at);
 }

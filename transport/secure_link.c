@@ -218,6 +218,10 @@ static struct quota *secure_link_quota(struct link *l) {
     return &link_of(l)->write_quota;
 }
 
+static int secure_link_acked(const struct link *l, uint64_t *ret_bytes, nsec_t *ret_at) {
+    return link_acked(CONTAINER_OF(l, const struct secure_link, link)->lower, ret_bytes, ret_at);
+}
+
 static const struct link_ops secure_link_ops = {
     .write = secure_link_write,
     .read = secure_link_read,
@@ -225,6 +229,7 @@ static const struct link_ops secure_link_ops = {
     .shutdown_write = secure_link_shutdown_write,
     .close = secure_link_close,
     .quota = secure_link_quota,
+    .acked = secure_link_acked,
 };
 
 /* --- Making --- */

@@ -180,6 +180,10 @@ static struct quota *tcp_link_quota(struct link *l) {
     return &link_of(l)->write_quota;
 }
 
+static int tcp_link_acked(const struct link *l, uint64_t *ret_bytes, nsec_t *ret_at) {
+    return tcp_acked(&CONTAINER_OF(l, const struct tcp_link, link)->tcp, ret_bytes, ret_at);
+}
+
 static const struct link_ops tcp_link_ops = {
     .write = tcp_link_write,
     .read = tcp_link_read,
@@ -187,6 +191,7 @@ static const struct link_ops tcp_link_ops = {
     .shutdown_write = tcp_link_shutdown_write,
     .close = tcp_link_close,
     .quota = tcp_link_quota,
+    .acked = tcp_link_acked,
 };
 
 /* --- Making --- */

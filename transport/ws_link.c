@@ -512,6 +512,10 @@ static struct quota *ws_link_quota(struct link *l) {
     return &link_of(l)->write_quota;
 }
 
+static int ws_link_acked(const struct link *l, uint64_t *ret_bytes, nsec_t *ret_at) {
+    return link_acked(CONTAINER_OF(l, const struct ws_link, link)->lower, ret_bytes, ret_at);
+}
+
 static const struct link_ops ws_link_ops = {
     .write = ws_link_write,
     .read = ws_link_read,
@@ -519,6 +523,7 @@ static const struct link_ops ws_link_ops = {
     .shutdown_write = ws_link_shutdown_write,
     .close = ws_link_close,
     .quota = ws_link_quota,
+    .acked = ws_link_acked,
 };
 
 /* --- Making --- */

@@ -293,6 +293,10 @@ static void work(struct deferred *deferred) {
 
 static void on_timer(struct timer *timer) {
     struct yamux_conn *t = CONTAINER_OF(timer, struct yamux_conn, timer);
+    uint64_t bytes;
+    nsec_t at;
+    if (t->phase == RUNNING && link_acked(t->link, &bytes, &at) == 0)
+        yamux_link_acked(t->engine, bytes, at);
     yamux_tick(t->engine, now_of(t));
     wake(t);
 }

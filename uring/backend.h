@@ -107,6 +107,9 @@ struct reactor_backend {
     /* Takes what broke the connection, such as -ECONNRESET: told once, here or by a read or write.
      * 0: nothing did. */
     int (*stream_error)(struct backend *b, int fd);
+    /* How many bytes of ours the peer's system has acknowledged in all, and when it last
+     * acknowledged anything.  -ENOTSUP: not TCP, or not connected. */
+    int (*stream_acked)(struct backend *b, int fd, uint64_t *ret_bytes, nsec_t *ret_at);
     /* Closing will send RST. */
     void (*reset_on_close)(struct backend *b, int fd);
     /* For a handle on which nothing was ever started. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "uring/sock.h"
 
+#include <linux/tcp.h> /* the C library's struct tcp_info is an old one */
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -185,6 +185,18 @@ int sock_stream_error(struct backend *b, int fd) {
     socklen_t len = sizeof(error);
     (void)b;
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? -errno : -error;
+}
+
+int sock_stream_acked(struct backend *b, int fd, uint64_t *ret_bytes, nsec_t *ret_at) {
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
+        len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
+        return -ENOTSUP;
+    nsec_t now = sock_now(b);
+    *ret_bytes = info.tcpi_bytes_acked;
+    *ret_at = now - MIN(now, MSEC(info.tcpi_last_ack_recv));
+    return 0;
 }
 
 void sock_close(struct backend *b, int fd) {

@@ -357,3 +357,12 @@ int tcp_local_addr(const struct tcp_conn *c, struct sock_addr *ret_addr) {
         return -ENOTCONN;
     return type_of(c->reactor)->local_addr(c->reactor->backend, c->fd, ret_addr);
 }
+
+int tcp_acked(const struct tcp_conn *c, uint64_t *ret_bytes, nsec_t *ret_at) {
+    if (c->fd < 0)
+        return -ENOTSUP;
+    int e = type_of(c->reactor)->stream_acked(c->reactor->backend, c->fd, ret_bytes, ret_at);
+    if (e == 0)
+        *ret_at = MIN(*ret_at, reactor_now(c->reactor)); /* which stands still during a turn */
+    return e;
+}

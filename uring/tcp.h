@@ -120,6 +120,10 @@ void tcp_reset(struct tcp_conn *c);
 NODISCARD int tcp_remote_addr(const struct tcp_conn *c, struct sock_addr *ret_addr);
 NODISCARD int tcp_local_addr(const struct tcp_conn *c, struct sock_addr *ret_addr);
 
+/* How many bytes of ours the peer's system has acknowledged in all, and when it last acknowledged
+ * anything.  -ENOTSUP: not TCP, or not connected */
+NODISCARD int tcp_acked(const struct tcp_conn *c, uint64_t *ret_bytes, nsec_t *ret_at);
+
 /* --- Listening --- */
 
 struct tcp_listener_events {

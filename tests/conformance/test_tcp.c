@@ -47,6 +47,28 @@ CASE(tcp, addresses_of_both_ends_match) {
     pair_end(&p);
 }
 
+CASE(tcp, tells_how_much_the_peer_acknowledged) {
+    struct pair p;
+    uint64_t before;
+    uint64_t after;
+    nsec_t at;
+    cr_assert(pair_open(&p, t, V4));
+    p.server.echo = true;
+    tcp_read_start(&p.server.conn);
+    tcp_read_start(&p.client.conn);
+    cr_assert_eq(tcp_acked(&p.client.conn, &before, &at), 0);
+    struct slice s = pattern_slice(t, 0, 1000);
+    tcp_write(&p.client.conn, &s, 1);
+    TURN_UNTIL(t, p.client.got_len == 1000); /* its echo */
+    cr_assert_eq(tcp_acked(&p.client.conn, &after, &at), 0);
+    cr_assert_eq(after, before + 1000);
+    cr_assert_leq(at, reactor_now(t->reactor));
+    pair_end(&p);
+    struct tcp_conn never;
+    tcp_conn_init(&never, t->reactor, NULL, NULL);
+    cr_assert_eq(tcp_acked(&never, &after, &at), -ENOTSUP);
+}
+
 /* --- Long streams --- */
 
 struct source {

@@ -520,6 +520,16 @@ static int sim_stream_error(struct backend *b, int fd) {
     return h->sock == NULL ? 0 : tcp_take_error(tcp_of(h->sock));
 }
 
+static int sim_stream_acked(struct backend *b, int fd, uint64_t *ret_bytes, nsec_t *ret_at) {
+    struct sim_backend *s = of(b);
+    struct sim_handle *h = handle_of(s, fd);
+    if (h->sock == NULL || h->sock->kind != SOCK_TCP || tcp_of(h->sock)->state != TCPS_OPEN)
+        return -ENOTSUP;
+    *ret_bytes = tcp_of(h->sock)->snd_una;
+    *ret_at = tcp_of(h->sock)->heard_at + s->cfg.proc->clock_offset;
+    return 0;
+}
+
 static void sim_reset_on_close(struct backend *b, int fd) {
     handle_of(of(b), fd)->reset_on_close = true;
 }
@@ -617,6 +627,7 @@ const struct reactor_backend backend_sim = {
     .stream_listen = sim_stream_listen,
     .shutdown_write = sim_shutdown_write,
     .stream_error = sim_stream_error,
+    .stream_acked = sim_stream_acked,
     .reset_on_close = sim_reset_on_close,
     .handle_close = sim_handle_close,
     .udp_open = sim_udp_open,

@@ -209,6 +209,13 @@ static void on_stream_frame(struct yamux *y, const struct yamux_frame *f) {
         yamux_stream_on_fin(s);
 }
 
+/* What comes may have been on its way before ours was read: that data arrived, the answer to a ping
+ * behind it proves and nothing else. */
+static void note_heard(struct yamux *y) {
+    bool is_outstanding = y->ping_outstanding || y->data_since_ping;
+    y->unanswered_since = is_outstanding ? y->now : NSEC_NEVER;
+}
+
 static void on_ping(struct yamux *y, const struct yamux_frame *f) {
     /* As go has it: with both flags it is a request, with none nothing. */
     if ((f->flags & YAMUX_SYN) != 0) {
@@ -221,7 +228,7 @@ static void on_ping(struct yamux *y, const struct yamux_frame *f) {
     nsec_t measured = MAX(y->now - y->ping_sent_at, (nsec_t)1); /* 0 is not known */
     y->rtt = y->rtt == 0 ? measured : (y->rtt + measured) / 2;
     y->ping_outstanding = false;
-    y->unanswered_since = NSEC_NEVER;
+    note_heard(y);
     y->ping_value++;
 }
 
@@ -303,7 +310,7 @@ void yamux_recv(struct yamux *y, struct slice in, nsec_t now) {
     assert(yamux_wants_input(y));
     y->now = now;
     y->heard_at = now;
-    y->unanswered_since = y->ping_outstanding ? now : NSEC_NEVER;
+    note_heard(y);
     y->input = in;
     yamux_resume_input(y);
     /* It waits in our account, not in the link's. */
@@ -358,6 +365,14 @@ void yamux_tick(struct yamux *y, nsec_t now) {
         struct list *node = list_shift(&y->lingering);
         yamux_stream_give_up(LIST_ENTRY(node, struct yamux_stream, linger_node));
     }
+}
+
+void yamux_link_acked(struct yamux *y, uint64_t bytes, nsec_t at) {
+    if (bytes <= y->acked_bytes)
+        return;
+    y->acked_bytes = bytes;
+    if (y->unanswered_since != NSEC_NEVER)
+        y->unanswered_since = MAX(y->unanswered_since, at);
 }
 
 /* --- Events --- */

@@ -17,7 +17,8 @@
  *             only stops reading drains, what comes is dropped and credited.  A peer that keeps a
  *             stream open which its owner has released gets a reset after YAMUX_LINGER.
  *   life      silence ends the session YAMUX_SILENCE_MAX after data or a ping that it should have
- *             answered; pings are sent when that is in question.
+ *             answered; pings are sent when that is in question.  Silence is that of the link,
+ * where it can tell: yamux_link_acked().
  *
  * Memory: nothing is copied that is large: received bodies are views into the slabs that they came
  * in, sent ones the user's own slices behind a header of 12 bytes.  What that costs is bounded:
@@ -113,6 +114,11 @@ NODISCARD size_t yamux_pull(struct yamux *y, struct slice *out, size_t max, nsec
 /* After yamux_pull() said that there is nothing more, or the link is full. */
 nsec_t yamux_deadline(const struct yamux *y);
 void yamux_tick(struct yamux *y, nsec_t now);
+
+/* What link_acked() (transport/link.h) tells, before a tick.  A peer behind a slow link has all
+ * that waits there to take before it comes to a ping: as long as it acknowledges more of that, its
+ * silence begins anew. */
+void yamux_link_acked(struct yamux *y, uint64_t bytes, nsec_t at);
 
 enum yamux_event_type {
     YAMUX_EV_STREAMS_AVAILABLE, /* yamux_stream_open() may succeed again */

@@ -63,9 +63,11 @@ struct yamux {
     /* Time. */
     nsec_t heard_at;
     nsec_t unanswered_since; /* NSEC_NEVER: nothing outstanding */
+    uint64_t acked_bytes;    /* of the link, as far as we were told */
     nsec_t ping_sent_at;
     bool ping_due;
     bool ping_outstanding;
+    bool data_since_ping; /* sent behind the last ping: its answer says nothing of it */
     uint32_t ping_value;
     nsec_t rtt;
     struct list lingering; /* released streams whose peer has not ended, oldest first */

@@ -57,6 +57,7 @@ static bool next_ping(struct yamux *y, struct yamux_frame *ret_frame) {
     y->ping_due = false;
     y->ping_outstanding = true;
     y->ping_sent_at = y->now;
+    y->data_since_ping = false;
     note_outstanding(y);
     *ret_frame =
         (struct yamux_frame){.type = YAMUX_PING, .flags = YAMUX_SYN, .length = y->ping_value};
@@ -148,6 +149,7 @@ static size_t pull_data(struct yamux *y, struct slice *out, size_t max) {
     out[0] = put_header(y, &f);
     size_t count = 1 + move_body(s, len, out + 1);
     s->send_window -= len;
+    y->data_since_ping = true;
     note_outstanding(y);
     list_remove(&s->send_node);
     yamux_stream_on_data_sent(s);

@@ -303,6 +303,79 @@ Test(yamux, peer_that_leaves_data_unanswered_is_found_within_15_s) {
     pair_done(p);
 }
 
+/* What was on its way when the peer died is no answer: found after 25 s once. */
+Test(yamux, message_in_flight_when_the_peer_dies_answers_no_data) {
+    struct pair *p = raw_pair();
+    struct yamux *y = p->side[CLIENT].y;
+    HEARS(p, CLIENT, "000200020000000000000000");
+    struct yamux_stream *s = raw_open(p, CLIENT);
+    raw_write(p, s, "abc");
+    p->now += MSEC(3);
+    SAYS(p, CLIENT, "000000010000000100000003616263");
+    p->now += MSEC(3);
+    HEARS(p, CLIENT, "000000000000000700000000");
+    nsec_t heard = p->now;
+    cr_assert_eq(yamux_deadline(y), heard + YAMUX_PING_DELAY);
+    p->now = yamux_deadline(y);
+    yamux_tick(y, p->now);
+    SAYS(p, CLIENT, "000200010000000000000001");
+    cr_assert_eq(yamux_deadline(y), heard + YAMUX_SILENCE_MAX);
+    p->now = yamux_deadline(y);
+    yamux_tick(y, p->now);
+    cr_assert(is_over(p, CLIENT, -ETIMEDOUT));
+    pair_done(p);
+}
+
+/* Data, a ping behind it, more data: the pong proves the former alone. */
+Test(yamux, answer_to_a_ping_proves_what_was_sent_before_it) {
+    struct pair *p = raw_pair();
+    struct yamux *y = p->side[CLIENT].y;
+    HEARS(p, CLIENT, "000200020000000000000000");
+    struct yamux_stream *s = raw_open(p, CLIENT);
+    raw_write(p, s, "abc");
+    SAYS(p, CLIENT, "000000010000000100000003616263");
+    p->now = yamux_deadline(y);
+    yamux_tick(y, p->now);
+    SAYS(p, CLIENT, "000200010000000000000001");
+    raw_write(p, s, "d");
+    SAYS(p, CLIENT, "00000000000000010000000164");
+    p->now += MSEC(1);
+    HEARS(p, CLIENT, "000200020000000000000001");
+    cr_assert_eq(yamux_deadline(y), p->now + YAMUX_PING_DELAY);
+    p->now = yamux_deadline(y);
+    yamux_tick(y, p->now);
+    SAYS(p, CLIENT, "000200010000000000000002");
+    p->now += MSEC(1);
+    HEARS(p, CLIENT, "000200020000000000000002");
+    cr_assert_eq(yamux_deadline(y), p->now + YAMUX_PING_INTERVAL, "nothing is outstanding");
+    pair_done(p);
+}
+
+/* A ping behind much data on a slow link comes too late to be answered in time. */
+Test(yamux, peer_whose_system_acknowledges_more_and_more_is_not_given_up) {
+    struct pair *p = raw_pair();
+    struct yamux *y = p->side[CLIENT].y;
+    uint64_t acked = 1000;
+    HEARS(p, CLIENT, "000200020000000000000000");
+    struct yamux_stream *s = raw_open(p, CLIENT);
+    raw_write(p, s, "abc");
+    SAYS(p, CLIENT, "000000010000000100000003616263");
+    for (int i = 0; i < 10; i++) {
+        p->now += SEC(10);
+        yamux_link_acked(y, acked += 1310, p->now - MSEC(50));
+        yamux_tick(y, p->now);
+        SAYS(p, CLIENT, i == 0 ? "000200010000000000000001" : "");
+        cr_assert(yamux_is_open(y));
+    }
+    nsec_t last = p->now - MSEC(50);
+    yamux_link_acked(y, acked, p->now + SEC(1)); /* nothing new, however lately it was said */
+    cr_assert_eq(yamux_deadline(y), last + YAMUX_SILENCE_MAX);
+    p->now = last + YAMUX_SILENCE_MAX;
+    yamux_tick(y, p->now);
+    cr_assert(is_over(p, CLIENT, -ETIMEDOUT));
+    pair_done(p);
+}
+
 Test(yamux, peers_that_answer_pings_stay_for_hours) {
     static struct pair p;
     pair_init(&p);

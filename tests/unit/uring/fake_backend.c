@@ -107,6 +107,14 @@ static int fake_stream_error(struct backend *b, int fd) {
     return fake_of(b)->stream_error;
 }
 
+static int fake_stream_acked(struct backend *b, int fd, uint64_t *ret_bytes, nsec_t *ret_at) {
+    (void)b;
+    (void)fd;
+    (void)ret_bytes;
+    (void)ret_at;
+    return -ENOTSUP;
+}
+
 static void fake_reset_on_close(struct backend *b, int fd) {
     (void)fd;
     fake_of(b)->resets++;
@@ -194,6 +202,7 @@ static const struct reactor_backend fake_type = {
     .stream_listen = fake_stream_open,
     .shutdown_write = fake_shutdown_write,
     .stream_error = fake_stream_error,
+    .stream_acked = fake_stream_acked,
     .reset_on_close = fake_reset_on_close,
     .handle_close = fake_handle_close,
     .udp_open = fake_udp_open,
