@@ -23,6 +23,7 @@ GATED, SHUTDOWN = 0x1007, 0x1006  # connection error codes
 STREAM_COUNT = 200
 BEYOND_GO_LIMIT = 300  # go-libp2p allows 256 incoming streams a QUIC connection
 SUM_BYTES = 64 << 10
+LIMITED_COUNT, LIMITED_BYTES = 400, 16 << 10
 
 HEADER = b"\x13/multistream/1.0.0\n"
 MINIMAL_IDENTIFY = bytes.fromhex("052a00320178")  # empty protocol version, agent "x"
@@ -412,6 +413,18 @@ def past_gos_limit_the_proxy_opens_another_connection(env, _):
     if env.stand_in:
         raise Skip("go-libp2p opens no second connection")
     sums_out(env, BEYOND_GO_LIMIT)
+
+
+@cell("streams-limited.out")
+def at_gos_default_limits_the_proxy_queues(env, _):
+    """More than go takes: its resource manager refuses streams of one peer and protocol."""
+    if env.stand_in:
+        raise Skip("go-libp2p does not queue")
+    port = env.client.proxy(env.limited.addr, "sum")
+    sum_clients(port, LIMITED_COUNT, LIMITED_BYTES, lambda: None)
+    done = env.limited.call("stats", peer=env.client.id)
+    expect(done["sums"] >= LIMITED_COUNT, f"go counts {done['sums']} of {LIMITED_COUNT}")
+    expect(done["sums_peak"] < LIMITED_COUNT, "go refused nothing: no test of its limits")
 
 
 @cell("streams-300.in")

@@ -11,7 +11,7 @@ from nodes import GoPeer, StandInClient, StandInDaemon
 from peerup import NOBODY, OurClient, OurDaemon, expect, free_port
 from tunnel import STALL_S, SumTarget, Target, connect, read_exactly
 
-GO_SEED, STRANGER_SEED = 0x60, 0x66
+GO_SEED, STRANGER_SEED, LIMITED_SEED = 0x60, 0x66, 0x68
 LOG_TAIL_LINES = 60
 
 
@@ -58,6 +58,13 @@ class Env:
     def stranger(self):
         return self._part("stranger", lambda: GoPeer(
             self.go_binary, "go-stranger", STRANGER_SEED, self.family, self.log_dir))
+
+    @property
+    def limited(self):
+        """A go peer that keeps to go-libp2p's default limits."""
+        return self._part("limited", lambda: GoPeer(
+            self.go_binary, "go-limited", LIMITED_SEED, self.family, self.log_dir,
+            limits="default"))
 
     @property
     def daemon(self):
@@ -122,7 +129,7 @@ class Env:
 
     def processes(self):
         found = []
-        for name in ("go", "stranger"):
+        for name in ("go", "stranger", "limited"):
             if name in self.parts:
                 found.append(self.parts[name])
         for name in ("daemon", "client"):

@@ -95,10 +95,10 @@ class GoPeer(Peer):
     """The go-libp2p test peer over QUIC, on a port of its own."""
 
     def __init__(self, binary, name, seed, family, log_dir, port=None, agent="interop-go/1",
-                 serve=None, allow=None, acl=None):
+                 serve=None, allow=None, acl=None, limits="raised"):
         self.port = port or free_port(socket.SOCK_DGRAM, family)
         argv = [str(binary), "-seed", f"{seed:02x}" * 32, "-listen", quic_addr(family, self.port),
-                "-agent", agent]
+                "-agent", agent, "-limits", limits]
         for service, tcp_port in (serve or {}).items():
             argv += ["-serve", f"{service}=127.0.0.1:{tcp_port}"]
         for service, peer in (acl or {}).items():
