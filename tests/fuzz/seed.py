@@ -106,6 +106,15 @@ def quic_pair(_):
     yield "released-with-its-end", bytes([0x00, 0, 0x01, 255, 0x05, 0, 0x08, 0, 0x09, 40, 0x0c, 9])
 
 
+def frame(folder):
+    # The limit, how many sizes of pieces and those, then the frame and what follows it.
+    for title, value in fields(folder, "relay_v2", "delimited"):
+        yield title, b"\x10\0\3\1\0\5" + value + b"next"
+    yield "empty", b"\x10\0\0\0next"
+    yield "padded", b"\x10\0\1\1\x85\0hello"
+    yield "too-long", b"\x10\0\1\1\x81\x20"
+
+
 def noise(folder):
     # The kind: a responder or an initiator that reads, a payload, an open channel that reads.
     for index, vector in enumerate(vectors(folder, "noise")):
@@ -215,8 +224,9 @@ def yamux_pair(_):
     yield "released-with-its-end", b"\0" + bytes([0x00, 0, 0x01, 255, 0x05, 0, 0x08, 0, 0x0c, 9])
 
 
-TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, quic_packet, quic_pair, noise,
-           noise_pair, tls_session, tls_pair, websocket, ws_frames, yamux, yamux_pair)
+TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, frame, quic_packet,
+           quic_pair, noise, noise_pair, tls_session, tls_pair, websocket, ws_frames, yamux,
+           yamux_pair)
 
 
 def main():
