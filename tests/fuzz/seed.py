@@ -106,6 +106,12 @@ def quic_pair(_):
     yield "released-with-its-end", bytes([0x00, 0, 0x01, 255, 0x05, 0, 0x08, 0, 0x09, 40, 0x0c, 9])
 
 
+def circuit_msg(folder):
+    yield from fields(folder, "relay_v2", "message")
+    yield "zero-limit", bytes.fromhex("0802220408001000" "2864")
+    yield "no-addresses", bytes.fromhex("08021a0208012864")
+
+
 def frame(folder):
     # The limit, how many sizes of pieces and those, then the frame and what follows it.
     for title, value in fields(folder, "relay_v2", "delimited"):
@@ -224,7 +230,7 @@ def yamux_pair(_):
     yield "released-with-its-end", b"\0" + bytes([0x00, 0, 0x01, 255, 0x05, 0, 0x08, 0, 0x0c, 9])
 
 
-TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, frame, quic_packet,
+TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, circuit_msg, frame, quic_packet,
            quic_pair, noise, noise_pair, tls_session, tls_pair, websocket, ws_frames, yamux,
            yamux_pair)
 
