@@ -121,6 +121,17 @@ def frame(folder):
     yield "too-long", b"\x10\0\1\1\x81\x20"
 
 
+def reserver(folder):
+    # Operations and operands, see step() in the target.
+    answers = [bytes([2, len(value)]) + value
+               for _, value in fields(folder, "relay_v2", "message") if len(value) < 256]
+    reservation = bytes([2, 12]) + bytes.fromhex("08021a060880a4a7da062864")
+    yield "answers", b"".join(bytes([1, 0]) + one + bytes([0, 255]) for one in answers)
+    yield "renewals", (bytes([1, 9]) + reservation + bytes([0, 255, 0, 255, 4, 0])) * 8
+    yield "failures", b"".join(bytes([3, n % 3, 0, 255, 0, 40]) for n in range(20)) + reservation
+    yield "changes", bytes([5, 1, 5, 200, 1, 0, 5, 0, 6, 0, 7, 0, 4, 0, 0, 255])
+
+
 def noise(folder):
     # The kind: a responder or an initiator that reads, a payload, an open channel that reads.
     for index, vector in enumerate(vectors(folder, "noise")):
@@ -231,7 +242,7 @@ def yamux_pair(_):
 
 
 TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, circuit_msg, frame, quic_packet,
-           quic_pair, noise, noise_pair, tls_session, tls_pair, websocket, ws_frames, yamux,
+           quic_pair, noise, noise_pair, reserver, tls_session, tls_pair, websocket, ws_frames, yamux,
            yamux_pair)
 
 
