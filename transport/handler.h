@@ -5,12 +5,14 @@
 
 #include "core/base/list.h"
 
+struct conn;
 struct stream;
 
 /* Who may use a protocol (decisions.md, 1). */
 enum protocol_class {
     CLASS_ANY,        /* identify, ping */
     CLASS_AUTHORIZED, /* checked at each use, expiry too */
+    CLASS_OWN,        /* whom the handler's admits() lets in */
     CLASS_COUNT
 };
 
@@ -18,6 +20,7 @@ enum protocol_class {
 struct protocol_handler {
     const char *protocol; /* must outlive the handler */
     enum protocol_class protocol_class;
+    bool (*admits)(struct protocol_handler *h, const struct conn *c); /* CLASS_OWN alone */
     /* A new inbound stream; the callee sets events and becomes its owner. */
     void (*accept)(struct protocol_handler *h, struct stream *s);
     struct list node;

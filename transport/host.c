@@ -127,12 +127,14 @@ void host_unhandle(struct host *h, struct protocol_handler *ph) {
     identify_changed(h);
 }
 
-static bool may_use(struct host *h, struct conn *c, const struct protocol_handler *ph) {
+static bool may_use(struct host *h, const struct conn *c, struct protocol_handler *ph) {
     switch (ph->protocol_class) {
     case CLASS_ANY:
         return true;
     case CLASS_AUTHORIZED:
         return !host_denies(h, &c->peer);
+    case CLASS_OWN:
+        return ph->admits(ph, c);
     case CLASS_COUNT:
         break;
     }
@@ -313,6 +315,7 @@ int host_new(const struct host_config *cfg, struct problem *problem, struct host
     list_init(&h->transports);
     list_init(&h->handlers);
     list_init(&h->conns);
+    list_init(&h->watches);
     deferred_init(&h->close_work, close_now);
     h->prefer = cfg->prefer;
     h->prefer_bulk = HOST_BULK_PREFERENCE;
@@ -374,4 +377,27 @@ void host_each_conn(struct host *h, void (*each)(void *user, const struct conn_i
                                  .inbound = c->inbound};
         each(user, &info);
     }
+}
+
+void host_watch(struct host *h, struct host_watch *w) {
+    list_init(&w->node);
+    list_push(&h->watches, &w->node);
+}
+
+void host_unwatch(struct host_watch *w) {
+    list_remove(&w->node);
+}
+
+uint32_t host_conns_count(const struct host *h, const struct peer_id *peer) {
+    const struct map_node *node = map_find(&h->peers, peer_id_bytes(peer));
+    uint32_t count = 0;
+    if (node == NULL)
+        return 0;
+    list_for_each (conn, &CONTAINER_OF(node, const struct peer, node)->conns)
+        count += !LIST_ENTRY(conn, const struct host_conn, node)->closing;
+    return count;
+}
+
+void host_addrs_changed(struct host *h) {
+    identify_changed(h);
 }

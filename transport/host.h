@@ -85,6 +85,9 @@ const struct identity *host_identity(const struct host *h);
  * `max` are written. */
 size_t host_listen_addrs(const struct host *h, struct multiaddr *out, size_t max);
 
+/* What a transport listens on has changed: peers will hear of it. */
+void host_addrs_changed(struct host *h);
+
 /* --- Serving --- */
 
 /* -EEXIST when the protocol is registered already. */
@@ -105,6 +108,11 @@ enum { HOST_ADDRS_PER_PEER_MAX = 16 };
 NODISCARD int host_add_addrs(struct host *h, const struct peer_id *peer,
                              const struct multiaddr *addrs, size_t count);
 
+/* One more address where a peer may be found, with the others; the oldest makes room.  Nothing
+ * happens when it is known already. */
+NODISCARD int host_add_addr(struct host *h, const struct peer_id *peer,
+                            const struct multiaddr *addr);
+
 /* What waits for a connection to a peer: the part that all requests share. */
 struct host_request {
     struct list node;
@@ -120,6 +128,11 @@ enum host_request_flags {
     HOST_REQUEST_BACKGROUND =
         1 << 0,                 /* nobody waits: addresses that failed lately are left alone */
     HOST_REQUEST_BULK = 1 << 1, /* a stream for much data: see HOST_BULK_PREFERENCE */
+    /* A connection that its relay limits will do, too.  Without this, one that is not is dialled
+     * and waited for, and -ERR_LIMITED_CONN is the end of it. */
+    HOST_REQUEST_LIMITED = 1 << 2,
+    /* Over a connection that stands, or -ERR_NOT_CONNECTED at the end of the turn. */
+    HOST_REQUEST_NO_DIAL = 1 << 3,
 };
 
 /* What bulk streams prefer where the user prefers nothing: they take such a connection when there
@@ -135,7 +148,7 @@ struct stream_request {
      * the protocol: closed() then says so), or an error:
      *   -ERR_NO_ADDRESSES, -ETIMEDOUT, -ECONNREFUSED, -ERR_PEER_ID_MISMATCH, -ERR_GATED,
      *   -ERR_HANDSHAKE, -ERR_RESOURCE_LIMIT (every connection to the peer is at its limit),
-     *   -ERR_DIAL_BACKOFF (in the background only) */
+     *   -ERR_DIAL_BACKOFF (in the background only), -ERR_LIMITED_CONN, -ERR_NOT_CONNECTED */
     void (*done)(struct stream_request *r, struct stream *s, int error);
 };
 
@@ -172,6 +185,24 @@ host_connect(struct host *h, struct connect_request *r, const struct peer_id *pe
 void connect_request_cancel(struct connect_request *r);
 
 /* --- Looking at connections --- */
+
+/* Told of connections as they come and go; embedded by its owner.  Any of these may be NULL.
+ * Callbacks come from the reactor, never from inside a call; what they start happens later. */
+struct host_watch {
+    struct list node;
+    /* Its peer is proved, and admitted by us; whether the peer admits us is not known yet. */
+    void (*opened)(struct host_watch *w, struct conn *c);
+    /* The peer told who it is (identify, the first time). */
+    void (*identified)(struct host_watch *w, struct conn *c);
+    /* All streams are over; `c` is good during this call. */
+    void (*closed)(struct host_watch *w, struct conn *c);
+};
+void host_watch(struct host *h, struct host_watch *w);
+/* Not from inside a callback of another watch. */
+void host_unwatch(struct host_watch *w);
+
+/* How many connections to a peer stand that are not being closed. */
+uint32_t host_conns_count(const struct host *h, const struct peer_id *peer);
 
 struct conn_info {
     struct peer_id peer;

@@ -68,6 +68,7 @@ struct host_conn {
     bool tried; /* for the stream that is being opened */
     bool authorized;
     bool closing; /* it was closed to make room */
+    bool identified;
     bool wants_push;
     bool push_due; /* we changed since the peer was told last */
     char agent[IDENTIFY_AGENT_SIZE];
@@ -85,6 +86,7 @@ struct host {
     struct list handlers;
     struct map peers;
     struct list conns;
+    struct list watches;
     uint32_t conns_count;
     struct host_limits limits;
     struct timer trim_timer;
@@ -132,6 +134,8 @@ NODISCARD int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **
 void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *why);
 /* The peer says that it listens there. */
 void swarm_learn_addrs(struct host_conn *hc, struct identify_walk *addrs);
+/* The peer has said who it is. */
+void swarm_identified(struct host_conn *hc);
 /* The host is closing: ends all dials, and has all requests fail at the end of the turn. */
 void swarm_fail_all(struct host *h);
 void swarm_done(struct host *h);
@@ -141,12 +145,15 @@ void swarm_done(struct host *h);
 struct conn_choice {
     enum dial_preference prefer;
     bool takes_suspects; /* nothing better came of a race */
+    bool takes_limited;
 };
 bool swarm_is_preferred(const struct conn *c, enum dial_preference prefer);
 /* Data on it, or on another beside it, is unanswered for so long that it is probably dead, of which
  * it will learn later. */
 bool swarm_is_suspect(const struct host_conn *hc);
 bool swarm_has_sound_conn(const struct peer *p);
+/* One that no relay limits. */
+bool swarm_has_unlimited_conn(const struct peer *p);
 /* Streams that stand, and those to come, may need another way soon. */
 bool swarm_is_in_doubt(const struct peer *p);
 /* The oldest one on which the peer has let us in, or NULL. */

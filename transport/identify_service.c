@@ -171,6 +171,7 @@ static void learn(struct reading *r, const struct identify_message *m) {
     swarm_learn_addrs(hc, &addrs);
     _Static_assert(sizeof(hc->agent) == sizeof(m->agent), "one limit");
     memcpy(hc->agent, m->agent, sizeof(hc->agent));
+    swarm_identified(hc);
     hc->wants_push = identify_has_protocol(m, push_protocol);
     if (hc->wants_push && hc->push_due && !r->host->closing)
         schedule_pushes(r->host);

@@ -102,6 +102,32 @@ static bool is_of_peer(const struct peer_id *peer, const struct multiaddr *addr,
     return multiaddr_split_peer(addr, ret_addr, &suffix) < 0 || peer_id_equal(&suffix, peer);
 }
 
+static bool addr_is_in(const struct addr_list *l, const struct multiaddr *a) {
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (multiaddr_equal(&l->items[i], a))
+            return true;
+    }
+    return false;
+}
+
+int host_add_addr(struct host *h, const struct peer_id *peer, const struct multiaddr *addr) {
+    struct multiaddr kept[HOST_ADDRS_PER_PEER_MAX];
+    struct multiaddr added;
+    struct peer *p;
+    int e = swarm_peer(h, peer, &p);
+    if (e < 0)
+        return e;
+    swarm_wake(p);
+    if (!is_of_peer(peer, addr, &added) || addr_is_in(&p->given, &added))
+        return 0;
+    uint32_t oldest = p->given.count == HOST_ADDRS_PER_PEER_MAX ? 1 : 0;
+    uint32_t count = p->given.count - oldest;
+    if (count > 0)
+        memcpy(kept, p->given.items + oldest, count * sizeof(kept[0]));
+    kept[count] = added;
+    return addrs_replace(h, &p->given, kept, count + 1);
+}
+
 int host_add_addrs(struct host *h, const struct peer_id *peer, const struct multiaddr *addrs,
                    size_t count) {
     struct multiaddr kept[HOST_ADDRS_PER_PEER_MAX];
@@ -261,6 +287,35 @@ void connect_request_cancel(struct connect_request *r) {
     request_cancel(&r->base);
 }
 
+/* --- Who watches --- */
+
+static void tell_opened(struct host_conn *hc) {
+    list_for_each_safe (node, &hc->peer->host->watches) {
+        struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
+        if (w->opened != NULL)
+            w->opened(w, hc->conn);
+    }
+}
+
+void swarm_identified(struct host_conn *hc) {
+    if (hc->identified)
+        return;
+    hc->identified = true;
+    list_for_each_safe (node, &hc->peer->host->watches) {
+        struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
+        if (w->identified != NULL)
+            w->identified(w, hc->conn);
+    }
+}
+
+static void tell_closed(struct host *h, struct conn *c) {
+    list_for_each_safe (node, &h->watches) {
+        struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
+        if (w->closed != NULL)
+            w->closed(w, c);
+    }
+}
+
 /* --- Connections --- */
 
 int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn) {
@@ -290,6 +345,7 @@ int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn) 
     *ret_conn = hc;
     swarm_check_limits(h);
     swarm_wake(p);
+    tell_opened(hc);
     return 0;
 }
 
@@ -344,22 +400,51 @@ static void serve_connects(struct peer *p, bool takes_suspects) {
     }
 }
 
+/* false: there is no room for it, and it waits. */
+static bool serve_stream(struct peer *p, struct stream_request *r, bool takes_suspects) {
+    struct conn_choice choice = {.prefer = preference_of(p, &r->base),
+                                 .takes_suspects = takes_suspects,
+                                 .takes_limited = (r->base.flags & HOST_REQUEST_LIMITED) != 0};
+    struct stream *s;
+    int e = open_somewhere(p, r->protocol, &choice, &s);
+    if (e == -EAGAIN && (r->base.flags & HOST_REQUEST_NO_DIAL) == 0)
+        return false;
+    if (e == -EAGAIN)
+        e = p->conns_count == 0 ? -ERR_NOT_CONNECTED : -ERR_RESOURCE_LIMIT;
+    if (e < 0)
+        (void)problem_set(&r->base.problem, e, "%s", err_text(e));
+    else
+        wake_at(p, reactor_now(p->host->reactor) + HOST_SUSPECT_AFTER);
+    finish_stream(r, e == 0 ? s : NULL, e);
+    return true;
+}
+
+/* Where there is no room for one, there is none for those behind it that are as choosy. */
 static void serve_streams(struct peer *p, bool takes_suspects) {
-    while (!list_is_empty(&p->stream_requests)) {
-        struct stream_request *r =
-            LIST_ENTRY(p->stream_requests.next, struct stream_request, base.node);
-        struct conn_choice choice = {.prefer = preference_of(p, &r->base),
-                                     .takes_suspects = takes_suspects};
-        struct stream *s;
-        int e = open_somewhere(p, r->protocol, &choice, &s);
-        if (e == -EAGAIN)
-            return;
-        if (e < 0)
-            (void)problem_set(&r->base.problem, e, "%s", err_text(e));
-        else
-            wake_at(p, reactor_now(p->host->reactor) + HOST_SUSPECT_AFTER);
-        finish_stream(r, e == 0 ? s : NULL, e);
+    struct list waiting;
+    struct list *node;
+    bool is_full[2] = {false, false}; /* to those that take a limited connection, too */
+    list_init(&waiting);
+    /* A callback may ask again at once: it waits for its turn. */
+    list_splice(&waiting, &p->stream_requests);
+    while ((node = list_shift(&waiting)) != NULL) {
+        struct stream_request *r = LIST_ENTRY(node, struct stream_request, base.node);
+        bool takes_limited = (r->base.flags & HOST_REQUEST_LIMITED) != 0;
+        bool must_end = (r->base.flags & HOST_REQUEST_NO_DIAL) != 0;
+        if ((!is_full[takes_limited] || must_end) && serve_stream(p, r, takes_suspects))
+            continue;
+        is_full[takes_limited] = true;
+        list_push(&p->stream_requests, node);
     }
+}
+
+/* Whether some request wants more than a limited connection. */
+static bool is_choosy(const struct peer *p) {
+    list_for_each (node, &p->stream_requests) {
+        if ((LIST_ENTRY(node, struct host_request, node)->flags & HOST_REQUEST_LIMITED) == 0)
+            return true;
+    }
+    return false;
 }
 
 static bool streams_wait(const struct peer *p) {
@@ -376,7 +461,11 @@ static void give_up(struct peer *p, int error, const struct problem *why) {
     struct problem full;
     serve_connects(p, true);
     serve_streams(p, true);
-    if (p->conns_count > 0) {
+    if (p->conns_count > 0 && is_choosy(p) && !swarm_has_unlimited_conn(p)) {
+        error = problem_set(&full, -ERR_LIMITED_CONN,
+                            "the peer is reached through a relay that limits what may be sent");
+        why = &full;
+    } else if (p->conns_count > 0) {
         error = problem_set(&full, -ERR_RESOURCE_LIMIT,
                             "all connections to the peer are at their limit of streams");
         why = &full;
@@ -397,7 +486,7 @@ static void on_not_let_in(struct peer *p, const struct conn *c, int error,
 
 void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *why) {
     struct peer *p = hc->peer;
-    const struct conn *c = hc->conn;
+    struct conn *c = hc->conn;
     list_remove(&hc->node);
     list_remove(&hc->host_node);
     assert(p->conns_count > 0);
@@ -407,6 +496,7 @@ void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *wh
     if (!c->inbound && !c->confirmed)
         on_not_let_in(p, c, error, why);
     swarm_wake(p);
+    tell_closed(p->host, c);
 }
 
 /* --- Rounds of dials --- */
@@ -415,6 +505,8 @@ void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *wh
  * is dialled behind its back, once it has its stream. */
 static struct dial_wish wish_of(const struct peer *p) {
     struct dial_wish wish = {.prefer = p->host->prefer, .background = true};
+    /* Another detour would be as limited. */
+    wish.only_direct = p->conns_count > 0 && is_choosy(p) && !swarm_has_unlimited_conn(p);
     list_for_each (node, &p->stream_requests) {
         const struct host_request *q = LIST_ENTRY(node, const struct host_request, node);
         wish.background = wish.background && (q->flags & HOST_REQUEST_BACKGROUND) != 0;

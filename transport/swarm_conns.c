@@ -4,8 +4,9 @@
 
 #include "transport/host_internal.h"
 
+/* A detour's address is the relay's, and says nothing of the connection inside. */
 static bool is_over_quic(const struct conn *c) {
-    return multiaddr_has(&c->remote, MULTIADDR_QUIC_V1);
+    return !c->relayed && multiaddr_has(&c->remote, MULTIADDR_QUIC_V1);
 }
 
 bool swarm_is_preferred(const struct conn *c, enum dial_preference prefer) {
@@ -43,6 +44,15 @@ bool swarm_has_sound_conn(const struct peer *p) {
     list_for_each (node, &p->conns) {
         const struct host_conn *hc = LIST_ENTRY(node, const struct host_conn, node);
         if (!hc->closing && !swarm_is_suspect(hc))
+            return true;
+    }
+    return false;
+}
+
+bool swarm_has_unlimited_conn(const struct peer *p) {
+    list_for_each (node, &p->conns) {
+        const struct host_conn *hc = LIST_ENTRY(node, const struct host_conn, node);
+        if (!hc->closing && !hc->conn->limited)
             return true;
     }
     return false;
@@ -105,7 +115,8 @@ struct host_conn *swarm_best_conn(const struct peer *p, const struct conn_choice
     list_for_each (node, &p->conns) {
         struct host_conn *hc = LIST_ENTRY(node, struct host_conn, node);
         if (hc->closing || hc->full || hc->tried ||
-            (swarm_is_suspect(hc) && !choice->takes_suspects))
+            (swarm_is_suspect(hc) && !choice->takes_suspects) ||
+            (hc->conn->limited && !choice->takes_limited))
             continue;
         /* The first streams need not wait for that, but a further connection may well be refused,
          * and they have a way already. */

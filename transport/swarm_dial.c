@@ -115,10 +115,17 @@ static void drop_black_hole(struct dial_round *r, struct black_hole *b,
 
 static void drop_other_transports(struct dial_round *r, enum dial_preference only) {
     for (uint32_t i = r->addrs_count; i-- > 0;) {
-        if (is_quic(&r->addrs[i]) == (only == DIAL_QUIC))
+        if (is_quic(&r->addrs[i]) == (only == DIAL_QUIC) && !multiaddr_is_relayed(&r->addrs[i]))
             continue;
         drop_addr(r, i);
         r->has_left_out = true;
+    }
+}
+
+static void drop_relayed(struct dial_round *r) {
+    for (uint32_t i = r->addrs_count; i-- > 0;) {
+        if (multiaddr_is_relayed(&r->addrs[i]))
+            drop_addr(r, i);
     }
 }
 
@@ -196,6 +203,8 @@ static int choose_addrs(struct dial_round *r, struct problem *problem) {
     drop_black_hole(r, &h->ip6_hole, is_ip6);
     if (wish->only_preferred)
         drop_other_transports(r, wish->prefer);
+    if (wish->only_direct)
+        drop_relayed(r);
     if (r->addrs_count == 0)
         return nothing_to_dial(r, problem);
     nsec_t until;

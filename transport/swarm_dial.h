@@ -30,6 +30,7 @@ struct dial_slot {
 struct dial_wish {
     enum dial_preference prefer;
     bool only_preferred; /* nothing else is dialled */
+    bool only_direct;    /* no relayed addresses are */
     bool background;     /* nobody waits: addresses that rest after failures are left alone */
 };
 

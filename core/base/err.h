@@ -40,7 +40,11 @@
     ERR(SHUTDOWN, 4125, 503, 1, "shutting down")                                             \
     ERR(DAEMON_RUNNING, 4126, 500, 1, "a daemon is already running")                         \
     ERR(DAEMON_NOT_RUNNING, 4127, 500, 1, "daemon not running")                              \
-    ERR(DIAL_BACKOFF, 4128, 503, 1, "the peer's addresses failed a moment ago and rest")
+    ERR(DIAL_BACKOFF, 4128, 503, 1, "the peer's addresses failed a moment ago and rest")     \
+    ERR(NOT_CONNECTED, 4129, 502, 1, "there is no connection to the peer")                   \
+    ERR(LIMITED_CONN, 4130, 502, 1, "the connection is limited by its relay")                \
+    ERR(NO_RESERVATION, 4131, 502, 1, "the peer is not connected to the relay")              \
+    ERR(RELAY_REFUSED, 4132, 502, 1, "the relay does not let us reach the peer")
 
 enum {
 #define ERR_ENUM(name, number, http, exit_code, text) ERR_##name = number,

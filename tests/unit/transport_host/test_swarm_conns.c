@@ -2,6 +2,8 @@
 /* Goal: of several connections to a peer, those that nobody needs are closed, by one end only, and
  * never the last that works.
  * Spec: libp2p connection-lifecycle.md, "Duplicate connections". */
+#include <stdio.h>
+
 #include "scripted.h"
 
 #define Q1 "/ip4/1.2.3.4/udp/1/quic-v1"
@@ -202,5 +204,129 @@ Test(swarm_conns, a_connection_that_is_closing_serves_nobody) {
     (void)script_dial_ok(&s, Q2);
     cr_assert_eq(c.done, 1);
     cr_assert_eq(c.error, 0);
+    script_done(&s);
+}
+
+/* --- Limited connections --- */
+
+static struct script_conn *accept_limited(void) {
+    struct script_conn *c = script_accept(&s, &s.peer, R1);
+    c->conn.relayed = true;
+    c->conn.limited = true;
+    return c;
+}
+
+Test(swarm_conns, a_limited_one_serves_those_who_take_it_and_others_wait_for_a_direct_one) {
+    begin();
+    struct script_conn *limited = accept_limited();
+    script_knows(&s, &s.peer, 2, (const char *const[]){Q1, R1});
+    script_open(&s, &streams[0], &s.peer);
+    script_open_with(&s, &streams[1], &s.peer, HOST_REQUEST_LIMITED);
+    script_turn(&s);
+    cr_assert_eq(streams[0].done, 0);
+    cr_assert(streams[1].stream != NULL && stream_conn(streams[1].stream) == &limited->conn);
+    cr_assert_eq(s.dials_count, 1, "the direct address alone");
+    struct script_conn *direct = script_dial_ok(&s, Q1);
+    cr_assert(streams[0].stream != NULL && stream_conn(streams[0].stream) == &direct->conn);
+    (void)stream_release(streams[0].stream);
+    (void)stream_release(streams[1].stream);
+    script_done(&s);
+}
+
+Test(swarm_conns, who_wants_more_than_a_limited_one_is_told_when_nothing_else_is_to_be_had) {
+    begin();
+    (void)accept_limited();
+    script_knows(&s, &s.peer, 2, (const char *const[]){Q1, R1});
+    script_open(&s, &streams[0], &s.peer);
+    script_turn(&s);
+    script_dial_fails(&s, Q1, -ECONNREFUSED);
+    cr_assert_eq(streams[0].done, 1);
+    cr_assert_eq(streams[0].error, -ERR_LIMITED_CONN);
+    script_done(&s);
+}
+
+/* --- Without dialling --- */
+
+Test(swarm_conns, a_stream_without_dialling_takes_what_stands_or_ends) {
+    begin();
+    script_knows(&s, &s.peer, 1, (const char *const[]){Q1});
+    script_open_with(&s, &streams[0], &s.peer, HOST_REQUEST_NO_DIAL);
+    script_turn(&s);
+    cr_assert_eq(streams[0].error, -ERR_NOT_CONNECTED);
+    cr_assert_eq(s.dials_begun, 0);
+    struct script_conn *c = script_accept(&s, &s.peer, Q2);
+    script_open_with(&s, &streams[1], &s.peer, HOST_REQUEST_NO_DIAL);
+    script_turn(&s);
+    cr_assert(streams[1].stream != NULL);
+    c->streams_max = 0;
+    script_open_with(&s, &streams[2], &s.peer, HOST_REQUEST_NO_DIAL);
+    script_turn(&s);
+    cr_assert_eq(streams[2].error, -ERR_RESOURCE_LIMIT);
+    cr_assert_eq(s.dials_begun, 0);
+    (void)stream_release(streams[1].stream);
+    script_done(&s);
+}
+
+/* --- Addresses one by one --- */
+
+Test(swarm_conns, an_address_more_is_dialled_with_the_others_and_known_ones_change_nothing) {
+    begin();
+    char text[64];
+    struct multiaddr a;
+    script_knows(&s, &s.peer, 1, (const char *const[]){Q1});
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(multiaddr_parse(Q2, &a), 0);
+        cr_assert_eq(host_add_addr(s.host, &s.peer, &a), 0);
+    }
+    const struct peer *p = swarm_find(s.host, &s.peer);
+    cr_assert_eq(p->given.count, 2);
+    for (int i = 0; i < HOST_ADDRS_PER_PEER_MAX; i++) {
+        (void)snprintf(text, sizeof(text), "/ip4/9.9.9.9/tcp/%d", i + 1);
+        cr_assert_eq(multiaddr_parse(text, &a), 0);
+        cr_assert_eq(host_add_addr(s.host, &s.peer, &a), 0);
+    }
+    cr_assert_eq(p->given.count, HOST_ADDRS_PER_PEER_MAX);
+    cr_assert(multiaddr_equal(&p->given.items[HOST_ADDRS_PER_PEER_MAX - 1], &a), "the latest");
+    script_done(&s);
+}
+
+/* --- Who watches --- */
+
+struct watcher {
+    struct host_watch watch;
+    int opened;
+    int closed;
+    bool leaves; /* in the next call */
+};
+
+static void on_opened(struct host_watch *w, struct conn *c) {
+    struct watcher *x = CONTAINER_OF(w, struct watcher, watch);
+    cr_assert(peer_id_equal(&c->peer, &s.peer));
+    cr_assert_eq(host_conns_count(s.host, &s.peer), 1);
+    x->opened++;
+    if (x->leaves)
+        host_unwatch(w);
+}
+
+static void on_closed(struct host_watch *w, struct conn *c) {
+    struct watcher *x = CONTAINER_OF(w, struct watcher, watch);
+    cr_assert(peer_id_equal(&c->peer, &s.peer));
+    cr_assert_eq(host_conns_count(s.host, &s.peer), 0);
+    x->closed++;
+}
+
+Test(swarm_conns, watchers_are_told_of_connections_that_come_and_go) {
+    begin();
+    static struct watcher a = {.watch = {.opened = on_opened, .closed = on_closed}};
+    static struct watcher b = {.watch = {.opened = on_opened}, .leaves = true};
+    host_watch(s.host, &a.watch);
+    host_watch(s.host, &b.watch);
+    struct script_conn *c = script_accept(&s, &s.peer, Q1);
+    cr_assert(a.opened == 1 && b.opened == 1 && a.closed == 0);
+    script_conn_over(c, 0, "");
+    cr_assert_eq(a.closed, 1);
+    c = script_accept(&s, &s.peer, Q1);
+    cr_assert(a.opened == 2 && b.opened == 1);
+    host_unwatch(&a.watch);
     script_done(&s);
 }
