@@ -295,9 +295,9 @@ void identify_reader_done(struct identify_reader *r) {
 /* Whether the message just read parses.  Checked one by one: joined, a field could reach from one
  * message into the next. */
 static bool is_message_good(const struct identify_reader *r) {
-    if (r->message_len == 0)
+    if (r->message_len.value == 0)
         return true;
-    struct rd m = rd_init(bytes_of(r->data + r->message_start, r->message_len));
+    struct rd m = rd_init(bytes_of(r->data + r->message_start, (size_t)r->message_len.value));
     struct pb_field f;
     while (pb_next(&m, &f)) {
     }
@@ -311,17 +311,16 @@ static void end_message(struct identify_reader *r) {
     }
     r->messages_count++;
     r->in_message = false;
-    r->message_len = 0;
-    r->prefix_count = 0;
+    r->message_len = (struct frame_len){.count = 0};
 }
 
 static void begin_message(struct identify_reader *r) {
-    if (r->message_len > IDENTIFY_MESSAGE_MAX || r->messages_count == IDENTIFY_MESSAGES_MAX) {
+    if (r->messages_count == IDENTIFY_MESSAGES_MAX) {
         fail(r, -ERR_LIMIT);
         return;
     }
-    if (r->message_len > 0) {
-        uint8_t *data = mem_resize(r->mem, r->data, r->len + r->message_len);
+    if (r->message_len.value > 0) {
+        uint8_t *data = mem_resize(r->mem, r->data, r->len + (size_t)r->message_len.value);
         if (data == NULL) {
             fail(r, -ENOMEM);
             return;
@@ -330,22 +329,16 @@ static void begin_message(struct identify_reader *r) {
     }
     r->message_start = r->len;
     r->in_message = true;
-    if (r->message_len == 0)
+    if (r->message_len.value == 0)
         end_message(r);
 }
 
-/* One byte of a message's length, which must be minimal. */
 static void take_prefix(struct identify_reader *r, uint8_t byte) {
-    r->message_len |= (uint32_t)(byte & 0x7f) << (7 * r->prefix_count);
-    r->prefix_count++;
-    if (byte & 0x80) {
-        if (r->prefix_count == 2) /* A third byte means 16,384 at least, or padding. */
-            fail(r, -ERR_LIMIT);
-    } else if (byte == 0 && r->prefix_count > 1) {
-        fail(r, -ERR_MALFORMED);
-    } else {
+    int e = frame_len_take(&r->message_len, byte, IDENTIFY_MESSAGE_MAX);
+    if (e < 0)
+        fail(r, e);
+    else if (e == 1)
         begin_message(r);
-    }
 }
 
 void identify_reader_recv(struct identify_reader *r, struct bytes in, nsec_t now) {
@@ -356,11 +349,12 @@ void identify_reader_recv(struct identify_reader *r, struct bytes in, nsec_t now
             in = bytes_skip(in, 1);
             continue;
         }
-        size_t n = MIN(in.len, r->message_start + r->message_len - r->len);
+        size_t end = r->message_start + (size_t)r->message_len.value;
+        size_t n = MIN(in.len, end - r->len);
         memcpy(r->data + r->len, in.data, n);
         r->len += n;
         in = bytes_skip(in, n);
-        if (r->len == r->message_start + r->message_len)
+        if (r->len == end)
             end_message(r);
     }
 }
@@ -369,7 +363,7 @@ void identify_reader_recv_end(struct identify_reader *r, nsec_t now) {
     set_now(r, now);
     if (r->state != READING)
         return;
-    if (r->in_message || r->prefix_count > 0 || r->messages_count == 0)
+    if (r->in_message || r->message_len.count > 0 || r->messages_count == 0)
         fail(r, -ERR_TRUNCATED);
     else
         set_state(r, WHOLE);

@@ -20,6 +20,7 @@
  */
 
 #include "core/base/bytes.h"
+#include "core/base/frame.h"
 #include "core/base/time.h"
 #include "core/p2p/multiaddr.h"
 #include "core/p2p/peer_id.h"
@@ -130,9 +131,8 @@ struct identify_reader {
     uint8_t *data; /* whole messages, then the one being read: joined, messages are merged */
     size_t len;
     size_t message_start;
-    uint32_t message_len;
+    struct frame_len message_len;
     uint8_t messages_count;
-    uint8_t prefix_count;
     bool in_message; /* its length is known */
     uint8_t state;
     bool has_event;

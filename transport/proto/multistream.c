@@ -8,8 +8,7 @@
 #define NA     BYTES_LIT("na")
 #define LS     BYTES_LIT("ls")
 
-_Static_assert(MULTISTREAM_FRAME_MAX < 1 << 14, "a frame's length fits two bytes of varint");
-_Static_assert(MULTISTREAM_NAME_MAX + 1 < 1 << 14, "and so does that of ours");
+_Static_assert(MULTISTREAM_NAME_MAX + 1 < 1 << 14, "a frame's length fits two bytes of varint");
 
 /* From -> to.  The responder goes HEADER -> PROPOSAL, the initiator HEADER -> ANSWER.
  *
@@ -123,7 +122,7 @@ static void got_answer(struct multistream *m, struct bytes text) {
 /* The text of the frame just read.  When it is longer than any name of ours only its length means
  * something, and comparisons stop at that. */
 static struct bytes frame_text(const struct multistream *m) {
-    return bytes_of(m->frame, (size_t)m->frame_len - 1);
+    return bytes_of(m->frame, (size_t)m->frame_len.value - 1);
 }
 
 static void got_frame(struct multistream *m) {
@@ -146,22 +145,16 @@ static void got_frame(struct multistream *m) {
 
 /* One byte of the length: minimal, not zero, at most MULTISTREAM_FRAME_MAX. */
 static void take_prefix(struct multistream *m, uint8_t byte) {
-    m->frame_len = (uint16_t)(m->frame_len | (byte & 0x7f) << (7 * m->prefix_count));
-    m->prefix_count++;
-    if (byte & 0x80) {
-        if (m->prefix_count == 2) /* A third byte means 16,384 at least, or padding. */
-            fail(m, -ERR_LIMIT);
-        return;
-    }
-    m->prefix_whole = true;
-    if (byte == 0) /* An empty frame, or a padded length. */
+    int e = frame_len_take(&m->frame_len, byte, MULTISTREAM_FRAME_MAX);
+    m->prefix_whole = e == 1;
+    if (e == -ERR_LIMIT)
+        fail(m, e);
+    else if (e < 0 || (m->prefix_whole && m->frame_len.value == 0))
         fail(m, -ERR_PROTOCOL_VIOLATION);
-    else if (m->frame_len > MULTISTREAM_FRAME_MAX)
-        fail(m, -ERR_LIMIT);
 }
 
 static size_t take_text(struct multistream *m, struct bytes in) {
-    size_t n = MIN(in.len, (size_t)(m->frame_len - m->frame_got));
+    size_t n = MIN(in.len, (size_t)m->frame_len.value - m->frame_got);
     if (m->frame_got < sizeof(m->frame))
         memcpy(m->frame + m->frame_got, in.data, MIN(n, sizeof(m->frame) - m->frame_got));
     m->frame_got = (uint16_t)(m->frame_got + n);
@@ -172,8 +165,7 @@ static size_t take_text(struct multistream *m, struct bytes in) {
 static void begin_frame(struct multistream *m) {
     m->frame_whole = false;
     m->prefix_whole = false;
-    m->prefix_count = 0;
-    m->frame_len = 0;
+    m->frame_len = (struct frame_len){.count = 0};
     m->frame_got = 0;
 }
 
@@ -197,7 +189,7 @@ size_t multistream_recv(struct multistream *m, struct bytes in, nsec_t now) {
             continue;
         }
         taken += take_text(m, bytes_skip(in, taken));
-        if (m->frame_got == m->frame_len) {
+        if (m->frame_got == m->frame_len.value) {
             m->frame_whole = true;
             got_frame(m);
         }

@@ -26,6 +26,7 @@
  */
 
 #include "core/base/bytes.h"
+#include "core/base/frame.h"
 #include "core/base/time.h"
 
 enum {
@@ -89,8 +90,7 @@ struct multistream {
     /* The frame being read: length prefix, then text and newline. */
     bool prefix_whole;
     bool frame_whole; /* kept until the next one begins */
-    uint8_t prefix_count;
-    uint16_t frame_len;
+    struct frame_len frame_len;
     uint16_t frame_got;
     uint8_t frame_last;                      /* its last byte so far */
     uint8_t frame[MULTISTREAM_NAME_MAX + 1]; /* its beginning */
