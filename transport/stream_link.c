@@ -10,6 +10,7 @@ struct stream_link {
     struct link link;
     struct reactor *reactor;
     struct stream *stream;
+    struct slice rest; /* comes before what the stream has */
     struct deferred closed;
     int error;
     bool closing;
@@ -81,6 +82,10 @@ static ssize_t stream_link_read(struct link *l, struct slice *out, size_t max) {
     assert(!t->closing);
     if (t->error != 0)
         return t->error;
+    if (t->rest.buf != NULL && max > 0) {
+        *out = slice_take(&t->rest);
+        return 1;
+    }
     return stream_read(t->stream, out, max);
 }
 
@@ -100,6 +105,7 @@ static void stream_link_close(struct link *l, bool reset) {
     struct stream_link *t = link_of(l);
     assert(!t->closing);
     t->closing = true;
+    slice_unref(&t->rest);
     /* Releasing a stream without an end resets it. */
     if (reset || t->error != 0)
         stream_reset(t->stream, STREAM_CODE_NONE);
@@ -129,11 +135,13 @@ static const struct link_ops stream_link_ops = {
     .quota = stream_link_quota,
 };
 
-int stream_link_new(struct reactor *r, struct stream *s, struct link **ret_link) {
+int stream_link_new(struct reactor *r, struct stream *s, struct slice *rest,
+                    struct link **ret_link) {
     struct stream_link *t = mem_alloc(reactor_mem(r), sizeof(*t));
     if (t == NULL)
         return -ENOMEM;
     *t = (struct stream_link){.link.ops = &stream_link_ops, .reactor = r, .stream = s};
+    t->rest = slice_take(rest);
     deferred_init(&t->closed, on_closed);
     stream_set_events(s, &stream_events, t);
     *ret_link = &t->link;

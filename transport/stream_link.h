@@ -10,5 +10,7 @@
 struct reactor;
 struct stream;
 
-/* Takes over the stream.  -ENOMEM: it is still the caller's. */
-NODISCARD int stream_link_new(struct reactor *r, struct stream *s, struct link **ret_link);
+/* Takes over the stream, and `rest`: what was read of it already and is the link's, uncredited; may
+ * be empty.  -ENOMEM: both are still the caller's. */
+NODISCARD int stream_link_new(struct reactor *r, struct stream *s, struct slice *rest,
+                              struct link **ret_link);

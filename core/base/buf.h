@@ -146,6 +146,13 @@ static inline void slice_unref(struct slice *s) {
     *s = SLICE_EMPTY;
 }
 
+/* Hands the reference over; nothing is left behind. */
+static inline struct slice slice_take(struct slice *s) {
+    struct slice taken = *s;
+    *s = SLICE_EMPTY;
+    return taken;
+}
+
 static inline void slice_skip(struct slice *s, uint32_t n) {
     assert(n <= s->len);
     s->data += n;

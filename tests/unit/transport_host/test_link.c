@@ -268,14 +268,41 @@ CASE_QUIC(stream_link, fails_with_its_connection) {
     cr_assert_eq(e.b.closed_error, -ERR_CONN_CLOSED);
 }
 
+/* A circuit's stream was read up to its last message, and a little further. */
+CASE_QUIC(stream_link, what_was_read_ahead_comes_first) {
+    static struct stream_pair p;
+    static struct end x;
+    struct slice rest = SLICE_EMPTY;
+    struct link *link;
+    uint8_t sent[100];
+    for (size_t i = 0; i < sizeof(sent); i++)
+        sent[i] = i < 5 ? 0xff : end_pattern(i - 5);
+    stream_pair_open(&p, t);
+    p.b.paused = true;
+    cr_assert_eq(stream_write_bytes(p.a.stream, bytes_of(sent, sizeof(sent))), 0);
+    TURN_UNTIL(t, stream_read(p.b.stream, &rest, 1) != 0);
+    slice_skip(&rest, 5);
+    stream_credit(p.b.stream, 5);
+    cr_assert_eq(stream_link_new(t->reactor, TAKE(p.b.stream), &rest, &link), 0);
+    cr_assert_null(rest.buf);
+    stream_shutdown_write(p.a.stream);
+    end_attach(&x, t, link);
+    TURN_UNTIL(t, x.read_error == -ENODATA);
+    cr_assert_eq(x.got, sizeof(sent) - 5);
+    end_close(&x, false);
+    TURN_UNTIL(t, x.closed == 1);
+    stream_pair_end(&p);
+}
+
 /* STOP_SENDING is how go closes a stream that it has read enough of. */
 CASE_QUIC(stream_link, writer_that_waits_learns_that_the_peer_reads_no_more) {
     static struct stream_pair p;
     static struct end x;
+    struct slice rest = SLICE_EMPTY;
     struct link *link;
     stream_pair_open(&p, t);
     p.a.paused = true;
-    cr_assert_eq(stream_link_new(t->reactor, TAKE(p.b.stream), &link), 0);
+    cr_assert_eq(stream_link_new(t->reactor, TAKE(p.b.stream), &rest, &link), 0);
     end_attach(&x, t, link);
     end_write(&x, 256 << 20);
     turn_for(t, MSEC(50));
