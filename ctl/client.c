@@ -21,10 +21,11 @@ static int check(const struct client_config *cfg, struct problem *problem) {
                            "a daemon is running with this identity (%s): stop it, or use another "
                            "config with --config",
                            key_file);
-    if (cfg->target->addrs_count == 0)
+    if (cfg->target->addrs_count == 0 && cfg->config->relay.addresses.count == 0)
         return problem_set(problem, -ERR_NO_ADDRESSES,
-                           "no address is known for the peer: give it as "
-                           "/ip4/<address>/udp/<port>/quic-v1/p2p/<peer-id>, here or under names:");
+                           "no address is known for the peer, and there is no relay: give it as "
+                           "/ip4/<address>/udp/<port>/quic-v1/p2p/<peer-id>, here or under names:, "
+                           "or add a relay");
     return 0;
 }
 
@@ -38,7 +39,8 @@ int client_open(struct client *c, const struct client_config *cfg, struct proble
                                    .log = cfg->log,
                                    .key_file = cfg->config->identity.key_file,
                                    .transport = cfg->transport,
-                                   .security = cfg->config->network.security};
+                                   .security = cfg->config->network.security,
+                                   .relays = &cfg->config->relay.addresses};
     e = node_open(&node_cfg, &c->node, ret_problem);
     if (e < 0)
         return e;

@@ -28,7 +28,7 @@ struct client {
 
 /* A node for the config's identity.
  *   -ERR_DAEMON_RUNNING  a daemon has the identity (decision 5)
- *   -ERR_NO_ADDRESSES    the target is a peer ID without an address
+ *   -ERR_NO_ADDRESSES    the target is a peer ID without an address, and there is no relay
  *   and the errors of node_open() */
 NODISCARD int client_open(struct client *c, const struct client_config *cfg,
                           struct problem *ret_problem);

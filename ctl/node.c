@@ -8,11 +8,14 @@
 #include "core/base/problem.h"
 #include "core/base/version.h"
 #include "core/conf/authkeys.h"
+#include "core/conf/schema.h"
 #include "core/p2p/identity.h"
 #include "ctl/gate.h"
 #include "ctl/lock.h"
 #include "ctl/sysenv.h"
+#include "relay/circuit_transport.h"
 #include "relay/ping.h"
+#include "relay/reservations.h"
 #include "relay/service.h"
 #include "transport/host.h"
 #include "transport/upgrade.h"
@@ -35,6 +38,8 @@ struct node {
     struct timer expiry;
     struct host *host;
     struct services *services;
+    struct circuit_transport *circuit; /* the host's */
+    struct reservations *reservations;
     struct ping_server *ping;
     int lock;
     bool has_expiry;
@@ -148,6 +153,42 @@ static int open_host(struct node *n, const struct node_config *cfg, struct probl
     return host_new(&host_cfg, problem, &n->host);
 }
 
+/* --- Relays --- */
+
+static int open_reservations(struct node *n, const struct node_config *cfg,
+                             struct problem *problem) {
+    const struct config_addrs *relays = cfg->relays;
+    struct multiaddr *addrs = mem_alloc_array(n->mem, relays->count, sizeof(*addrs));
+    if (addrs == NULL)
+        return problem_set(problem, -ENOMEM, "%s", err_text(ENOMEM));
+    for (uint32_t i = 0; i < relays->count; i++)
+        addrs[i] = relays->items[i].addr;
+    struct reservations_config reservations_cfg = {
+        .reactor = n->reactor,
+        .host = n->host,
+        .circuit = n->circuit,
+        .log = n->log,
+        .relays = addrs,
+        .relays_count = relays->count,
+        .renew_interval = cfg->reservation_interval > 0 ? cfg->reservation_interval : NSEC_NEVER,
+        .reserves = cfg->reserves,
+    };
+    int e = reservations_new(&reservations_cfg, problem, &n->reservations);
+    (void)mem_free(n->mem, addrs);
+    return e;
+}
+
+static int open_relays(struct node *n, const struct node_config *cfg, struct problem *problem) {
+    struct circuit_transport_config circuit_cfg = {
+        .reactor = n->reactor, .host = n->host, .securities = securities_of(cfg->security)};
+    int e = circuit_transport_new(&circuit_cfg, &n->circuit);
+    if (e < 0)
+        return problem_set(problem, e, "cannot set up circuits: %s", err_text(e));
+    if (cfg->relays == NULL || cfg->relays->count == 0)
+        return 0;
+    return open_reservations(n, cfg, problem);
+}
+
 static int open_handlers(struct node *n, const struct node_config *cfg, struct problem *problem) {
     struct services_config services_cfg = {
         .reactor = n->reactor, .host = n->host, .resolver = n->resolver, .log = n->log};
@@ -170,6 +211,8 @@ static int open_all(struct node *n, const struct node_config *cfg, struct proble
         e = open_gate(n, cfg->authorized_keys_file, problem);
     if (e == 0)
         e = open_host(n, cfg, problem);
+    if (e == 0)
+        e = open_relays(n, cfg, problem);
     if (e == 0)
         e = open_handlers(n, cfg, problem);
     return e;
@@ -231,6 +274,7 @@ void node_close(struct node *n) {
         return;
     n->is_closed = true;
     n->ping = ping_server_free(n->ping);
+    n->reservations = reservations_free(n->reservations);
     if (n->services != NULL) {
         services_close(n->services, on_services_closed, n);
         if (!turn_until(n, &n->services_closed))
@@ -278,6 +322,10 @@ struct host *node_host(const struct node *n) {
 
 struct services *node_services(const struct node *n) {
     return n->services;
+}
+
+struct reservations *node_reservations(const struct node *n) {
+    return n->reservations;
 }
 
 const struct identity *node_identity(const struct node *n) {

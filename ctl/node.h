@@ -15,6 +15,7 @@
 #include "transport/proto/dial_rank.h"
 #include "uring/features.h"
 
+struct config_addrs;
 struct gate;
 struct gate_table;
 struct host;
@@ -24,6 +25,7 @@ struct node;
 struct problem;
 struct reactor;
 struct reactor_backend;
+struct reservations;
 struct resolver;
 struct services;
 
@@ -35,10 +37,13 @@ struct node_config {
     const struct multiaddr *listen; /* other kinds than QUIC are passed over with a warning */
     uint32_t listen_count;          /* 0: dials only */
     enum dial_preference transport;
-    const char *security;             /* config.network.security; NULL: auto */
-    const char *authorized_keys_file; /* NULL: `gate` decides */
-    struct gate *gate;                /* NULL: everybody is authorized */
-    const char *ping_protocol;        /* NULL: not served */
+    const char *security;              /* config.network.security; NULL: auto */
+    const char *authorized_keys_file;  /* NULL: `gate` decides */
+    struct gate *gate;                 /* NULL: everybody is authorized */
+    const char *ping_protocol;         /* NULL: not served */
+    const struct config_addrs *relays; /* NULL: none; each ends in /p2p/<relay> */
+    nsec_t reservation_interval;       /* see relay/reservations.h; 0: as the relay demands */
+    bool reserves;                     /* is reached through the relays: a daemon */
     bool serve_perf;
     bool is_exclusive; /* holds the identity's lock: a daemon */
     /* The world, where it is not the machine's: the simulation's.  All NULL otherwise. */
@@ -74,6 +79,8 @@ NODISCARD int node_reload_gate(struct node *n, struct problem *ret_problem);
 struct reactor *node_reactor(const struct node *n);
 struct host *node_host(const struct node *n);
 struct services *node_services(const struct node *n);
+/* NULL without relays. */
+struct reservations *node_reservations(const struct node *n);
 const struct identity *node_identity(const struct node *n);
 /* NULL where gating is off. */
 const struct gate_table *node_gate(const struct node *n);

@@ -117,8 +117,8 @@ static void start_connect(struct call *c) {
     list_init(&s->node);
     (void)snprintf(s->protocol, sizeof(s->protocol), "%s%s%s", PROTOCOL_SERVICE_PREFIX, x->service,
                    PROTOCOL_SERVICE_SUFFIX);
-    host_open_stream(node_host(p->node), &s->request, &peer, s->protocol,
-                     reactor_now(node_reactor(p->node)) + x->timeout, on_opened);
+    host_open_stream_with(node_host(p->node), &s->request, &peer, s->protocol, HOST_REQUEST_LIMITED,
+                          reactor_now(node_reactor(p->node)) + x->timeout, on_opened);
 }
 
 int peerup_connect(struct peerup *p, const char *target, const char *service, int timeout_ms,

@@ -91,6 +91,9 @@ static int open_node(struct daemon *d, struct problem *problem) {
         .authorized_keys_file =
             c->security.enable_connection_gating ? c->security.authorized_keys_file : NULL,
         .ping_protocol = c->protocols.ping_pong_enabled ? c->protocols.ping_pong_id : NULL,
+        .relays = &c->relay.addresses,
+        .reservation_interval = (nsec_t)c->relay.reservation_interval_ns,
+        .reserves = true,
         .serve_perf = true,
         .is_exclusive = true,
     };

@@ -232,7 +232,8 @@ int ping_request_start(struct ping_request *q, struct reactor *r, struct host *h
     int e = timer_init(&q->exchange.timer, r, on_timer);
     if (e < 0)
         return e;
-    host_open_stream(h, &q->open, peer, protocol, reactor_now(r) + PING_OPEN_TIMEOUT, on_opened);
+    host_open_stream_with(h, &q->open, peer, protocol, HOST_REQUEST_LIMITED,
+                          reactor_now(r) + PING_OPEN_TIMEOUT, on_opened);
     return 0;
 }
 

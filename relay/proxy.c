@@ -187,7 +187,8 @@ static void client_refuse(struct client *cl, int error) {
 
 static bool may_pass_by_itself(int error) {
     return error == -ETIMEDOUT || error == -ECONNREFUSED || error == -ENETUNREACH ||
-           error == -EHOSTUNREACH || error == -ERR_HANDSHAKE || error == -ERR_CONN_CLOSED;
+           error == -EHOSTUNREACH || error == -ERR_HANDSHAKE || error == -ERR_CONN_CLOSED ||
+           error == -ERR_NO_RESERVATION;
 }
 
 static void client_failed(struct client *cl, int error) {
@@ -262,7 +263,8 @@ static void client_open(struct client *cl) {
 
     cl->state = CLIENT_OPENING;
     cl->attempts++;
-    host_open_stream_with(p->cfg.host, &cl->request, &p->cfg.peer, p->protocol, HOST_REQUEST_BULK,
+    host_open_stream_with(p->cfg.host, &cl->request, &p->cfg.peer, p->protocol,
+                          HOST_REQUEST_BULK | HOST_REQUEST_LIMITED,
                           reactor_now(p->cfg.reactor) + PROXY_OPEN_TIMEOUT, on_opened);
 }
 

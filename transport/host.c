@@ -316,6 +316,7 @@ int host_new(const struct host_config *cfg, struct problem *problem, struct host
     list_init(&h->handlers);
     list_init(&h->conns);
     list_init(&h->watches);
+    list_init(&h->sources);
     deferred_init(&h->close_work, close_now);
     h->prefer = cfg->prefer;
     h->prefer_bulk = HOST_BULK_PREFERENCE;
@@ -386,6 +387,15 @@ void host_watch(struct host *h, struct host_watch *w) {
 
 void host_unwatch(struct host_watch *w) {
     list_remove(&w->node);
+}
+
+void host_add_source(struct host *h, struct addr_source *s) {
+    list_init(&s->node);
+    list_push(&h->sources, &s->node);
+}
+
+void host_remove_source(struct addr_source *s) {
+    list_remove(&s->node);
 }
 
 uint32_t host_conns_count(const struct host *h, const struct peer_id *peer) {

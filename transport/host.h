@@ -113,6 +113,17 @@ NODISCARD int host_add_addrs(struct host *h, const struct peer_id *peer,
 NODISCARD int host_add_addr(struct host *h, const struct peer_id *peer,
                             const struct multiaddr *addr);
 
+/* Somebody who may know where peers are, and is asked before each round of dials; embedded by its
+ * owner.  Writes at most `max` addresses, without /p2p of the peer, and returns how many. */
+struct addr_source {
+    struct list node;
+    size_t (*find)(struct addr_source *s, const struct peer_id *peer, struct multiaddr *out,
+                   size_t max);
+};
+enum { HOST_SOURCE_ADDRS_MAX = 16 }; /* `max` */
+void host_add_source(struct host *h, struct addr_source *s);
+void host_remove_source(struct addr_source *s);
+
 /* What waits for a connection to a peer: the part that all requests share. */
 struct host_request {
     struct list node;

@@ -87,6 +87,7 @@ struct host {
     struct map peers;
     struct list conns;
     struct list watches;
+    struct list sources;
     uint32_t conns_count;
     struct host_limits limits;
     struct timer trim_timer;

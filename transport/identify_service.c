@@ -50,7 +50,9 @@ static size_t own_addrs(const struct host *h, const struct conn *c, struct multi
     for (size_t i = 0; i < bound_count; i++) {
         enum multiaddr_kind kind = multiaddr_kind(&bound[i]);
         struct net_addr a;
-        if (multiaddr_to_net_addr(&bound[i], &a) < 0)
+        if (kind == MULTIADDR_KIND_CIRCUIT && count < HOST_ADVERTISED_MAX)
+            out[count++] = bound[i];
+        if (kind == MULTIADDR_KIND_CIRCUIT || multiaddr_to_net_addr(&bound[i], &a) < 0)
             continue;
         if (!net_addr_is_unspecified(&a)) {
             count = add_addr(&a, kind, c, out, count);

@@ -263,7 +263,8 @@ int host_ping_start(struct host *h, struct host_ping *p, const struct peer_id *p
     if (e < 0)
         return e;
     p->pending = true;
-    host_open_stream(h, &p->request, peer, ping_protocol, deadline, on_ping_opened);
+    host_open_stream_with(h, &p->request, peer, ping_protocol, HOST_REQUEST_LIMITED, deadline,
+                          on_ping_opened);
     return 0;
 }
 

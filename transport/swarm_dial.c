@@ -188,6 +188,16 @@ static void rank(struct dial_round *r, const struct dial_wish *wish, uint32_t fr
     dial_race_init(&r->race, ranked, fresh + resting, now_of(r));
 }
 
+static void add_found(struct dial_round *r) {
+    struct multiaddr found[HOST_SOURCE_ADDRS_MAX];
+    list_for_each (node, &host_of(r)->sources) {
+        struct addr_source *s = LIST_ENTRY(node, struct addr_source, node);
+        size_t count = s->find(s, &r->peer->id, found, ARRAY_COUNT(found));
+        for (size_t i = 0; i < count; i++)
+            add_addr(r, &found[i]);
+    }
+}
+
 static int choose_addrs(struct dial_round *r, struct problem *problem) {
     const struct dial_wish *wish = &r->wish;
     struct host *h = host_of(r);
@@ -199,6 +209,7 @@ static int choose_addrs(struct dial_round *r, struct problem *problem) {
         add_addr(r, &r->peer->given.items[i]);
     for (uint32_t i = 0; i < r->peer->learnt.count; i++)
         add_addr(r, &r->peer->learnt.items[i]);
+    add_found(r);
     drop_black_hole(r, &h->udp_hole, is_quic);
     drop_black_hole(r, &h->ip6_hole, is_ip6);
     if (wish->only_preferred)
@@ -255,10 +266,12 @@ static int weight(int error) {
         return 5;
     case -ERR_GATED:
         return 4;
+    case -ERR_RELAY_REFUSED:
     case -ERR_HANDSHAKE:
     case -ERR_RESOURCE_LIMIT:
     case -ERR_CONN_CLOSED:
         return 3;
+    case -ERR_NO_RESERVATION:
     case -ECONNREFUSED:
         return 2;
     case -ETIMEDOUT:

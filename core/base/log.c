@@ -24,9 +24,9 @@ static const char *const level_names[] = {
 };
 
 static const char *const topic_names[] = {
-    [L_CORE] = "core",     [L_REACTOR] = "reactor", [L_QUIC] = "quic",
-    [L_SWARM] = "swarm",   [L_DIAL] = "dial",       [L_GATE] = "gate",
-    [L_STREAM] = "stream", [L_PROXY] = "proxy",     [L_NODE] = "node",
+    [L_CORE] = "core",   [L_REACTOR] = "reactor", [L_QUIC] = "quic",     [L_SWARM] = "swarm",
+    [L_DIAL] = "dial",   [L_GATE] = "gate",       [L_STREAM] = "stream", [L_PROXY] = "proxy",
+    [L_RELAY] = "relay", [L_NODE] = "node",
 };
 
 static void add(struct line *n, const char *text, size_t len) {

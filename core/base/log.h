@@ -24,7 +24,18 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_TRACE };
 
-enum log_topic { L_CORE, L_REACTOR, L_QUIC, L_SWARM, L_DIAL, L_GATE, L_STREAM, L_PROXY, L_NODE };
+enum log_topic {
+    L_CORE,
+    L_REACTOR,
+    L_QUIC,
+    L_SWARM,
+    L_DIAL,
+    L_GATE,
+    L_STREAM,
+    L_PROXY,
+    L_RELAY,
+    L_NODE,
+};
 
 enum { LOG_LINE_MAX = 2048, LOG_VALUE_MAX = 256 };
 

@@ -6,7 +6,8 @@
 enum group { GROUP_PRIVATE, GROUP_PUBLIC, GROUP_RELAYED, GROUP_UNKNOWN };
 enum class { CLASS_FIRST, CLASS_SECOND, CLASS_OTHER };
 
-/* go-libp2p's DefaultDialRanker. */
+/* go-libp2p's DefaultDialRanker; but relayed addresses wait for private ones, too: a circuit needs
+ * one round trip to a relay that is connected, and would win against a direct way that is there. */
 #define STEP_PUBLIC         MSEC(250)
 #define STEP_PRIVATE        MSEC(30)
 #define OTHER_AFTER_PUBLIC  SEC(1)
@@ -48,7 +49,11 @@ static struct candidate candidate_of(const struct multiaddr *a, uint32_t index,
     c.group = group_of(a, &host);
     c.is_ip4 = host.code == MULTIADDR_IP4;
     c.out.is_private = c.group == GROUP_PRIVATE;
-    if (c.out.is_tcp)
+    if (c.group == GROUP_RELAYED) {
+        /* How the relay is reached is a dial of its own, with its own preference. */
+        c.class = c.out.is_tcp ? CLASS_SECOND : CLASS_FIRST;
+        c.out.is_tcp = false;
+    } else if (c.out.is_tcp)
         c.class = prefer == DIAL_TCP ? CLASS_FIRST : CLASS_SECOND;
     else if (multiaddr_has(a, MULTIADDR_QUIC_V1))
         c.class = prefer == DIAL_TCP ? CLASS_SECOND : CLASS_FIRST;
@@ -130,10 +135,10 @@ void dial_rank(const struct multiaddr *addrs, size_t count, enum dial_preference
                struct dial_ranked *out) {
     struct candidate c[DIAL_ADDRS_MAX];
     assert(count <= ARRAY_COUNT(c));
-    bool has_public = false;
+    bool has_direct = false;
     for (size_t i = 0; i < count; i++) {
         c[i] = candidate_of(&addrs[i], (uint32_t)i, prefer);
-        has_public = has_public || c[i].group == GROUP_PUBLIC;
+        has_direct = has_direct || c[i].group == GROUP_PUBLIC || c[i].group == GROUP_PRIVATE;
     }
     qsort(c, count, sizeof(*c), compare_rank);
     nsec_t last = 0;
@@ -145,7 +150,7 @@ void dial_rank(const struct multiaddr *addrs, size_t count, enum dial_preference
             for (size_t k = 0; k < same; k++)
                 c[i + k].out.delay = last + UNKNOWN_AFTER;
         } else {
-            bool waits = c[i].group == GROUP_RELAYED && has_public;
+            bool waits = c[i].group == GROUP_RELAYED && has_direct;
             delay_group(c + i, same, waits ? RELAYED_AFTER : 0, prefer);
         }
         for (size_t k = 0; k < same; k++)
