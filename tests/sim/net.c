@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tests/sim/nat.h"
 #include "tests/sim/tcp_model.h"
 #include "tests/sim/udp_model.h"
 
@@ -13,6 +14,7 @@ enum {
     EPHEMERAL_FIRST = 32768,
     EPHEMERAL_COUNT = 28232,
     LOOPBACK_MTU = 65536,
+    MTU_DEFAULT = 1500,
     TCP_BUFFER_DEFAULT = 256 << 10,
     ECN_CE = 3,
 };
@@ -28,17 +30,26 @@ static void ports_init(struct port_table *t) {
         list_init(&t->buckets[i]);
 }
 
-struct sim_host *net_add_host(struct net *n) {
-    assert(n->hosts_count < HOSTS_MAX);
-    struct sim_host *h = &n->hosts[n->hosts_count];
+static struct sim_host *add_place(struct net *n, uint32_t index) {
+    struct sim_host *h = &n->hosts[index];
     h->net = n;
-    h->index = n->hosts_count++;
+    h->index = index;
     h->loopback_buffer = TCP_BUFFER_DEFAULT;
     h->wire_buffer = TCP_BUFFER_DEFAULT;
     ports_init(&h->ports[PROTO_UDP]);
     ports_init(&h->ports[PROTO_TCP]);
     sim_rand_init(&h->rand, n->world->seed, "host", h->index);
     return h;
+}
+
+struct sim_host *net_add_host(struct net *n) {
+    assert(n->hosts_count < HOSTS_MAX);
+    return add_place(n, n->hosts_count++);
+}
+
+struct sim_host *net_add_box(struct net *n) {
+    assert(n->boxes_count < BOXES_MAX);
+    return add_place(n, HOSTS_MAX + n->boxes_count++);
 }
 
 void net_add_addr(struct sim_host *h, const struct net_addr *a) {
@@ -69,11 +80,17 @@ static void host_done(struct sim_host *h) {
 void net_power(struct sim_host *h, bool on) {
     h->is_down = !on;
     host_done(h);
+    if (h->nat != NULL)
+        sim_nat_reboot(h->nat);
 }
 
 void net_done(struct net *n) {
-    for (uint32_t i = 0; i < n->hosts_count; i++)
+    for (uint32_t i = 0; i < PLACES_MAX; i++) {
+        if (n->hosts[i].net == NULL)
+            continue;
         host_done(&n->hosts[i]);
+        sim_nat_free(n->hosts[i].nat);
+    }
     struct list *node;
     while ((node = list_shift(&n->in_flight)) != NULL) {
         struct packet *p = LIST_ENTRY(node, struct packet, node);
@@ -110,13 +127,46 @@ int net_source_for(const struct sim_host *h, const struct net_addr *to,
     return 0;
 }
 
-static struct sim_host *host_of(struct net *n, struct sim_host *from, const struct net_addr *a) {
-    if (net_host_has(from, a))
-        return from;
-    for (uint32_t i = 0; i < n->hosts_count; i++)
-        if (net_host_has(&n->hosts[i], a))
-            return &n->hosts[i];
+/* --- Ways --- */
+
+/* Who in a network (that behind a box; NULL: the public one) leads to `h`: itself, or a box that
+ * it is behind.  NULL: addresses of this family are not seen there. */
+static struct sim_host *seen_at(struct sim_host *h, const struct sim_host *network,
+                                uint8_t family) {
+    while (h->behind != network) {
+        if (h->behind == NULL || sim_nat_translates(h->behind->nat, family))
+            return NULL;
+        h = h->behind;
+    }
+    return h;
+}
+
+static struct sim_host *find(struct net *n, const struct sim_host *network,
+                             const struct net_addr *to) {
+    for (uint32_t i = 0; i < PLACES_MAX; i++) {
+        struct sim_host *h = &n->hosts[i];
+        struct sim_host *hop = net_host_has(h, to) ? seen_at(h, network, to->family) : NULL;
+        if (hop != NULL)
+            return hop;
+    }
     return NULL;
+}
+
+struct sim_host *net_hop_out(struct sim_host *from, const struct net_addr *to) {
+    struct sim_host *hop = find(from->net, from->behind, to);
+    return hop == NULL ? from->behind : hop;
+}
+
+struct sim_host *net_hop_in(struct sim_host *box, const struct net_addr *to) {
+    return find(box->net, box, to);
+}
+
+struct sim_link *net_link_between(struct net *n, const struct sim_host *from,
+                                  const struct sim_host *to) {
+    for (const struct sim_host *a = from;; a = a->behind) /* the last of each is in public */
+        for (const struct sim_host *b = to; b != NULL; b = b->behind)
+            if (a->behind == b->behind)
+                return net_link(n, a, b);
 }
 
 static uint32_t overhead(const struct net_addr *a, enum net_proto proto) {
@@ -124,14 +174,27 @@ static uint32_t overhead(const struct net_addr *a, enum net_proto proto) {
     return ip + (proto == PROTO_UDP ? (uint32_t)UDP_OVERHEAD : (uint32_t)TCP_OVERHEAD);
 }
 
+/* TCP's own discovery is taken as done, on the way out and to the next host or box. */
+static uint32_t tcp_mtu(struct net *n, struct sim_host *from, const struct net_addr *to) {
+    uint32_t mtu = MTU_DEFAULT;
+    struct sim_host *at = from;
+    struct sim_host *hop;
+    while (!net_host_has(at, to) && (hop = net_hop_out(at, to)) != NULL) {
+        mtu = MIN(mtu, net_link(n, at, hop)->quality.mtu);
+        if (hop != at->behind)
+            break;
+        at = hop;
+    }
+    return mtu;
+}
+
 uint32_t net_payload_max(struct net *n, struct sim_host *from, const struct net_addr *to,
                          enum net_proto proto) {
-    const struct sim_host *host = host_of(n, from, to);
-    uint32_t mtu = 1500;
-    if (host == from)
+    uint32_t mtu = MTU_DEFAULT;
+    if (net_host_has(from, to))
         mtu = LOOPBACK_MTU;
-    else if (host != NULL && proto == PROTO_TCP)
-        mtu = net_link(n, from, host)->quality.mtu; /* TCP's own discovery is taken as done */
+    else if (proto == PROTO_TCP)
+        mtu = tcp_mtu(n, from, to);
     return mtu - overhead(to, proto);
 }
 
@@ -191,37 +254,35 @@ static void trace_packet(struct world *w, const char *what, const struct packet 
                 net_addr_format(&p->src, src), net_addr_format(&p->dst, dst), p->len, tcp);
 }
 
-static void deliver(struct sim_event *e) {
+void net_arrive(struct sim_host *h, struct packet *p) {
+    h->net->stats.delivered++;
+    if (p->proto == PROTO_UDP)
+        udp_arrive(h, p);
+    else
+        tcp_arrive(h, p);
+}
+
+void net_drop(struct net *n, struct packet *p, const char *why) {
+    trace_packet(n->world, why, p);
+    packet_free(p);
+}
+
+static void on_arrival(struct sim_event *e) {
     struct packet *p = CONTAINER_OF(e, struct packet, event);
-    struct net *n = p->from->net;
     list_remove(&p->node);
-    trace_packet(n->world, "arrive", p);
-    n->stats.delivered++;
+    trace_packet(p->to->net->world, "arrive", p);
     if (p->to->is_down)
         packet_free(p);
-    else if (p->proto == PROTO_UDP)
-        udp_arrive(p->to, p);
+    else if (p->to->nat != NULL)
+        sim_nat_arrive(p->to->nat, p);
     else
-        tcp_arrive(p->to, p);
+        net_arrive(p->to, p);
 }
 
 static void set_out(struct net *n, struct packet *p, nsec_t at) {
-    sim_event_init(&p->event, deliver);
+    sim_event_init(&p->event, on_arrival);
     list_push(&n->in_flight, &p->node);
     world_at(n->world, &p->event, at);
-}
-
-/* Here a NAT would translate the source of what leaves, or a firewall drop it. */
-static bool net_leave_host(struct sim_host *h, struct packet *p) {
-    h->packets_sent++;
-    h->bytes_sent += p->len;
-    return true;
-}
-
-/* Here a NAT would look up for whom it is, or a firewall drop it. */
-static bool net_enter_host(struct sim_host *h, struct packet *p) {
-    (void)p;
-    return !h->is_down;
 }
 
 static void copy_later(struct net *n, const struct packet *p, nsec_t at) {
@@ -265,8 +326,7 @@ static void over_link(struct net *n, struct packet *p) {
     } else if (!queue(n, l, p, bytes, &at)) {
         why = "queue-full";
         n->stats.queue_full++;
-    } else if (l->cuts > 0 || (l->udp_cuts > 0 && p->proto == PROTO_UDP) ||
-               !net_enter_host(p->to, p)) {
+    } else if (l->cuts > 0 || (l->udp_cuts > 0 && p->proto == PROTO_UDP) || p->to->is_down) {
         why = "cut";
         n->stats.lost++;
     } else if (sim_rand_chance(r, q->loss_ppm + (l->lossy > 0 ? l->storm_loss_ppm : 0))) {
@@ -274,8 +334,7 @@ static void over_link(struct net *n, struct packet *p) {
         n->stats.lost++;
     }
     if (why != NULL) {
-        trace_packet(n->world, why, p);
-        packet_free(p);
+        net_drop(n, p, why);
         return;
     }
     at += q->delay + l->storm_delay + (q->jitter > 0 ? sim_rand_below(r, q->jitter) : 0);
@@ -290,21 +349,28 @@ static void over_link(struct net *n, struct packet *p) {
     set_out(n, p, at);
 }
 
+void net_forward(struct sim_host *from, struct sim_host *to, struct packet *p) {
+    p->from = from;
+    p->to = to;
+    if (from->is_down || to == NULL) {
+        net_drop(from->net, p, "no-route");
+        return;
+    }
+    from->packets_sent++;
+    from->bytes_sent += p->len;
+    over_link(from->net, p);
+}
+
 void net_send(struct sim_host *from, struct packet *p) {
     struct net *n = from->net;
-    p->from = from;
-    p->to = host_of(n, from, &p->dst);
     n->stats.sent++;
-    if (from->is_down || p->to == NULL) {
-        trace_packet(n->world, "no-route", p);
-        packet_free(p);
-    } else if (p->to == from) {
-        set_out(n, p, n->world->now + LOOPBACK_DELAY);
-    } else if (net_leave_host(from, p)) {
-        over_link(n, p);
-    } else {
-        packet_free(p);
+    if (from->is_down || !net_host_has(from, &p->dst)) {
+        net_forward(from, net_hop_out(from, &p->dst), p);
+        return;
     }
+    p->from = from;
+    p->to = from;
+    set_out(n, p, n->world->now + LOOPBACK_DELAY);
 }
 
 /* --- Ports --- */

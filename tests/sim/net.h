@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The simulated network: hosts with addresses, a link for each direction between two of them, and
- * the packets on the way.
+/* The simulated network: hosts with addresses, boxes (NATs and firewalls, nat.h) with networks
+ * behind them, a link for each direction between two that are next to each other, and the packets
+ * on the way.
  *
- *   socket -> net_send() -> [1] -> link -> [2] -> udp_arrive() or tcp_arrive()
+ *   socket -> net_send() -> link -> [sim_nat_arrive() -> link ->]... -> udp_arrive(), tcp_arrive()
  *
- * [1] and [2] are where NATs and firewalls will stand: net_leave_host() and net_enter_host() see
- * every packet that leaves or reaches a host, with its addresses, ports and TCP flags, and may
- * change or drop it.
+ * Everybody is in the public network or in the one behind a box.  Who is in the same network is
+ * reached directly, and all others by its box: it sees every packet with its addresses, ports and
+ * TCP flags when that has come so far, and changes, drops or forwards it.
  *
  * A link has delay, jitter, loss, reordering, duplication, a rate with a bounded queue before it,
  * and an MTU (what is larger vanishes, as where ICMP is filtered).  It can be cut, or be cut for
@@ -20,10 +21,13 @@
 #include "tests/sim/world.h"
 
 struct sim_host;
+struct sim_nat;
 struct sim_sock;
 
 enum {
     HOSTS_MAX = 8,
+    BOXES_MAX = 16,
+    PLACES_MAX = HOSTS_MAX + BOXES_MAX,
     HOST_ADDRS_MAX = 6,
     PORT_BUCKETS = 64,
     IP4_OVERHEAD = 20,
@@ -40,7 +44,7 @@ enum { TCP_SYN = 1, TCP_ACK = 2, TCP_FIN = 4, TCP_RST = 8 };
 struct packet {
     struct sim_event event;
     struct list node;
-    struct sim_host *from;
+    struct sim_host *from; /* on this link */
     struct sim_host *to;
     struct net_addr src;
     struct net_addr dst;
@@ -89,12 +93,15 @@ struct port_table {
     uint32_t count;
 };
 
+/* A host, or a box. */
 struct sim_host {
     struct net *net;
     uint32_t index;
-    struct net_addr addrs[HOST_ADDRS_MAX]; /* port 0 */
+    struct net_addr addrs[HOST_ADDRS_MAX]; /* port 0; of a box: outside */
     uint32_t addrs_count;
-    bool is_down; /* power off: nothing leaves or arrives */
+    struct sim_host *behind; /* the box of its network; NULL: in the public one */
+    struct sim_nat *nat;     /* what a box does; NULL: a host */
+    bool is_down;            /* power off: nothing leaves or arrives */
     struct port_table ports[2];
     struct sim_rand rand;
     uint64_t packets_sent; /* onto links */
@@ -106,7 +113,7 @@ struct sim_host {
 
 struct net_stats {
     uint64_t sent;
-    uint64_t delivered;
+    uint64_t delivered; /* to whom they are for */
     uint64_t lost;
     uint64_t queue_full;
     uint64_t too_big;
@@ -114,10 +121,11 @@ struct net_stats {
 
 struct net {
     struct world *world;
-    struct sim_host hosts[HOSTS_MAX];
+    struct sim_host hosts[PLACES_MAX]; /* boxes from HOSTS_MAX on */
     uint32_t hosts_count;
-    struct sim_link links[HOSTS_MAX][HOSTS_MAX]; /* [from][to] */
-    struct list in_flight;                       /* packets */
+    uint32_t boxes_count;
+    struct sim_link links[PLACES_MAX][PLACES_MAX]; /* [from][to] */
+    struct list in_flight;                         /* packets */
     struct net_stats stats;
 };
 
@@ -125,20 +133,27 @@ void net_init(struct net *n, struct world *w);
 /* Frees what is still on the way, and all sockets. */
 void net_done(struct net *n);
 
-/* The power failed, or it is back: all sockets are gone. */
+/* The power failed, or it is back: all sockets are gone, and what a box remembers. */
 void net_power(struct sim_host *h, bool on);
 struct sim_host *net_add_host(struct net *n);
+/* For nat.c, which makes a box of it. */
+struct sim_host *net_add_box(struct net *n);
 void net_add_addr(struct sim_host *h, const struct net_addr *a);
 static inline struct sim_link *net_link(struct net *n, const struct sim_host *from,
                                         const struct sim_host *to) {
     return &n->links[from->index][to->index];
 }
+/* What joins two hosts: the link between themselves where they are in one network, otherwise
+ * between those boxes before them that are. */
+struct sim_link *net_link_between(struct net *n, const struct sim_host *from,
+                                  const struct sim_host *to);
 
 /* Which of a host's addresses it sends from, to reach `to`.  -ENETUNREACH */
 NODISCARD int net_source_for(const struct sim_host *h, const struct net_addr *to,
                              struct net_addr *ret_source);
 bool net_host_has(const struct sim_host *h, const struct net_addr *a);
-/* Bytes of payload that a TCP segment or datagram between the two may have. */
+/* Bytes of payload that a TCP segment or datagram between the two may have.  Of links behind the
+ * box of another network it knows nothing. */
 uint32_t net_payload_max(struct net *n, struct sim_host *from, const struct net_addr *to,
                          enum net_proto proto);
 
@@ -146,8 +161,21 @@ uint32_t net_payload_max(struct net *n, struct sim_host *from, const struct net_
 struct packet *packet_new(enum net_proto proto, const struct net_addr *src,
                           const struct net_addr *dst, size_t len);
 void packet_free(struct packet *p);
-/* Takes the packet over. */
+/* These take the packet over. */
 void net_send(struct sim_host *from, struct packet *p);
+
+/* --- For boxes, which take part in the way of a packet --- */
+
+/* Who is next on the way out to an address, and on the way into the network behind a box.
+ * NULL: there is none. */
+struct sim_host *net_hop_out(struct sim_host *from, const struct net_addr *to);
+struct sim_host *net_hop_in(struct sim_host *box, const struct net_addr *to);
+/* These take the packet over.  Onto the link from `from` to `to`; there is no such place if that is
+ * NULL. */
+void net_forward(struct sim_host *from, struct sim_host *to, struct packet *p);
+/* To its own sockets. */
+void net_arrive(struct sim_host *h, struct packet *p);
+void net_drop(struct net *n, struct packet *p, const char *why);
 
 /* --- Sockets, as far as UDP and TCP have them in common --- */
 
