@@ -44,8 +44,8 @@ static void pick_link(struct fault *f) {
     struct scenario *s = f->scenario;
     uint32_t a = (uint32_t)sim_rand_below(&s->fate, s->nodes_count);
     uint32_t b = (a + 1 + (uint32_t)sim_rand_below(&s->fate, s->nodes_count - 1)) % s->nodes_count;
-    f->link = &s->net.links[a][b];
-    f->back = f->kind == FAULT_CUT_ONE_WAY ? NULL : &s->net.links[b][a];
+    f->link = link_of(s, a, b);
+    f->back = f->kind == FAULT_CUT_ONE_WAY ? NULL : link_of(s, b, a);
     world_trace(&s->world, "between hosts %u and %u:", a, b);
 }
 
@@ -197,7 +197,7 @@ void faults_heal(struct scenario *s) {
             on_undo(&s->faults[i].undo);
     for (uint32_t a = 0; a < s->nodes_count; a++) {
         for (uint32_t b = 0; b < s->nodes_count; b++) {
-            struct link_quality *q = &s->net.links[a][b].quality;
+            struct link_quality *q = &link_of(s, a, b)->quality;
             q->loss_ppm = 0;
             q->dup_ppm = 0;
             q->reorder_ppm = 0;

@@ -21,6 +21,7 @@ struct options {
     uint64_t count;
     unsigned jobs;
     bool trace;
+    bool boxes;
     bool twice;
     bool quiet;
     enum sabotage sabotage;
@@ -35,12 +36,20 @@ static void folder_make(char *out) {
     }
 }
 
+static void print_repeat(const struct options *o, uint64_t seed) {
+    (void)printf("  repeat: %s%s --trace --seed %" PRIu64 "\n", o->program,
+                 o->boxes ? " --boxes" : "", seed);
+}
+
 static bool run_seed(const struct options *o, uint64_t seed) {
     struct scenario_result result;
     char folder[FOLDER_MAX];
     folder_make(folder);
-    struct scenario_config cfg = {
-        .seed = seed, .folder = folder, .prints_trace = o->trace, .sabotage = o->sabotage};
+    struct scenario_config cfg = {.seed = seed,
+                                  .folder = folder,
+                                  .prints_trace = o->trace,
+                                  .has_boxes = o->boxes,
+                                  .sabotage = o->sabotage};
     scenario_run(&cfg, &result);
     cfg.prints_trace = false;
     if (result.failure[0] == '\0' && o->twice) {
@@ -53,14 +62,15 @@ static bool run_seed(const struct options *o, uint64_t seed) {
                            result.hash, again.hash, result.events, again.events);
     }
     (void)rmdir(folder);
-    if (result.failure[0] != '\0')
-        (void)printf("seed %" PRIu64 " failed: %s\n  repeat: %s --trace --seed %" PRIu64 "\n", seed,
-                     result.failure, o->program, seed);
-    else if (!o->quiet)
+    if (result.failure[0] != '\0') {
+        (void)printf("seed %" PRIu64 " failed: %s\n", seed, result.failure);
+        print_repeat(o, seed);
+    } else if (!o->quiet) {
         (void)printf("seed %" PRIu64 ": %u nodes, %u transfers (%u broken by faults), %" PRIu64
                      " bytes, %zu KiB a node, %.0f s, %" PRIu64 " events, hash %016" PRIx64 "\n",
                      seed, result.nodes, result.transfers, result.broken, result.bytes,
                      result.bytes_max >> 10, result.virtual_seconds, result.events, result.hash);
+    }
     (void)fflush(stdout);
     return result.failure[0] == '\0';
 }
@@ -94,13 +104,13 @@ static bool reap(const struct options *o, pid_t *pids, const uint64_t *seeds) {
             continue;
         pids[i] = 0;
         if (WIFSIGNALED(status))
-            (void)printf("seed %" PRIu64 " failed: the program was ended by signal %d\n"
-                         "  repeat: %s --trace --seed %" PRIu64 "\n",
-                         seeds[i], WTERMSIG(status), o->program, seeds[i]);
+            (void)printf("seed %" PRIu64 " failed: the program was ended by signal %d\n", seeds[i],
+                         WTERMSIG(status));
         else if (WEXITSTATUS(status) > EXIT_FAILURE)
-            (void)printf("seed %" PRIu64 " failed: exit status %d\n"
-                         "  repeat: %s --trace --seed %" PRIu64 "\n",
-                         seeds[i], WEXITSTATUS(status), o->program, seeds[i]);
+            (void)printf("seed %" PRIu64 " failed: exit status %d\n", seeds[i],
+                         WEXITSTATUS(status));
+        if (!WIFEXITED(status) || WEXITSTATUS(status) > EXIT_FAILURE)
+            print_repeat(o, seeds[i]);
     }
     return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
 }
@@ -200,8 +210,8 @@ static int check_checkers(const struct options *o) {
 }
 
 static int usage(void) {
-    (void)fprintf(stderr, "usage: sim [--trace] [--twice] --seed N\n"
-                          "       sim [--quiet] [--twice] [--jobs N] --seeds FROM COUNT\n"
+    (void)fprintf(stderr, "usage: sim [--boxes] [--trace] [--twice] --seed N\n"
+                          "       sim [--boxes] [--quiet] [--twice] [--jobs N] --seeds FROM COUNT\n"
                           "       sim --checkers\n");
     return EXIT_USAGE;
 }
@@ -211,6 +221,8 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--trace") == 0) {
             o.trace = true;
+        } else if (strcmp(argv[i], "--boxes") == 0) {
+            o.boxes = true;
         } else if (strcmp(argv[i], "--twice") == 0) {
             o.twice = true;
         } else if (strcmp(argv[i], "--checkers") == 0) {

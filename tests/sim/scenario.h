@@ -32,6 +32,7 @@ struct scenario_config {
     uint64_t seed;
     const char *folder; /* a place for the nodes' files, which are removed again */
     bool prints_trace;
+    bool has_boxes; /* all nodes but two are behind NATs, and reach those two only */
     enum sabotage sabotage;
 };
 

@@ -3,6 +3,7 @@
 
 /* What the parts of a scenario share. */
 
+#include "tests/sim/nat.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/transfer.h"
 
@@ -51,8 +52,10 @@ struct scenario {
     struct transfers transfers;
     struct sim_node nodes[HOSTS_MAX];
     uint32_t nodes_count;
-    struct sim_rand plan; /* topology and load */
-    struct sim_rand fate; /* faults */
+    struct sim_rand plan;  /* topology and load */
+    struct sim_rand fate;  /* faults */
+    struct sim_rand walls; /* boxes */
+    bool has_boxes;
     const char *folder;
     uint64_t rate_min; /* of all links; 0: no limit */
     nsec_t rtt_max;
@@ -71,7 +74,11 @@ struct scenario {
     nsec_t storm_ends;
 };
 
-/* Hosts, links, nodes, proxies. */
+/* By which what one node sends reaches another: between the two, or between boxes before them. */
+static inline struct sim_link *link_of(struct scenario *s, uint32_t from, uint32_t to) {
+    return net_link_between(&s->net, s->nodes[from].host, s->nodes[to].host);
+}
+/* Hosts, boxes, links, nodes, proxies. */
 void topology_make(struct scenario *s);
 /* A transfer over the proxy that begins between the two; `strict`: it must succeed. */
 void load_add(struct scenario *s, const struct sim_proxy *p, nsec_t from, nsec_t until,

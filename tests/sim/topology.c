@@ -16,6 +16,7 @@ enum {
     SLOW_SECONDS_MAX = 20,
     HURRY_BYTES_MAX = 2000,
     HURRY_ROUND_TRIPS = 10,
+    PUBLIC_NODES = 2, /* where the others are behind boxes */
     PPM = 1000000,
 };
 
@@ -48,16 +49,30 @@ static struct link_quality quality(struct scenario *s, uint32_t features) {
     return q;
 }
 
+/* From a host to where the public network begins. */
+static nsec_t inside_delay(const struct sim_host *h) {
+    nsec_t delay = 0;
+    for (; h->behind != NULL; h = h->behind)
+        delay += h->behind->nat->config.lan.delay;
+    return delay;
+}
+
+static void make_link(struct scenario *s, uint32_t a, uint32_t b, const struct link_quality *q) {
+    nsec_t inside = inside_delay(s->nodes[a].host) + inside_delay(s->nodes[b].host);
+    link_of(s, a, b)->quality = *q;
+    s->rtt_max = MAX(s->rtt_max, 2 * (q->delay + q->jitter + q->reorder_delay + inside));
+    if (q->rate > 0)
+        s->rate_min = s->rate_min == 0 ? q->rate : MIN(s->rate_min, q->rate);
+}
+
 static void make_links(struct scenario *s) {
     uint32_t features = (uint32_t)sim_rand_u64(&s->plan);
     bool same_both_ways = sim_rand_bool(&s->plan);
     for (uint32_t a = 0; a < s->nodes_count; a++) {
         for (uint32_t b = 0; b < s->nodes_count; b++) {
-            struct link_quality *q = &s->net.links[a][b].quality;
-            *q = b < a && same_both_ways ? s->net.links[b][a].quality : quality(s, features);
-            s->rtt_max = MAX(s->rtt_max, 2 * (q->delay + q->jitter + q->reorder_delay));
-            if (q->rate > 0)
-                s->rate_min = s->rate_min == 0 ? q->rate : MIN(s->rate_min, q->rate);
+            struct link_quality q =
+                b < a && same_both_ways ? link_of(s, b, a)->quality : quality(s, features);
+            make_link(s, a, b, &q);
         }
     }
 }
@@ -115,6 +130,26 @@ static unsigned some_kinds(struct scenario *s) {
         break;
     }
     return (unsigned)sim_rand_range(&s->plan, LISTENS_QUIC, LISTENS_ALL);
+}
+
+/* --- Boxes --- */
+
+/* What its node is told of addresses comes after this. */
+static void put_behind_box(struct scenario *s, uint32_t index) {
+    struct sim_host *h = &s->net.hosts[index];
+    const struct sim_host *before = s->net.hosts[index - 1].behind;
+    struct sim_nat_config cfg;
+    if (before != NULL && sim_rand_chance(&s->walls, PPM / 4)) {
+        sim_nat_join(before->nat, h);
+        return;
+    }
+    sim_nat_random(&s->walls, &cfg);
+    struct sim_nat *home = sim_nat_insert(h, &cfg);
+    if (sim_rand_chance(&s->walls, PPM / 4)) {
+        sim_nat_random(&s->walls, &cfg);
+        cfg.inside = (struct net_addr){.family = NET_IP4, .ip = {100, 64, 0, 0}};
+        (void)sim_nat_insert(home->box, &cfg);
+    }
 }
 
 /* --- Names --- */
@@ -197,6 +232,8 @@ static void make_nodes(struct scenario *s) {
         add_addr(h, "5.1.", i, ".1");
         if (has_ip6)
             add_addr(h, "2a01:5:", i, "::1");
+        if (s->has_boxes && i >= PUBLIC_NODES)
+            put_behind_box(s, i);
         if (small_buffers)
             h->loopback_buffer = (uint32_t)sim_rand_scale(r, 2 << 10, 256 << 10);
         sim_node_init(n, &s->world, h, s->folder);
@@ -231,6 +268,13 @@ static void make_gates(struct scenario *s) {
     }
 }
 
+/* Whom a node has a proxy to: with boxes, one who is in public. */
+static const struct sim_node *proxied(const struct scenario *s, uint32_t owner, uint32_t to) {
+    if (!s->has_boxes)
+        return &s->nodes[to % s->nodes_count];
+    return &s->nodes[to % PUBLIC_NODES == owner ? PUBLIC_NODES - 1 - owner : to % PUBLIC_NODES];
+}
+
 static void make_proxies(struct scenario *s) {
     struct sim_rand *r = &s->plan;
     for (uint32_t i = 0; i < s->nodes_count; i++) {
@@ -238,7 +282,7 @@ static void make_proxies(struct scenario *s) {
         uint64_t count = sim_rand_range(r, 1, MIN(3u, s->nodes_count - 1));
         for (uint64_t k = 0; k < count; k++) {
             uint32_t to = (uint32_t)(i + 1 + (k == 0 ? 0 : sim_rand_below(r, s->nodes_count - 1)));
-            const struct sim_node *peer = &s->nodes[to % s->nodes_count];
+            const struct sim_node *peer = proxied(s, i, to);
             (void)sim_node_add_proxy(&s->nodes[i], peer,
                                      (uint32_t)sim_rand_below(r, peer->services_count));
         }
