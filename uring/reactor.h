@@ -28,6 +28,7 @@
 #include "core/base/rng.h"
 #include "core/base/time.h"
 #include "uring/features.h"
+#include "uring/op.h"
 
 struct reactor;
 struct reactor_backend;
@@ -153,6 +154,35 @@ struct offload_job {
  * could be started. */
 NODISCARD int reactor_offload(struct reactor *r, struct offload_job *j);
 enum { OFFLOAD_JOBS_MAX = 256 };
+
+/* --- Foreign descriptors: made by a library or the kernel, and read by other means than an
+ *     operation.  What has several puts them into one of epoll and has that one watched. --- */
+
+struct fd_watch;
+
+struct fd_watch_events {
+    /* Something can be read, or the descriptor has an error.  Asked again after it returns, so
+     * what it leaves unread is told once more in the next turn. */
+    void (*readable)(struct fd_watch *w);
+    /* The descriptor is closed and nothing is in flight: the owner may go. */
+    void (*closed)(struct fd_watch *w);
+};
+
+struct fd_watch {
+    struct reactor *reactor;
+    const struct fd_watch_events *events;
+    struct op poll_op;
+    struct op cancel_op;
+    struct op close_op;
+    int fd;
+    bool closing;
+};
+
+/* Takes the descriptor over, which must not block. */
+void fd_watch_open(struct fd_watch *w, struct reactor *r, int fd,
+                   const struct fd_watch_events *events);
+/* Ends in closed(); may be called from readable(). */
+void fd_watch_close(struct fd_watch *w);
 
 /* --- Signals --- */
 

@@ -19,7 +19,7 @@
 
 #include "core/base/err.h"
 #include "core/base/mem.h"
-#include "uring/reactor_internal.h"
+#include "uring/reactor.h"
 #include "uring/resolver.h"
 #include "uring/sock.h"
 
@@ -46,14 +46,10 @@ struct system_resolver {
 
 /* One burst of questions. */
 struct channel {
-    struct system_resolver *owner; /* NULL: it is being closed */
     struct reactor *reactor;
     ares_channel ares;
     struct timer timer;
-    struct op poll_op;
-    struct op cancel_op;
-    struct op close_op;
-    int epoll;
+    struct fd_watch watch; /* of the epoll descriptor */
 };
 
 struct lookup {
@@ -89,32 +85,10 @@ static void on_channel_timer(struct timer *t) {
     channel_update(ch);
 }
 
-static void channel_poll(struct channel *ch) {
-    ch->poll_op.fd = ch->epoll;
-    reactor_start_op(ch->reactor, &ch->poll_op);
-}
-
-static void on_channel_closed(struct op *op) {
-    struct channel *ch = CONTAINER_OF(op, struct channel, close_op);
-    ch->reactor->handles_count--;
-    (void)mem_free(ch->reactor->mem, ch);
-}
-
-/* Through the backend, which may remember the descriptor. */
-static void channel_close(struct channel *ch) {
-    ch->close_op.fd = ch->epoll;
-    reactor_start_op(ch->reactor, &ch->close_op);
-}
-
-static void on_poll(struct op *op) {
-    struct channel *ch = CONTAINER_OF(op, struct channel, poll_op);
+static void on_readable(struct fd_watch *watch) {
+    struct channel *ch = CONTAINER_OF(watch, struct channel, watch);
     struct epoll_event events[EVENTS_AT_ONCE];
-    if (ch->owner == NULL) {
-        if (!ch->cancel_op.flying)
-            channel_close(ch);
-        return;
-    }
-    int count = epoll_wait(ch->epoll, events, EVENTS_AT_ONCE, 0);
+    int count = epoll_wait(watch->fd, events, EVENTS_AT_ONCE, 0);
     for (int i = 0; i < count; i++) {
         ares_socket_t fd = events[i].data.fd;
         bool writable = (events[i].events & EPOLLOUT) != 0;
@@ -122,16 +96,14 @@ static void on_poll(struct op *op) {
         ares_process_fd(ch->ares, readable ? fd : ARES_SOCKET_BAD, writable ? fd : ARES_SOCKET_BAD);
     }
     channel_update(ch);
-    channel_poll(ch);
 }
 
-static void on_channel_cancelled(struct op *op) {
-    struct channel *ch = CONTAINER_OF(op, struct channel, cancel_op);
-    if (ch->poll_op.flying)
-        reactor_start_op(ch->reactor, op);
-    else
-        channel_close(ch);
+static void on_closed(struct fd_watch *watch) {
+    struct channel *ch = CONTAINER_OF(watch, struct channel, watch);
+    (void)mem_free(reactor_mem(ch->reactor), ch);
 }
+
+static const struct fd_watch_events watch_events = {.readable = on_readable, .closed = on_closed};
 
 /* c-ares opened a socket, closes it, or waits for something else of it. */
 static void on_socket_state(void *user, ares_socket_t fd, int readable, int writable) {
@@ -139,11 +111,11 @@ static void on_socket_state(void *user, ares_socket_t fd, int readable, int writ
     struct epoll_event event = {.data.fd = fd};
     event.events = (readable != 0 ? EPOLLIN : 0u) | (writable != 0 ? EPOLLOUT : 0u);
     if (event.events == 0) {
-        (void)epoll_ctl(ch->epoll, EPOLL_CTL_DEL, fd, &event); /* it may never have been there */
+        (void)epoll_ctl(ch->watch.fd, EPOLL_CTL_DEL, fd, &event); /* it may never have been there */
         return;
     }
-    if (epoll_ctl(ch->epoll, EPOLL_CTL_MOD, fd, &event) < 0)
-        (void)epoll_ctl(ch->epoll, EPOLL_CTL_ADD, fd, &event); /* else its timeout will end it */
+    if (epoll_ctl(ch->watch.fd, EPOLL_CTL_MOD, fd, &event) < 0)
+        (void)epoll_ctl(ch->watch.fd, EPOLL_CTL_ADD, fd, &event); /* else its timeout will end it */
 }
 
 static int error_of_ares(int status) {
@@ -182,12 +154,14 @@ static int channel_init(struct channel *ch, const struct resolver_options *o) {
     int e = timer_init(&ch->timer, ch->reactor, on_channel_timer);
     if (e < 0)
         return e;
-    ch->epoll = epoll_create1(EPOLL_CLOEXEC);
-    e = ch->epoll < 0 ? -errno : channel_open_ares(ch, o);
-    if (e == 0)
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    e = epoll < 0 ? -errno : channel_open_ares(ch, o);
+    if (e == 0) {
+        fd_watch_open(&ch->watch, ch->reactor, epoll, &watch_events);
         return 0;
-    if (ch->epoll >= 0)
-        (void)close(ch->epoll);
+    }
+    if (epoll >= 0)
+        (void)close(epoll);
     timer_done(&ch->timer);
     return e;
 }
@@ -196,30 +170,22 @@ static int channel_new(struct system_resolver *s) {
     struct channel *ch = mem_alloc(reactor_mem(s->reactor), sizeof(*ch));
     if (ch == NULL)
         return -ENOMEM;
-    ch->owner = s;
     ch->reactor = s->reactor;
-    op_init(&ch->poll_op, OP_POLL, on_poll);
-    op_init(&ch->cancel_op, OP_CANCEL, on_channel_cancelled);
-    op_init(&ch->close_op, OP_CLOSE, on_channel_closed);
     int e = channel_init(ch, &s->options);
     if (e < 0) {
         (void)mem_free(reactor_mem(s->reactor), ch);
         return e;
     }
     s->channel = ch;
-    s->reactor->handles_count++;
-    channel_poll(ch);
     return 0;
 }
 
-/* Ends what is still asked, too; the descriptor follows when its operations have ended. */
-static void channel_end(struct channel *ch) {
-    ch->owner->channel = NULL;
+/* Ends what is still asked, too; the descriptor follows. */
+static void channel_end(struct system_resolver *s) {
+    struct channel *ch = TAKE(s->channel);
     ares_destroy(ch->ares);
     timer_done(&ch->timer);
-    ch->owner = NULL;
-    ch->cancel_op.fd = ch->epoll;
-    reactor_start_op(ch->reactor, &ch->cancel_op);
+    fd_watch_close(&ch->watch);
 }
 
 /* --- Answers --- */
@@ -330,7 +296,7 @@ static void on_work(struct deferred *d) {
     while ((node = list_shift(&s->finished)) != NULL)
         tell(LIST_ENTRY(node, struct lookup, node));
     if (s->lookups_count == 0 && s->channel != NULL)
-        channel_end(s->channel);
+        channel_end(s);
 }
 
 /* --- Questions --- */
@@ -424,7 +390,7 @@ struct resolver *resolver_system_free(struct resolver *v) {
     s->freed = true;
     deferred_cancel(&s->work);
     if (s->channel != NULL)
-        channel_end(s->channel); /* all that was cancelled is finished by that */
+        channel_end(s); /* all that was cancelled is finished by that */
     struct list *node;
     while ((node = list_shift(&s->finished)) != NULL) {
         assert(LIST_ENTRY(node, struct lookup, node)->request == NULL);

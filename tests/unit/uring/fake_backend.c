@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "fake_backend.h"
 
+#include <unistd.h>
+
+/* Below are descriptors of the kernel's, which a reactor watches. */
+enum { HANDLE_FIRST = 1 << 20 };
+
 static struct fake *fake_of(struct backend *b) {
     return CONTAINER_OF(b, struct fake, backend);
 }
@@ -35,7 +40,10 @@ static void fake_start(struct backend *b, struct op *op) {
     if (op->kind == OP_CANCEL) {
         cancel(f, op);
     } else if (op->kind == OP_CLOSE) {
-        f->handles_open--;
+        if (op->fd < HANDLE_FIRST)
+            cr_assert_eq(close(op->fd), 0);
+        else
+            f->handles_open--;
         end(f, op, 0);
     } else {
         cr_assert(f->flying_count < FAKE_OPS_MAX);
@@ -82,7 +90,7 @@ static int fake_poll_fd(struct backend *b) {
 
 static int handle_new(struct fake *f) {
     f->handles_open++;
-    return f->handles_next++;
+    return HANDLE_FIRST + f->handles_next++;
 }
 
 static int fake_stream_open(struct backend *b, const struct sock_addr *peer) {
@@ -133,7 +141,7 @@ static int fake_udp_open(struct backend *b, const struct net_addr *local) {
 static int fake_addr(struct backend *b, int fd, struct sock_addr *ret_addr) {
     (void)b;
     *ret_addr = (struct sock_addr){.ip = {.family = NET_IP4, .ip = {192, 0, 2, 1}}};
-    ret_addr->ip.port = (uint16_t)(1000 + fd);
+    ret_addr->ip.port = (uint16_t)(1000 + fd - HANDLE_FIRST);
     return 0;
 }
 
