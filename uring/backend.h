@@ -123,6 +123,7 @@ struct reactor_backend {
 
     nsec_t (*now)(struct backend *b);
     walltime_t (*walltime)(struct backend *b);
+    int64_t (*suspended)(struct backend *b);
     void (*random)(struct backend *b, void *out, size_t size);
     /* Calls run(context) where blocking does no harm, then the reactor delivers what it posted.
      * NULL: a thread of the reactor's. */

@@ -517,5 +517,6 @@ const struct reactor_backend backend_uring = {
     .remote_addr = sock_remote_addr,
     .now = sock_now,
     .walltime = sock_walltime,
+    .suspended = sock_suspended,
     .random = sock_random,
 };

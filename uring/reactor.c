@@ -236,6 +236,10 @@ walltime_t reactor_walltime(const struct reactor *r) {
     return r->backend->type->walltime(r->backend);
 }
 
+int64_t reactor_suspended(const struct reactor *r) {
+    return r->backend->type->suspended(r->backend);
+}
+
 void reactor_random(struct reactor *r, void *out, size_t size) {
     r->backend->type->random(r->backend, out, size);
 }

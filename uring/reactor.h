@@ -88,6 +88,9 @@ nsec_t reactor_next_deadline(const struct reactor *r);
 /* Monotonic time, read once a turn. */
 nsec_t reactor_now(const struct reactor *r);
 walltime_t reactor_walltime(const struct reactor *r);
+/* Nanoseconds that the machine has slept, from an origin of its own: grows by what reactor_now()
+ * left out while the machine was suspended. */
+int64_t reactor_suspended(const struct reactor *r);
 void reactor_random(struct reactor *r, void *out, size_t size);
 /* The same source as a value for engines; lives as long as the reactor. */
 struct rng *reactor_rng(struct reactor *r);

@@ -40,6 +40,7 @@ int sock_local_addr(struct backend *b, int fd, struct sock_addr *ret_addr);
 int sock_remote_addr(struct backend *b, int fd, struct sock_addr *ret_addr);
 nsec_t sock_now(struct backend *b);
 walltime_t sock_walltime(struct backend *b);
+int64_t sock_suspended(struct backend *b);
 void sock_random(struct backend *b, void *out, size_t size);
 
 bool sock_has_udp_gso(void);

@@ -430,6 +430,14 @@ CASE(world, random_bytes_differ_and_wall_time_is_of_this_century) {
     cr_assert(reactor_walltime(t->reactor) > 1700000000);
 }
 
+/* That it grows while the machine sleeps is for a machine that can. */
+CASE(world, no_time_is_slept_while_the_machine_is_awake) {
+    int64_t before = reactor_suspended(t->reactor);
+    cr_assert_eq(reactor_turn(t->reactor, reactor_now(t->reactor) + MSEC(2)), 0);
+    int64_t grown = reactor_suspended(t->reactor) - before;
+    cr_assert(grown > -(int64_t)MSEC(100) && grown < (int64_t)SEC(1), "%lld ns", (long long)grown);
+}
+
 /* Goal: wolfSSL sees the reactor whose turn it is, and no freed one. */
 CASE(world, wolfssl_asks_the_reactor) {
     uint8_t a[16] = {0};

@@ -574,6 +574,11 @@ static walltime_t sim_walltime(struct backend *b) {
     return WALLTIME_AT_START + (walltime_t)(world_of(of(b))->now / SEC(1));
 }
 
+static int64_t sim_suspended(struct backend *b) {
+    (void)b;
+    return 0;
+}
+
 static void sim_random(struct backend *b, void *out, size_t size) {
     rng_fill(&of(b)->cfg.proc->rand.rng, out, size);
 }
@@ -635,6 +640,7 @@ const struct reactor_backend backend_sim = {
     .remote_addr = sim_remote_addr,
     .now = sim_now,
     .walltime = sim_walltime,
+    .suspended = sim_suspended,
     .random = sim_random,
     .offload = sim_offload,
 };

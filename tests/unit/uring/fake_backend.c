@@ -156,6 +156,10 @@ static walltime_t fake_walltime(struct backend *b) {
     return 1000000000;
 }
 
+static int64_t fake_suspended(struct backend *b) {
+    return fake_of(b)->suspended;
+}
+
 static void fake_random(struct backend *b, void *out, size_t size) {
     /* The same in every run, and never the same twice: connection IDs must differ. */
     uint64_t *state = &fake_of(b)->random_state;
@@ -218,6 +222,7 @@ static const struct reactor_backend fake_type = {
     .remote_addr = fake_addr,
     .now = fake_now,
     .walltime = fake_walltime,
+    .suspended = fake_suspended,
     .random = fake_random,
     .offload = fake_offload,
 };

@@ -21,6 +21,7 @@ struct fake {
     size_t flying_count;
     size_t ended_count;
     nsec_t now;
+    int64_t suspended;
     uint64_t random_state;
     int handles_next;
     int handles_open;
