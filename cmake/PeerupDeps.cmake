@@ -5,8 +5,8 @@
 #   liburing::liburing io_uring                      ngtcp2::private    ngtcp2's internal headers,
 #                                                    for the crypto backend alone (shared.h)
 #
-# and the distribution's: PkgConfig::YAML, PkgConfig::CARES, wslay::wslay, and PkgConfig::SYSTEMD
-# where it is installed.
+# and the distribution's: PkgConfig::YAML, PkgConfig::CARES, PkgConfig::NL, wslay::wslay, and
+# PkgConfig::SYSTEMD where it is installed.
 #
 # Sources and results live in a cache outside the build tree, so that a clean build and a second
 # clone repeat nothing:
@@ -123,6 +123,11 @@ pkg_check_modules(CARES IMPORTED_TARGET libcares)
 if(NOT CARES_FOUND)
     message(FATAL_ERROR "c-ares is missing: run scripts/setup (scripts/setup cross for another "
         "architecture), or install libc-ares-dev")
+endif()
+pkg_check_modules(NL IMPORTED_TARGET libnl-3.0)
+if(NOT NL_FOUND)
+    message(FATAL_ERROR "libnl is missing: run scripts/setup (scripts/setup cross for another "
+        "architecture), or install libnl-3-dev")
 endif()
 # wslay's package has neither a .pc file nor a static library; and its headers are installed for one
 # architecture only, so that another has the library under its full name.

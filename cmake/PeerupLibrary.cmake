@@ -51,7 +51,7 @@ if(NOT PEERUP_SANITIZE AND NOT PEERUP_COVERAGE)
     install(FILES ${CMAKE_BINARY_DIR}/libpeerup.a DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
 
-set(pc_requires_private "yaml-0.1, libcares")
+set(pc_requires_private "yaml-0.1, libcares, libnl-3.0")
 if(TARGET PkgConfig::SYSTEMD)
     string(APPEND pc_requires_private ", libsystemd")
 endif()

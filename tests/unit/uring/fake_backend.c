@@ -229,10 +229,18 @@ static const struct reactor_backend fake_type = {
 
 /* --- For tests --- */
 
-struct fake *fake_new(struct reactor **ret_reactor) {
+struct fake *fake_new_with(struct reactor **ret_reactor, struct mem *mem, struct log *log) {
     struct fake *f = NULL;
-    struct reactor_config cfg = {.mem = mem_system(), .backend = &fake_type, .backend_context = &f};
-    cr_assert_eq(reactor_new(&cfg, ret_reactor), 0);
+    struct reactor_config cfg = {
+        .mem = mem, .log = log, .backend = &fake_type, .backend_context = &f};
+    int e = reactor_new(&cfg, ret_reactor);
+    cr_assert(e == 0 || e == -ENOMEM, "%d", e);
+    return e == 0 ? f : NULL;
+}
+
+struct fake *fake_new(struct reactor **ret_reactor) {
+    struct fake *f = fake_new_with(ret_reactor, mem_system(), NULL);
+    cr_assert_not_null(f);
     return f;
 }
 

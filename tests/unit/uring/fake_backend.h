@@ -34,6 +34,8 @@ struct fake {
 
 /* A reactor on it. */
 struct fake *fake_new(struct reactor **ret_reactor);
+/* NULL when memory was short. */
+struct fake *fake_new_with(struct reactor **ret_reactor, struct mem *mem, struct log *log);
 /* Ends everything that was cancelled or closed, and frees. */
 void fake_free(struct reactor *r);
 
