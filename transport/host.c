@@ -191,8 +191,10 @@ static int add_quic(struct host *h, const struct tls_cert *cert, bool listens) {
     int e =
         quic_transport_new(h->reactor, cert, listens ? reset_key : NULL, &transport_events, h, &t);
     mem_wipe(reset_key, sizeof(reset_key));
-    if (e == 0)
+    if (e == 0) {
         host_add_transport(h, t);
+        h->quic = t;
+    }
     return e;
 }
 
@@ -349,6 +351,10 @@ int host_new(const struct host_config *cfg, struct problem *problem, struct host
     }
     *ret_host = h;
     return 0;
+}
+
+struct transport *host_quic(struct host *h) {
+    return h->quic;
 }
 
 const struct identity *host_identity(const struct host *h) {

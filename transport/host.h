@@ -79,6 +79,9 @@ struct host *host_free(struct host *h);
  * host takes it over, sets its events, and closes and frees it with itself. */
 void host_add_transport(struct host *h, struct transport *t);
 
+/* For the functions of transport/quic_transport.h: its sockets also carry STUN and punch holes. */
+struct transport *host_quic(struct host *h);
+
 const struct identity *host_identity(const struct host *h);
 
 /* Our addresses as bound (ports known, unspecified IPs as they are).  Returns the count, at most

@@ -4,7 +4,7 @@
 #include "transport/proto/quic_packet.h"
 #include "transport/quic_transport_internal.h"
 
-enum { STRAYS_PER_SECOND = 200 };
+enum { ANSWERS_PER_SECOND = 200 };
 
 /* --- Slots --- */
 
@@ -62,16 +62,8 @@ void quic_socket_send(struct quic_slot *slot, const struct quic_batch *batch) {
 
 /* --- Packets without a connection --- */
 
-static bool stray_allowed(struct quic_transport *t) {
-    nsec_t now = reactor_now(t->reactor);
-    if (now >= t->stray_refill_at) {
-        t->stray_left = STRAYS_PER_SECOND;
-        t->stray_refill_at = now + SEC(1);
-    }
-    if (t->stray_left == 0)
-        return false;
-    t->stray_left--;
-    return true;
+static bool may_answer(struct quic_transport *t) {
+    return quic_budget_take(&t->answers, ANSWERS_PER_SECOND, reactor_now(t->reactor));
 }
 
 /* Which answer is due to a packet that no connection takes. */
@@ -118,12 +110,12 @@ static struct quic_driver *accept_initial(struct quic_socket *s, const struct qu
         return NULL;
     if (t->half_open.count >= QUIC_HALF_OPEN_MAX || t->drivers_count >= QUIC_CONNS_MAX ||
         half_open_is_full_for(&t->half_open, &path->remote)) {
-        if (stray_allowed(t))
+        if (may_answer(t))
             answer(s, ANSWER_REFUSAL, in, in_len, path);
         return NULL;
     }
     if (t->half_open.count >= QUIC_HALF_OPEN_RETRY && !initial.after_retry) {
-        if (stray_allowed(t))
+        if (may_answer(t))
             answer(s, ANSWER_RETRY, in, in_len, path);
         return NULL;
     }
@@ -132,7 +124,7 @@ static struct quic_driver *accept_initial(struct quic_socket *s, const struct qu
 }
 
 /* A peer that was restarted under a connection says so with a token that only the connection
- * knows.  Looking through all of them is rare enough, by stray_allowed(). */
+ * knows.  Looking through all of them is rare enough, by may_answer(). */
 static void offer_as_reset(struct quic_socket *s, struct bytes packet,
                            const struct quic_path *path) {
     list_for_each (node, &s->transport->drivers) {
@@ -148,8 +140,7 @@ static struct quic_driver *find_driver(struct quic_socket *s, const struct quic_
                                        struct bytes packet, const struct quic_path *path) {
     struct quic_transport *t = s->transport;
     if (in->kind == QUIC_PACKET_FOREIGN) {
-        if (t->sink != NULL)
-            t->sink->received(t->sink, &path->local, &path->remote, packet);
+        quic_dgram_received(t, path, packet);
         return NULL;
     }
     struct map_node *node = map_find(&t->routes, in->dcid);
@@ -159,17 +150,19 @@ static struct quic_driver *find_driver(struct quic_socket *s, const struct quic_
     case QUIC_PACKET_INITIAL:
         return accept_initial(s, in, packet.len, path);
     case QUIC_PACKET_VERSION:
-        if (s->listening && stray_allowed(t))
+        if (s->listening && may_answer(t))
             answer(s, ANSWER_VERSION, in, packet.len, path);
         return NULL;
     case QUIC_PACKET_SHORT:
-        if (stray_allowed(t)) {
+        if (may_answer(t)) {
             offer_as_reset(s, packet, path);
             answer(s, ANSWER_RESET, in, packet.len, path);
         }
+        quic_dgram_received(t, path, packet);
         return NULL;
     case QUIC_PACKET_LONG:
-    case QUIC_PACKET_FOREIGN:
+    case QUIC_PACKET_FOREIGN: /* not here */
+        quic_dgram_received(t, path, packet);
         return NULL;
     }
     return NULL;
@@ -193,7 +186,7 @@ static void on_received(struct udp_socket *u, const struct udp_batch *b) {
             continue;
         quic_driver_recv(d, &path, b->ecn, packet);
         if (in.kind == QUIC_PACKET_INITIAL && quic_conn_wants_retry(d->engine) &&
-            stray_allowed(s->transport))
+            may_answer(s->transport))
             answer(s, ANSWER_RETRY, &in, packet.len, &path);
     }
 }
@@ -237,6 +230,7 @@ int quic_socket_open(struct quic_transport *t, const struct net_addr *at, bool l
         list_init(&s->slots[i].node);
         list_push(&s->free_slots, &s->slots[i].node);
     }
+    quic_dgram_init(s);
     int e = udp_open(&s->udp, t->reactor, &(struct udp_config){.local = *at}, &udp_events);
     if (e < 0) {
         (void)mem_free(reactor_mem(t->reactor), s);

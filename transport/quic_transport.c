@@ -7,10 +7,6 @@
 #include "transport/proto/tls_context.h"
 #include "transport/quic_transport_internal.h"
 
-static struct quic_transport *of(struct transport *t) {
-    return CONTAINER_OF(t, struct quic_transport, base);
-}
-
 static bool can_dial(const struct transport *t, const struct multiaddr *to) {
     struct net_addr addr;
     (void)t;
@@ -18,7 +14,7 @@ static bool can_dial(const struct transport *t, const struct multiaddr *to) {
 }
 
 static int dial(struct transport *base, struct dial *dial) {
-    struct quic_transport *t = of(base);
+    struct quic_transport *t = quic_transport_of(base);
     struct net_addr to;
     int e = multiaddr_to_net_addr(&dial->to, &to);
     if (e < 0)
@@ -52,7 +48,7 @@ static int listen_at(struct transport *base, const struct multiaddr *at, struct 
     int e = multiaddr_to_net_addr(at, &addr);
     struct quic_socket *s;
     if (e == 0)
-        e = quic_socket_open(of(base), &addr, true, &s);
+        e = quic_socket_open(quic_transport_of(base), &addr, true, &s);
     if (e < 0)
         return problem_set(problem, e, "cannot listen on %s: %s", multiaddr_format(at, text),
                            err_text(e));
@@ -81,7 +77,7 @@ void quic_transport_check_closed(struct quic_transport *t) {
 }
 
 static void close_all(struct transport *base, uint64_t code, void (*closed)(void *), void *user) {
-    struct quic_transport *t = of(base);
+    struct quic_transport *t = quic_transport_of(base);
     assert(!t->closing);
     t->closing = true;
     t->closed = closed;
@@ -96,7 +92,7 @@ static void close_all(struct transport *base, uint64_t code, void (*closed)(void
 }
 
 static void free_transport(struct transport *base) {
-    struct quic_transport *t = of(base);
+    struct quic_transport *t = quic_transport_of(base);
     assert(t->drivers_count == 0);
     assert(list_is_empty(&t->sockets));
     map_done(&t->routes);
@@ -148,29 +144,4 @@ int quic_transport_new(struct reactor *r, const struct tls_cert *cert, const uin
     }
     *ret_transport = &t->base;
     return 0;
-}
-
-int quic_transport_send_raw(struct transport *base, const struct net_addr *to,
-                            struct bytes datagram) {
-    struct quic_transport *t = of(base);
-    struct quic_socket *s;
-    if (datagram.len > QUIC_PACKET_BYTES_MAX)
-        return -EMSGSIZE;
-    if (t->closing)
-        return -ENETUNREACH;
-    int e = quic_socket_for(t, to, &s);
-    if (e < 0)
-        return -ENETUNREACH;
-    struct quic_slot *slot = quic_socket_take_slot(s);
-    if (slot == NULL)
-        return -EAGAIN;
-    memcpy(slot->buf->data, datagram.data, datagram.len);
-    quic_socket_send(slot, &(struct quic_batch){.len = datagram.len,
-                                                .segment_len = datagram.len,
-                                                .path = {.local = s->udp.bound, .remote = *to}});
-    return 0;
-}
-
-void quic_transport_set_sink(struct transport *t, struct dgram_sink *sink) {
-    of(t)->sink = sink;
 }

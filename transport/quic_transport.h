@@ -9,7 +9,8 @@
  * refused.
  *
  * Memory: each connection has a quota of QUIC_CONN_QUOTA_BYTES for the payload of all its streams;
- *         sending takes at most QUIC_SEND_SLOTS slabs a socket from the reactor's pool.
+ *         sending takes at most QUIC_SEND_SLOTS slabs a socket from the reactor's pool; datagrams
+ *         that are not QUIC have QUIC_RAW_SLOTS places of their own.
  * Thread: the reactor's. */
 
 #include "core/base/net_addr.h"
@@ -22,6 +23,7 @@ struct quic_socket;
 
 enum {
     QUIC_SEND_SLOTS = 16,
+    QUIC_RAW_SLOTS = 16, /* beside them, so that bulk does not keep STUN and punches from leaving */
     QUIC_CONN_QUOTA_BYTES = 96 << 20,
     QUIC_CONNS_MAX = 16384,
     QUIC_HALF_OPEN_RETRY = 256, /* inbound handshakes running, above which Retry is asked for */
@@ -37,16 +39,39 @@ NODISCARD int quic_transport_new(struct reactor *r, const struct tls_cert *cert,
                                  const uint8_t *reset_key, const struct transport_events *events,
                                  void *user, struct transport **ret_transport);
 
-/* Sends a datagram that is not QUIC from the socket that would dial `to` (STUN, hole punching).
- *   -EAGAIN      no slot is free: as if it were lost on the way
- *   -ENETUNREACH no socket of that family
- *   -EMSGSIZE */
-NODISCARD int quic_transport_send_raw(struct transport *t, const struct net_addr *to,
-                                      struct bytes datagram);
+/* --- Datagrams that are no connection's: STUN, hole punching --- */
 
-/* Where datagrams that are not QUIC go; NULL: they are dropped. */
+enum dgram_kind {
+    DGRAM_STUN,  /* by first byte and magic cookie (RFC 8489, 5); nothing else of it was checked */
+    DGRAM_STRAY, /* not QUIC, or of no connection and beginning none: what a punching peer sends */
+    DGRAM_KINDS_COUNT,
+};
+
+/* Where those of one kind go; embedded by its owner. */
 struct dgram_sink {
+    /* `local` is the address that was asked, with our port.  The bytes are borrowed. */
     void (*received)(struct dgram_sink *s, const struct net_addr *local,
                      const struct net_addr *remote, struct bytes datagram);
 };
-void quic_transport_set_sink(struct transport *t, struct dgram_sink *sink);
+
+/* NULL: they are dropped, as are those above 2,000 (STUN) or 200 (strays) a second. */
+void quic_transport_set_sink(struct transport *t, enum dgram_kind kind, struct dgram_sink *sink);
+
+/* Sends a copy of a datagram of up to QUIC_PACKET_BYTES_MAX bytes: from the socket that would dial
+ * `to`, or from an address that a sink was given as `local`, for an answer.  It may be lost, and
+ * nobody is told.
+ *   -EAGAIN         too many wait to be sent: as if it were lost on the way
+ *   -EADDRNOTAVAIL  `from` is none of our addresses (any more), or of another family
+ *   -EMSGSIZE       it is too long, or empty
+ *   -ERR_SHUTDOWN, or what a socket cannot be opened with: -EAFNOSUPPORT, -ENOMEM, ... */
+NODISCARD int quic_transport_send_raw(struct transport *t, const struct net_addr *from,
+                                      const struct net_addr *to, struct bytes datagram);
+
+struct dgram_stats {
+    uint64_t received[DGRAM_KINDS_COUNT]; /* by a sink */
+    uint64_t refused[DGRAM_KINDS_COUNT];  /* too many, or nobody wanted them */
+    uint64_t sent;
+    uint64_t dropped; /* there was no room: -EAGAIN */
+    uint64_t failed;  /* the system did not take them */
+};
+const struct dgram_stats *quic_transport_dgram_stats(const struct transport *t);

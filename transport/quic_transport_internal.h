@@ -13,6 +13,12 @@
 
 enum { QUIC_ROUTES_MAX = 16 };
 
+/* So many a second. */
+struct quic_budget {
+    uint32_t left;
+    nsec_t refill_at;
+};
+
 struct quic_transport {
     struct transport base;
     struct reactor *reactor;
@@ -24,11 +30,11 @@ struct quic_transport {
     struct list drivers;
     uint32_t drivers_count;
     struct half_open_book half_open;
-    struct dgram_sink *sink;
-    /* Packets without a connection that are looked at and answered (resets, version negotiation):
-     * at most so many a second. */
-    uint32_t stray_left;
-    nsec_t stray_refill_at;
+    struct dgram_sink *sinks[DGRAM_KINDS_COUNT]; /* may be NULL */
+    struct quic_budget dgram_budgets[DGRAM_KINDS_COUNT];
+    struct dgram_stats dgram_stats;
+    /* Packets without a connection that are looked at and answered: resets, version negotiation. */
+    struct quic_budget answers;
     bool closing;
     void (*closed)(void *user);
     void *closed_user;
@@ -41,6 +47,13 @@ struct quic_slot {
     struct list node;
 };
 
+struct quic_raw {
+    struct udp_send send;
+    struct quic_socket *socket;
+    struct list node;
+    uint8_t data[QUIC_PACKET_BYTES_MAX];
+};
+
 struct quic_socket {
     struct udp_socket udp;
     struct quic_transport *transport;
@@ -50,6 +63,8 @@ struct quic_socket {
     struct quic_slot slots[QUIC_SEND_SLOTS];
     struct list free_slots;
     struct list waiting; /* drivers with something to send and no slot */
+    struct quic_raw raws[QUIC_RAW_SLOTS];
+    struct list free_raws;
 };
 
 struct quic_route {
@@ -90,6 +105,13 @@ void quic_socket_return_slot(struct quic_slot *slot);
 void quic_socket_wake_next(struct quic_socket *s);
 void quic_socket_send(struct quic_slot *slot, const struct quic_batch *batch);
 
+/* quic_dgram.c */
+void quic_dgram_init(struct quic_socket *s);
+/* A datagram that is no connection's. */
+void quic_dgram_received(struct quic_transport *t, const struct quic_path *path,
+                         struct bytes datagram);
+bool quic_budget_take(struct quic_budget *b, uint32_t per_second, nsec_t now);
+
 /* quic_driver.c */
 extern const struct conn_ops quic_conn_ops;
 NODISCARD int quic_driver_dial(struct quic_transport *t, struct quic_socket *s, struct dial *dial,
@@ -110,5 +132,8 @@ void quic_driver_fail_dials(struct quic_socket *s, const struct net_addr *to, in
 struct quic_driver *quic_driver_of(struct conn *c);
 
 /* quic_transport.c */
+static inline struct quic_transport *quic_transport_of(struct transport *t) {
+    return CONTAINER_OF(t, struct quic_transport, base);
+}
 /* Called when a driver or socket has gone: a closing transport may be done. */
 void quic_transport_check_closed(struct quic_transport *t);
