@@ -241,9 +241,24 @@ def yamux_pair(_):
     yield "released-with-its-end", b"\0" + bytes([0x00, 0, 0x01, 255, 0x05, 0, 0x08, 0, 0x0c, 9])
 
 
+def dcutr(folder):
+    # Role and options, then operations and operands, see step() in the target.
+    said = {v["name"]: bytes.fromhex(v["message"]) for v in vectors(folder, "dcutr")}
+    connect, sync = (bytes([0, len(said[n])]) + said[n] for n in ("connect-tcp-and-quic", "sync"))
+    attempt = bytes([1, 0]) + connect + bytes([5, 10, 5, 200])
+    yield "acceptor", b"\4" + connect + sync + bytes([5, 20, 6, 0])
+    yield "acceptor-sync-first", b"\4" + sync
+    yield "acceptor-connect-twice", b"\4" + connect * 2
+    yield "opener", b"\x0d" + attempt + bytes([6, 0])
+    yield "opener-three-attempts", b"\5" + attempt * 3 + bytes([3, 0])
+    yield "opener-refused", b"\x0d" + bytes([2, 9, 5, 19, 5, 1])
+    yield "public-only", b"\0" + connect
+    yield "nothing-to-tell", b"\x0b" + bytes([4, 0])
+
+
 TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, circuit_msg, frame, quic_packet,
-           quic_pair, noise, noise_pair, reserver, tls_session, tls_pair, websocket, ws_frames, yamux,
-           yamux_pair)
+           quic_pair, noise, noise_pair, reserver, tls_session, tls_pair, websocket, ws_frames,
+           yamux, yamux_pair, dcutr)
 
 
 def main():
