@@ -256,9 +256,24 @@ def dcutr(folder):
     yield "nothing-to-tell", b"\x0b" + bytes([4, 0])
 
 
+def stun(_):
+    # Answers to the transaction that the target's client began.
+    head = bytes.fromhex("2112a442") + bytes(range(12))
+    mapped, plain = bytes.fromhex("002000080001f523ea12d547"), bytes.fromhex("00010008000100507f000001")
+    other = bytes.fromhex("802c000800010d97c0000201")
+    yield "request", b"\0\1\0\0" + head
+    yield "request-change", b"\0\1\0\x08" + head + bytes.fromhex("0003000400000006")
+    yield "success", b"\1\1\0\x0c" + head + mapped
+    yield "success-other", b"\1\1\0\x24" + head + plain + mapped + other
+    yield "refusal", b"\1\x11\0\x10" + head + bytes.fromhex("0009000400000414000a000200240000")
+    yield "fingerprint", bytes.fromhex(
+        "0101003c2112a442b7e7a701bc34d686fa87dfae8022000b7465737420766563746f7220"
+        "002000080001a147e112a643000800142b91f599fd9e90c38c7489f92af9ba53f06be7d780280004c07d4c96")
+
+
 TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, circuit_msg, frame, quic_packet,
            quic_pair, noise, noise_pair, reserver, tls_session, tls_pair, websocket, ws_frames,
-           yamux, yamux_pair, dcutr)
+           yamux, yamux_pair, dcutr, stun)
 
 
 def main():
