@@ -271,9 +271,23 @@ def stun(_):
         "002000080001a147e112a643000800142b91f599fd9e90c38c7489f92af9ba53f06be7d780280004c07d4c96")
 
 
+def observed(folder):
+    # A connection, its place, and what it sees of us: see the target.
+    def say(conn, place, ip, port):
+        addr = bytes([4]) + bytes(ip) + b"\x91\x02" + port.to_bytes(2, "big") + b"\xcd\x03"
+        return bytes([conn, place, len(addr)]) + addr
+
+    four = b"".join(say(i, 12 * i, (8, 8, 8, 8), 700) for i in range(4))
+    yield "agreed", four + bytes([2, 0, 0])
+    yield "divided", b"".join(say(i, 12 * i, (8, 8, 8, 8), 700 + i) for i in range(6))
+    for index, (_, addr) in enumerate(fields(folder, "multiaddr", "bytes")):
+        if index % 10 == 0 and 0 < len(addr) < 128:
+            yield f"addr-{index:02}", bytes([1, index, len(addr)]) + addr
+
+
 TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, circuit_msg, frame, quic_packet,
            quic_pair, noise, noise_pair, reserver, tls_session, tls_pair, websocket, ws_frames,
-           yamux, yamux_pair, dcutr, stun)
+           yamux, yamux_pair, dcutr, stun, observed)
 
 
 def main():

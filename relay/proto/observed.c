@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+#include "relay/proto/observed.h"
+
+enum { IP4_GROUP_BYTES = 3, IP6_GROUP_BYTES = 7 }; /* /24 and /56 */
+
+void observed_init(struct observed *o, bool accept_private) {
+    *o = (struct observed){.accept_private = accept_private};
+}
+
+/* --- reports --------------------------------------------------------------------------------- */
+
+static struct net_addr group_of(const struct net_addr *observer) {
+    struct net_addr group = {.family = observer->family};
+    memcpy(group.ip, observer->ip, observer->family == NET_IP4 ? IP4_GROUP_BYTES : IP6_GROUP_BYTES);
+    return group;
+}
+
+/* 64:ff9b::/96 and 64:ff9b:1::/48: a translator's view of an IPv4 address. */
+static bool is_nat64(const struct net_addr *a) {
+    static const uint8_t prefix[] = {0x00, 0x64, 0xff, 0x9b};
+    return a->family == NET_IP6 && memcmp(a->ip, prefix, sizeof(prefix)) == 0;
+}
+
+static bool is_tcp_kind(enum multiaddr_kind kind) {
+    return kind == MULTIADDR_KIND_TCP || kind == MULTIADDR_KIND_WS || kind == MULTIADDR_KIND_WSS;
+}
+
+static bool is_udp_kind(enum multiaddr_kind kind) {
+    return kind == MULTIADDR_KIND_QUIC || kind == MULTIADDR_KIND_UDP;
+}
+
+/* The external address of a report that is of use. */
+static bool read_external(const struct observed *o, const struct observed_report *r,
+                          struct net_addr *ret_external) {
+    struct multiaddr a;
+    struct net_addr ip;
+    if (multiaddr_decode(r->addr, &a) < 0 || multiaddr_to_net_addr(&a, &ip) < 0)
+        return false;
+    enum multiaddr_kind kind = multiaddr_kind(&a);
+    if (is_tcp_kind(r->kind) ? !is_tcp_kind(kind) : !is_udp_kind(kind))
+        return false;
+    if (ip.family != r->local.family || ip.port == 0 || is_nat64(&ip))
+        return false;
+    if (net_addr_is_unspecified(&ip) || net_addr_is_loopback(&ip) || net_addr_is_link_local(&ip))
+        return false;
+    if (!o->accept_private && !net_addr_is_public(&ip))
+        return false;
+    *ret_external = ip;
+    return true;
+}
+
+static void remove_entry(struct observed *o, size_t at) {
+    o->entries_count--;
+    memmove(&o->entries[at], &o->entries[at + 1], (o->entries_count - at) * sizeof(o->entries[0]));
+}
+
+void observed_conn_closed(struct observed *o, uint64_t conn) {
+    for (size_t i = 0; i < o->entries_count; i++)
+        if (o->entries[i].conn == conn) {
+            remove_entry(o, i);
+            return; /* there is one a connection */
+        }
+}
+
+bool observed_add(struct observed *o, const struct observed_report *report) {
+    assert(is_tcp_kind(report->kind) || report->kind == MULTIADDR_KIND_QUIC);
+    struct net_addr external;
+    if (!read_external(o, report, &external))
+        return false;
+    observed_conn_closed(o, report->conn);
+    if (o->entries_count == OBSERVED_REPORTS_MAX)
+        remove_entry(o, 0);
+    o->entries[o->entries_count++] = (struct observed_entry){
+        .conn = report->conn,
+        .local = report->local,
+        .external = external,
+        .group = group_of(&report->observer),
+        .is_tcp = is_tcp_kind(report->kind),
+    };
+    return true;
+}
+
+/* --- what they tell -------------------------------------------------------------------------- */
+
+static bool is_of_socket(const struct observed_entry *e, const struct net_addr *local,
+                         bool is_tcp) {
+    return e->is_tcp == is_tcp && net_addr_equal(&e->local, local);
+}
+
+static bool is_same_finding(const struct observed_entry *a, const struct observed_entry *b) {
+    return is_of_socket(a, &b->local, b->is_tcp) && net_addr_equal(&a->external, &b->external);
+}
+
+/* The networks that found what entry `at` did; 0 unless it is the first that did. */
+static unsigned count_observers(const struct observed *o, size_t at) {
+    const struct observed_entry *e = &o->entries[at];
+    const struct net_addr *groups[OBSERVED_REPORTS_MAX];
+    unsigned count = 0;
+    for (size_t i = 0; i < o->entries_count; i++) {
+        const struct observed_entry *other = &o->entries[i];
+        if (!is_same_finding(other, e))
+            continue;
+        if (i < at)
+            return 0;
+        unsigned known = 0;
+        while (known < count && !net_addr_equal(groups[known], &other->group))
+            known++;
+        if (known == count)
+            groups[count++] = &other->group;
+    }
+    return count;
+}
+
+/* Puts an address behind those of its socket with as many observers, and drops the socket's least
+ * when it has too many.  Returns the new count; one address at most is more than out_max. */
+static size_t insert(struct observed_addr *list, size_t count, const struct observed_addr *a) {
+    size_t of_socket = 0;
+    size_t at = 0;
+    for (; at < count && list[at].observers_count >= a->observers_count; at++)
+        of_socket += list[at].is_tcp == a->is_tcp && net_addr_equal(&list[at].local, &a->local);
+    if (of_socket >= OBSERVED_PER_LOCAL_MAX)
+        return count;
+    memmove(&list[at + 1], &list[at], (count - at) * sizeof(*list));
+    list[at] = *a;
+    count++;
+    for (size_t i = at + 1; i < count; i++) {
+        of_socket += list[i].is_tcp == a->is_tcp && net_addr_equal(&list[i].local, &a->local);
+        if (of_socket < OBSERVED_PER_LOCAL_MAX)
+            continue;
+        count--;
+        memmove(&list[i], &list[i + 1], (count - i) * sizeof(*list));
+        break;
+    }
+    return count;
+}
+
+size_t observed_addrs(const struct observed *o, unsigned observers_min, struct observed_addr *out,
+                      size_t out_max) {
+    struct observed_addr list[OBSERVED_REPORTS_MAX + 1];
+    size_t count = 0;
+    assert(observers_min > 0);
+    for (size_t i = 0; i < o->entries_count; i++) {
+        const struct observed_entry *e = &o->entries[i];
+        unsigned observers = count_observers(o, i);
+        if (observers < observers_min)
+            continue;
+        count = insert(list, count,
+                       &(struct observed_addr){.local = e->local,
+                                               .external = e->external,
+                                               .is_tcp = e->is_tcp,
+                                               .observers_count = observers});
+    }
+    count = MIN(count, out_max);
+    memcpy(out, list, count * sizeof(*out));
+    return count;
+}
+
+enum nat_type observed_nat_type(const struct observed *o, const struct net_addr *local,
+                                bool is_tcp) {
+    const struct observed_entry *best = NULL;
+    unsigned best_count = 0;
+    unsigned all = 0;
+    for (size_t i = 0; i < o->entries_count; i++) {
+        if (!is_of_socket(&o->entries[i], local, is_tcp))
+            continue;
+        unsigned observers = count_observers(o, i);
+        all += observers;
+        if (observers > best_count) {
+            best_count = observers;
+            best = &o->entries[i];
+        }
+    }
+    if (all < 2)
+        return NAT_UNKNOWN;
+    if (2 * best_count > all)
+        return net_addr_equal(&best->external, local) ? NAT_NONE : NAT_ADDRESS_RESTRICTED;
+    return best_count == 1 ? NAT_SYMMETRIC : NAT_UNKNOWN;
+}
