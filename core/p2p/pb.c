@@ -67,6 +67,12 @@ void pb_wr_uint(struct wr *w, uint32_t number, uint64_t value) {
     wr_uvarint(w, value);
 }
 
+void pb_wr_fixed64(struct wr *w, uint32_t number, uint64_t value) {
+    wr_tag(w, number, PB_FIXED64);
+    for (int shift = 0; shift < 64; shift += 8)
+        wr_u8(w, (uint8_t)(value >> shift));
+}
+
 void pb_wr_head(struct wr *w, uint32_t number, size_t len) {
     wr_tag(w, number, PB_BYTES);
     wr_uvarint(w, len);
@@ -83,6 +89,10 @@ static size_t tag_size(uint32_t number) {
 
 size_t pb_uint_size(uint32_t number, uint64_t value) {
     return tag_size(number) + uvarint_size(value);
+}
+
+size_t pb_fixed64_size(uint32_t number) {
+    return tag_size(number) + sizeof(uint64_t);
 }
 
 size_t pb_bytes_size(uint32_t number, size_t len) {

@@ -43,13 +43,19 @@ static inline bool pb_is_bytes(const struct pb_field *f, uint32_t number) {
     return f->number == number && f->wire == PB_BYTES;
 }
 
+static inline bool pb_is_fixed64(const struct pb_field *f, uint32_t number) {
+    return f->number == number && f->wire == PB_FIXED64;
+}
+
 /* Each writes tag and value, zero and empty too: leaving those out is the message's affair
  * (proto3 does, proto2 does not). */
 void pb_wr_uint(struct wr *w, uint32_t number, uint64_t value);
+void pb_wr_fixed64(struct wr *w, uint32_t number, uint64_t value);
 void pb_wr_bytes(struct wr *w, uint32_t number, struct bytes value);
 /* Tag and length of a field of `len` bytes that the caller writes next. */
 void pb_wr_head(struct wr *w, uint32_t number, size_t len);
 
-/* Bytes that pb_wr_uint() and pb_wr_bytes() take. */
+/* Bytes that pb_wr_uint(), pb_wr_fixed64() and pb_wr_bytes() take. */
 size_t pb_uint_size(uint32_t number, uint64_t value);
+size_t pb_fixed64_size(uint32_t number);
 size_t pb_bytes_size(uint32_t number, size_t len);

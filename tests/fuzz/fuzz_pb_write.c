@@ -16,6 +16,9 @@ static void write_field(struct wr *w, const struct pb_field *f) {
     if (f->wire == PB_BYTES) {
         pb_wr_bytes(w, f->number, f->bytes);
         assert(w->len - before == pb_bytes_size(f->number, f->bytes.len));
+    } else if (f->wire == PB_FIXED64) {
+        pb_wr_fixed64(w, f->number, f->uint);
+        assert(w->len - before == pb_fixed64_size(f->number));
     } else {
         pb_wr_uint(w, f->number, f->uint);
         assert(w->len - before == pb_uint_size(f->number, f->uint));
@@ -28,6 +31,9 @@ static struct pb_field scripted_field(struct bytes *script) {
     if (op & 1) {
         f.wire = PB_BYTES;
         f.bytes = fuzz_take(script, op >> 1);
+    } else if (op == 0xfe) {
+        f.wire = PB_FIXED64;
+        f.uint = fuzz_u64(script);
     } else {
         f.wire = PB_VARINT;
         f.uint = fuzz_u64(script) >> (op >> 1) % 64;

@@ -94,3 +94,18 @@ Test(pb, what_is_written_has_the_promised_size_and_reads_back) {
     }
     cr_assert_eq(rd_done(&r), 0);
 }
+
+Test(pb, fixed64_is_little_endian) {
+    uint8_t memory[16];
+    struct wr w = wr_init(memory, sizeof(memory));
+    pb_wr_fixed64(&w, 2, 0x0102030405060708);
+    cr_assert(bytes_equal(wr_written(&w), HEX("110807060504030201")));
+    cr_assert_eq(pb_fixed64_size(2), 9);
+    struct rd r = rd_init(wr_written(&w));
+    struct pb_field f;
+    cr_assert(pb_next(&r, &f));
+    cr_assert(pb_is_fixed64(&f, 2));
+    cr_assert_not(pb_is_fixed64(&f, 1));
+    cr_assert_not(pb_is_uint(&f, 2));
+    cr_assert_eq(f.uint, 0x0102030405060708);
+}
