@@ -285,9 +285,32 @@ def observed(folder):
             yield f"addr-{index:02}", bytes([1, index, len(addr)]) + addr
 
 
+def autonat(folder):
+    # 0: a message; 1: a probe's script; 2: a server's, see the target.
+    said = {v["name"]: bytes.fromhex(v["message"]) for v in vectors(folder, "autonat")
+            if "message" in v}
+    for name, body in said.items():
+        yield name, b"\0" + body
+
+    def hear(*names):
+        return b"".join(bytes([0, len(said[n])]) + said[n] for n in names)
+
+    own = bytes.fromhex("0a130a080405060708060fa1110807060504030201")
+    foreign = bytes.fromhex("0a130a080409090909060fa1110807060504030201")
+    ask, nonce = bytes([1, 0]), bytes([3, 0])
+    wanted, found = "v2-dial-data-request-idx0-40000", "v2-response-ok-idx0-public"
+    yield "probe-reached", b"\1" + ask + nonce + hear(found)
+    yield "probe-paid", b"\1" + ask + hear(wanted) + ask * 11 + hear(found) + nonce
+    yield "probe-unproved", b"\1" + ask + hear(found) + bytes([2, 51])
+    yield "probe-silent", b"\1" + ask + bytes([2, 255, 2, 255])
+    yield "server-own", b"\2" + bytes([0, len(own)]) + own + bytes([3, 0])
+    yield "server-foreign", (b"\2" + bytes([0, len(foreign)]) + foreign + bytes([1, 0]) * 26
+                             + bytes([2, 150, 3, 0]))
+
+
 TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, circuit_msg, frame, quic_packet,
            quic_pair, noise, noise_pair, reserver, tls_session, tls_pair, websocket, ws_frames,
-           yamux, yamux_pair, dcutr, stun, observed)
+           yamux, yamux_pair, dcutr, stun, observed, autonat)
 
 
 def main():
