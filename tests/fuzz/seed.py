@@ -308,9 +308,31 @@ def autonat(folder):
                              + bytes([2, 150, 3, 0]))
 
 
+def pcp(_):
+    # Options, then operations and operands, see step() in the target.  The nonce is 00 01 ... 0b.
+    def hear(text):
+        said = bytes.fromhex(text)
+        return bytes([0, len(said)]) + said
+
+    mapped = ("028100%s00001c20%s" + "00" * 12 + "000102030405060708090a0b" + "11000000"
+              + "0fa10fa1" + "00" * 10 + "ffff08080808")
+    ok, refused = hear(mapped % ("00", "00000e10")), hear(mapped % ("02", "00000e10"))
+    reborn = hear(mapped % ("00", "00000001"))
+    old, address = hear("0081000100000e10"), hear("0080000000000e1008080808")
+    natpmp = hear("0081000000000e100fa10fa100001c20")
+    send, sleep, hour, close = bytes([1, 0]), bytes([2, 60]), bytes([2, 255]) * 16, bytes([3, 0])
+    yield "pcp", b"\0" + send + ok + hour + send + ok + close + send
+    yield "pcp-reborn", b"\0" + send + ok + hour + send + reborn + send
+    yield "pcp-refused", b"\0" + send + refused + hour + send
+    yield "pcp-other-version", b"\0" + send + hear("0181000100000000" + "00" * 16) + send
+    yield "natpmp", b"\0" + send + old + send * 2 + address + natpmp + hour + send + natpmp + close + send
+    yield "silence", b"\0" + (send + sleep) * 40
+    yield "ipv6", b"\1" + send + old + hour + send
+
+
 TARGETS = (multiaddr, key, envelope, tls_extension, identify_write, circuit_msg, frame, quic_packet,
            quic_pair, noise, noise_pair, reserver, tls_session, tls_pair, websocket, ws_frames,
-           yamux, yamux_pair, dcutr, stun, observed, autonat)
+           yamux, yamux_pair, dcutr, stun, observed, autonat, pcp)
 
 
 def main():
