@@ -13,6 +13,9 @@
  *   events                   <- dcutr_next_event(), to be drained after each call
  *   time                     -> dcutr_tick() at dcutr_deadline()
  *
+ * The driver resets a stream that comes over a direct connection, or over a relayed one that the
+ * peer dialled, before it makes an acceptor.
+ *
  * With `try_direct` the opener has the peer dialled one-sidedly from the start, beside the
  * exchange: a peer that is not behind a NAT at all is reached without waiting for it.  That gets
  * one second, and an end of the exchange is held back until it is over.

@@ -135,7 +135,7 @@ static bool is_host_known(const struct stun_probe *const *counted, size_t count,
     return false;
 }
 
-/* The verdict of the answers that came through a NAT; there is at least one. */
+/* The verdict of answers that came through the same NATs; there is at least one. */
 static void judge(const struct stun_probe *const *counted, size_t count,
                   struct stun_result *ret_result) {
     struct stun_result r = {.external = counted[0]->mapped, .answers_count = count};
@@ -151,26 +151,35 @@ static void judge(const struct stun_probe *const *counted, size_t count,
     *ret_result = r;
 }
 
+/* Whether an answer came through a NAT. */
+static bool is_mapped(const struct stun_probe *p, const struct net_addr *local,
+                      size_t local_count) {
+    return p->state == STUN_ANSWERED && !is_among(&p->mapped, local, local_count);
+}
+
 void stun_client_result(const struct stun_client *c, const struct net_addr *local,
                         size_t local_count, struct stun_result *ret_result) {
-    const struct stun_probe *mapped[STUN_PROBES_MAX];
-    const struct stun_probe *unmapped[STUN_PROBES_MAX];
-    size_t mapped_count = 0;
-    size_t unmapped_count = 0;
+    const struct stun_probe *counted[STUN_PROBES_MAX];
+    size_t count = 0;
+    bool is_any_mapped = false;
+    bool is_any_public = false;
     for (size_t i = 0; i < c->probes_count; i++) {
         const struct stun_probe *p = &c->probes[i];
-        if (p->state != STUN_ANSWERED)
-            continue;
-        if (!is_among(&p->mapped, local, local_count))
-            mapped[mapped_count++] = p;
-        else if (net_addr_is_public(&p->mapped))
-            unmapped[unmapped_count++] = p;
+        bool is_this_mapped = is_mapped(p, local, local_count);
+        is_any_mapped = is_any_mapped || is_this_mapped;
+        is_any_public = is_any_public || (is_this_mapped && net_addr_is_public(&p->mapped));
+    }
+    for (size_t i = 0; i < c->probes_count; i++) {
+        const struct stun_probe *p = &c->probes[i];
+        bool is_public = p->state == STUN_ANSWERED && net_addr_is_public(&p->mapped);
+        bool is_of_use = is_any_mapped ? is_mapped(p, local, local_count) : is_public;
+        if (is_of_use && (is_public || !is_any_public))
+            counted[count++] = p;
     }
     *ret_result = (struct stun_result){.type = NAT_UNKNOWN, .external = {.family = NET_NONE}};
-    if (mapped_count > 0) {
-        judge(mapped, mapped_count, ret_result);
-    } else if (unmapped_count > 0) {
-        judge(unmapped, unmapped_count, ret_result);
+    if (count == 0)
+        return;
+    judge(counted, count, ret_result);
+    if (!is_any_mapped)
         ret_result->type = NAT_NONE;
-    }
 }

@@ -83,7 +83,8 @@ struct stun_result {
 };
 
 /* What the answers so far tell.  `local`: the addresses of the socket, with its port; of a socket
- * bound to no address those of all interfaces.  An answer that names a local address which is not
- * public comes from within our network and tells nothing. */
+ * bound to no address those of all interfaces.  An answer that names an address which is not public
+ * comes from within our network: it tells nothing when it names a local one, or when others see us
+ * at a public one. */
 void stun_client_result(const struct stun_client *c, const struct net_addr *local,
                         size_t local_count, struct stun_result *ret_result);

@@ -371,6 +371,17 @@ Test(pcp, natpmps_answers_to_what_nobody_asked_are_ignored) {
     expect_mapped(&b, "8.8.8.8:4001");
 }
 
+Test(pcp, natpmp_ignores_garbage_and_pcp) {
+    struct bed b;
+    init_natpmp(&b);
+    answer_natpmp(&b, "00810000", SEC(1));
+    pcp_recv(&b.p, HEX("02810000"), SEC(1));
+    answer_natpmp(&b, NATPMP_IP, SEC(1));
+    expect_no_event(&b);
+    answer_natpmp(&b, NATPMP_OK, SEC(1));
+    expect_mapped(&b, "8.8.8.8:4001");
+}
+
 Test(pcp, ipv6_has_no_natpmp) {
     struct bed b;
     init(&b, "2001::2");

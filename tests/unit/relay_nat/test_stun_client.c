@@ -127,6 +127,15 @@ Test(stun_client, who_sees_our_private_address_tells_nothing) {
     cr_assert_eq(both.hosts_count, 1, "the mapping could still depend on the host");
 }
 
+/* A container's relay on the same LAN: it sees the machine, others the router behind that. */
+Test(stun_client, who_sees_a_private_address_does_not_contradict_who_sees_a_public_one) {
+    cr_assert_eq(verdict("192.168.1.2:700", "8.8.8.8:700").type, NAT_UNKNOWN, "one answer left");
+    cr_assert_eq(verdict("192.168.1.2:700", "8.8.8.8:700").external.ip[0], 8);
+    cr_assert_eq(verdict("192.168.1.2:700", "192.168.1.2:700").type, NAT_ADDRESS_RESTRICTED);
+    cr_assert_eq(verdict("192.168.1.2:700", "192.168.1.2:701").type, NAT_SYMMETRIC);
+    cr_assert_eq(verdict("4.4.4.4:4001", "8.8.8.8:700").type, NAT_UNKNOWN);
+}
+
 /* --- second ports ----------------------------------------------------------------------------- */
 
 Test(stun_client, a_second_port_is_asked_on_the_host_that_named_it_a_second_later) {
