@@ -6,6 +6,8 @@
 #define PCP_RETRY_FIRST    SEC(3)    /* RFC 6887: IRT */
 #define NATPMP_RETRY_FIRST MSEC(250) /* RFC 6886, section 3.1 */
 #define NATPMP_REFUSED     SEC(300)  /* its errors have no lifetime */
+#define REBORN_WAIT_MIN    SEC(2)
+#define REBORN_WAIT_SPREAD SEC(3)
 
 enum {
     PCP_SENDS_MAX = 3,
@@ -28,19 +30,19 @@ static void set_now(struct pcp *p, nsec_t now) {
     p->now = now;
 }
 
-static struct pcp_try at_once(const struct pcp *p) {
-    return (struct pcp_try){.at = p->now};
+static struct pcp_try after(const struct pcp *p, nsec_t wait) {
+    return (struct pcp_try){.at = p->now + wait};
 }
 
 static bool is_wanted(const struct pcp_mapping *m) {
     return m->state == PCP_UNMAPPED || m->state == PCP_MAPPED;
 }
 
-static void ask_all(struct pcp *p) {
-    p->address_next = at_once(p);
+static void ask_all(struct pcp *p, nsec_t wait) {
+    p->address_next = after(p, wait);
     for (size_t i = 0; i < p->mappings_count; i++)
         if (is_wanted(&p->mappings[i]))
-            p->mappings[i].next = at_once(p);
+            p->mappings[i].next = after(p, wait);
 }
 
 static void mapped(struct pcp_mapping *m, bool is_new) {
@@ -78,7 +80,7 @@ size_t pcp_add(struct pcp *p, bool is_tcp, uint16_t internal_port, nsec_t now) {
     assert(internal_port != 0);
     struct pcp_mapping *m = &p->mappings[p->mappings_count];
     *m = (struct pcp_mapping){
-        .next = at_once(p),
+        .next = after(p, 0),
         .external = {.family = NET_NONE, .port = internal_port},
         .internal_port = internal_port,
         .is_tcp = is_tcp,
@@ -97,7 +99,7 @@ void pcp_close(struct pcp *p, nsec_t now) {
         struct pcp_mapping *m = &p->mappings[i];
         m->has_event = false;
         m->state = m->state == PCP_MAPPED ? PCP_REMOVING : PCP_REMOVED;
-        m->next = at_once(p);
+        m->next = after(p, 0);
     }
 }
 
@@ -227,34 +229,36 @@ static void take_epoch(struct pcp *p, uint32_t epoch_s) {
     p->is_heard = true;
     p->epoch_s = epoch_s;
     p->epoch_at = p->now;
+    /* Not at once: so a gateway that is out of its mind cannot have us ask for ever, and one that
+     * all its clients notice has time (RFC 6887, section 8.5). */
     if (!is_right)
-        ask_all(p);
+        ask_all(p, REBORN_WAIT_MIN + rng_below(p->rng, REBORN_WAIT_SPREAD));
 }
 
 static void renew_later(struct pcp *p, struct pcp_mapping *m, uint32_t lifetime_s) {
     lifetime_s = MAX(lifetime_s, (uint32_t)LIFETIME_MIN_S);
     nsec_t lifetime = SEC(MIN(lifetime_s, (uint32_t)LIFETIME_MAX_S));
     m->expires_at = p->now + lifetime;
-    m->next = (struct pcp_try){.at = p->now + lifetime / 2 + rng_below(p->rng, lifetime / 8)};
+    m->next = after(p, lifetime / 2 + rng_below(p->rng, lifetime / 8));
 }
 
 static void refused(struct pcp *p, struct pcp_mapping *m, nsec_t rest) {
     unmapped(m, -EACCES);
-    m->next = (struct pcp_try){.at = p->now + rest};
+    m->next = after(p, rest);
 }
 
 static void speak_natpmp(struct pcp *p) {
     p->protocol = PCP_SPEAKS_NATPMP;
     p->is_heard = false;
     p->epoch_at = NSEC_NEVER;
-    ask_all(p);
+    ask_all(p, 0);
 }
 
 static void speak_pcp(struct pcp *p) {
     p->protocol = PCP_SPEAKS_PCP;
     p->is_heard = false;
     p->epoch_at = NSEC_NEVER;
-    ask_all(p);
+    ask_all(p, 0);
 }
 
 static void be_silent(struct pcp *p) {
@@ -315,7 +319,7 @@ static void take_address(struct pcp *p, const struct natpmp_response *r) {
     /* Asked again with the next mapping that is renewed. */
     p->address_next = (struct pcp_try){.at = NSEC_NEVER};
     if (r->result != 0 || net_addr_is_unspecified(&r->external)) {
-        p->address_next.at = p->now + NATPMP_REFUSED;
+        p->address_next = after(p, NATPMP_REFUSED);
         return;
     }
     bool is_new = p->address.family == NET_NONE || !net_addr_ip_equal(&p->address, &r->external);
@@ -348,7 +352,7 @@ static void recv_natpmp(struct pcp *p, struct bytes datagram) {
         renew_later(p, m, r.lifetime_s);
         mapped(m, is_new);
         if (is_renewal && p->address_next.at == NSEC_NEVER)
-            p->address_next = at_once(p);
+            p->address_next = after(p, 0);
         return;
     }
 }

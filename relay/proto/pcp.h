@@ -15,7 +15,7 @@
  * at once. A silent gateway is tried again after ten minutes, and from PCP on.
  *
  * A mapping is renewed at half its lifetime.  A gateway whose clock began anew has lost its state:
- * all mappings are asked for at once, with the same ports.
+ * all mappings are asked for within two to five seconds, with the same ports.
  *
  * Spec:    RFC 6887 sections 8.1.1, 8.5 and 11; RFC 6886 sections 3.1 to 3.6.
  * Memory:  the struct, under 1 KiB.

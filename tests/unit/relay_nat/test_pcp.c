@@ -239,7 +239,7 @@ Test(pcp, several_ports_are_mapped_each_for_itself) {
 /* --- the gateway's clock ---------------------------------------------------------------------- */
 
 /* Mapped twice at SEC(1), epoch 1000; one is renewed at its time, with an epoch so much off.
- * Returns whether the other is asked for at once. */
+ * Returns whether the other is asked for soon. */
 static bool is_reborn(int64_t off_s, uint32_t *ret_elapsed_s) {
     struct bed b;
     init_mapped(&b);
@@ -252,7 +252,8 @@ static bool is_reborn(int64_t off_s, uint32_t *ret_elapsed_s) {
     *ret_elapsed_s = (uint32_t)((at - SEC(1)) / SEC(1));
     answer(&b, PCP_SUCCESS, 7200, (uint32_t)(1000 + *ret_elapsed_s + off_s), at);
     expect_no_event(&b);
-    return pcp_next_send(&b.p, b.out, &b.len, at);
+    expect_no_send(&b, at + SEC(2) - 1);
+    return pcp_next_send(&b.p, b.out, &b.len, at + SEC(5));
 }
 
 Test(pcp, a_gateway_that_began_anew_is_asked_for_everything) {
@@ -266,6 +267,22 @@ Test(pcp, a_gateway_that_began_anew_is_asked_for_everything) {
     cr_assert_not(is_reborn(share, &elapsed));
     cr_assert(is_reborn(share + share / 8 + 3, &elapsed), "too fast is another one, too");
     cr_assert(is_reborn(-(int64_t)elapsed - 900, &elapsed), "behind what it was");
+}
+
+Test(pcp, a_gateway_that_always_begins_anew_is_not_asked_for_ever) {
+    struct bed b;
+    nsec_t now = SEC(1);
+    size_t count = 0;
+    init_mapped(&b);
+    (void)pcp_add(&b.p, true, 4001, now);
+    for (uint32_t epoch = 100000; now <= SEC(61); now = pcp_deadline(&b.p)) {
+        pcp_tick(&b.p, now);
+        while (pcp_next_send(&b.p, b.out, &b.len, now)) {
+            answer(&b, PCP_SUCCESS, 7200, epoch -= 1000, now);
+            count++;
+        }
+    }
+    cr_assert_leq(count, 2 * 30 + 1, "%zu in a minute", count);
 }
 
 /* --- NAT-PMP ---------------------------------------------------------------------------------- */
