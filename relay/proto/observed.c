@@ -112,7 +112,7 @@ static unsigned count_observers(const struct observed *o, size_t at) {
 }
 
 /* Puts an address behind those of its socket with as many observers, and drops the socket's least
- * when it has too many.  Returns the new count; one address at most is more than out_max. */
+ * when it has too many.  Returns the new count. */
 static size_t insert(struct observed_addr *list, size_t count, const struct observed_addr *a) {
     size_t of_socket = 0;
     size_t at = 0;
@@ -136,7 +136,7 @@ static size_t insert(struct observed_addr *list, size_t count, const struct obse
 
 size_t observed_addrs(const struct observed *o, unsigned observers_min, struct observed_addr *out,
                       size_t out_max) {
-    struct observed_addr list[OBSERVED_REPORTS_MAX + 1];
+    struct observed_addr list[OBSERVED_REPORTS_MAX]; /* each entry adds one at most */
     size_t count = 0;
     assert(observers_min > 0);
     for (size_t i = 0; i < o->entries_count; i++) {

@@ -76,3 +76,14 @@ Test(dcutr_msg, addresses_that_do_not_fit_are_left_out_and_the_first_stay) {
         cr_assert(multiaddr_equal(&a, &addrs[count]), "address %zu", count);
     cr_assert_eq(count, (DCUTR_MESSAGE_MAX - 2) / 13);
 }
+
+Test(dcutr_msg, a_message_of_exactly_4096_bytes_is_written_whole) {
+    enum { LONG_COUNT = 308, SHORT_COUNT = 9 }; /* of 13 and of 10 bytes; 2 are the type's */
+    static struct multiaddr addrs[LONG_COUNT + SHORT_COUNT];
+    static uint8_t out[DCUTR_OUT_MAX];
+    for (size_t i = 0; i < ARRAY_COUNT(addrs); i++)
+        addrs[i] =
+            maddr(i < LONG_COUNT ? "/ip4/192.0.2.1/udp/4001/quic-v1" : "/ip4/192.0.2.1/tcp/4001");
+    cr_assert_eq(dcutr_msg_encode(DCUTR_MSG_CONNECT, addrs, ARRAY_COUNT(addrs), out),
+                 DCUTR_OUT_MAX);
+}

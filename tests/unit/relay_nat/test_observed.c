@@ -200,6 +200,25 @@ Test(observed, another_socket_has_three_of_its_own) {
     cr_assert_eq(observed_addrs(&o, 1, out, 8), 6);
 }
 
+Test(observed, as_many_sockets_are_told_apart_as_there_are_reports) {
+    static struct observed o;
+    static struct observed_addr out[OBSERVED_REPORTS_MAX];
+    struct multiaddr a = maddr(SEEN);
+    observed_init(&o, false);
+    for (uint16_t i = 0; i < OBSERVED_REPORTS_MAX; i++) {
+        struct observed_report r = {.conn = i,
+                                    .kind = MULTIADDR_KIND_QUIC,
+                                    .local = naddr(LOCAL),
+                                    .observer = naddr("5.6.7.8:1"),
+                                    .addr = multiaddr_bytes(&a)};
+        r.local.port = (uint16_t)(i + 1);
+        cr_assert(observed_add(&o, &r));
+    }
+    cr_assert_eq(observed_addrs(&o, 1, out, ARRAY_COUNT(out)), OBSERVED_REPORTS_MAX);
+    for (uint16_t i = 0; i < OBSERVED_REPORTS_MAX; i++)
+        cr_assert_eq(out[i].local.port, i + 1, "equals in the order in which they came");
+}
+
 Test(observed, the_oldest_report_goes_when_there_are_too_many) {
     struct observed o;
     struct observed_addr out[8];
