@@ -17,20 +17,18 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
-from collections import Counter
 from pathlib import Path
 
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "support"))
 
 import peers  # noqa: E402
-from matrix_cells import CELLS, STACKS, Lacks, Pair  # noqa: E402
-from nodes import CommandError  # noqa: E402
-from peerup import Failed, Skip  # noqa: E402
+from matrix_cells import CELLS, STACKS, Pair  # noqa: E402
+from table import Results, run_cell  # noqa: E402
 
 EXIT_SKIPPED = 77
 RUN_S = 900  # no cell begins later than this
 WAYS = ("out", "in")  # ours dials, theirs dials
+ROW_WIDTH = 26
 
 
 def parse_args():
@@ -53,39 +51,6 @@ def parse_args():
     return args
 
 
-class Results:
-    """What came out of each cell, by (row, cell)."""
-
-    def __init__(self, cells):
-        self.cells, self.table, self.rows, self.details, self.notes = cells, {}, [], [], Counter()
-
-    def add(self, row, cell, verdict, text="", logs="", seconds=0.0, remark=""):
-        if row not in self.rows:
-            self.rows.append(row)
-        self.table[row, cell] = verdict
-        print(f"{verdict:8}{' '.join(row):26}{cell:14}{seconds:6.2f} s  {text or remark}".rstrip(),
-              flush=True)
-        if verdict == "FAILED":
-            self.details.append((row, cell, text, logs))
-        elif text:
-            self.notes[verdict, text] += 1
-
-    def print(self):
-        for row, cell, text, logs in self.details:
-            print(f"\n==== FAILED: {' '.join(row)}, {cell}: {text}\n{logs}")
-        widths = [max(8, len(c.name) + 2) for c in self.cells]
-        print("\n" + " " * 26 + "".join(f"{c.name:{w}}" for c, w in zip(self.cells, widths)))
-        for row in self.rows:
-            verdicts = [self.table.get((row, c.name), "-") for c in self.cells]
-            print(f"{' '.join(row):26}" + "".join(f"{v:{w}}" for v, w in zip(verdicts, widths)))
-        for (verdict, text), count in sorted(self.notes.items()):
-            print(f"{verdict} ({count}): {text}")
-        n = Counter(self.table.values())
-        print(f"\ninterop matrix: {n['ok'] + n['ok*']} passed, {n['FAILED']} failed, {n['lacks']} lacking, "
-              f"{n['skipped']} skipped")
-        return n["FAILED"]
-
-
 def build_all(args):
     """Command lines by name, and by name why a peer can't be built here."""
     built, unusable = {}, {}
@@ -102,29 +67,6 @@ def build_all(args):
         print("interop: skipped: " + "; ".join(f"{n}: {why}" for n, why in unusable.items()))
         sys.exit(EXIT_SKIPPED)
     return built, unusable
-
-
-def run_cell(cell, pair, results):
-    """Returns whether the pair can be used for another cell."""
-    started, sizes, pair.remark = time.monotonic(), pair.log_sizes(), ""
-    verdict, text = "ok", ""
-    try:
-        note = cell.run(pair)
-        if pair.dead():
-            raise Failed("; ".join(pair.dead()))
-        if note:
-            verdict, text = "ok*", note
-    except Lacks as e:
-        verdict, text = "lacks", str(e)
-    except Skip as e:
-        verdict, text = "skipped", str(e)
-    except (Failed, CommandError, OSError) as e:
-        verdict, text = "FAILED", "; ".join([str(e), *pair.dead()])
-    except Exception:  # a fault of the suite itself is a failure too, and the rest goes on
-        verdict, text = "FAILED", traceback.format_exc()
-    logs = pair.logs_since(sizes) if verdict == "FAILED" else ""
-    results.add(pair.row, cell.name, verdict, text, logs, time.monotonic() - started, pair.remark)
-    return verdict != "FAILED"
 
 
 def run_row(args, cells, built, row, results, run_ends):
@@ -150,7 +92,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # through all `finally`
     cells = [c for c in CELLS if re.search(args.only, c.name)]
     built, unusable = build_all(args)
-    results, versions, run_ends = Results(cells), set(), time.monotonic() + RUN_S
+    results = Results("matrix", [c.name for c in cells], ROW_WIDTH)
+    versions, run_ends = set(), time.monotonic() + RUN_S
     for name in args.peers:
         for stack in args.stacks:
             for way in args.ways:
@@ -160,10 +103,7 @@ def main():
                     continue
                 for cell in cells:
                     results.add(row, cell.name, "skipped", unusable[name])
-    failed = results.print()
-    for text in sorted(versions):
-        print(f"peer: {text}")
-    return 1 if failed else 0
+    return 1 if results.print(versions) else 0
 
 
 if __name__ == "__main__":

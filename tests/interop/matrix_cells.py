@@ -10,13 +10,13 @@ import threading
 from dataclasses import dataclass
 from typing import Callable
 
-from nodes import CommandError, Peer
+from nodes import CommandError, Group
 from peerup import NOBODY, Failed, Skip, expect, wait_until
+from table import Lacks
 
 STACKS = {"tcp-noise": "/tcp/0", "tcp-tls": "/tcp/0", "quic": "/udp/0/quic-v1",
           "ws-noise": "/tcp/0/ws"}
 OUR_SEED, THEIR_SEED, HELPER_SEED = 0xa1, 0xb2, 0xc3
-LOG_TAIL_LINES = 40
 
 SUM, REVERSE = "/peerup-test/sum/1.0.0", "/peerup-test/reverse/1.0.0"
 RESET, PERF = "/peerup-test/reset/1.0.0", "/perf/1.0.0"
@@ -29,10 +29,6 @@ HALF_BYTES = 1 << 20  # more than any first window
 SUM_S = 60
 SOON_S = 10
 HEADER = b"\x13/multistream/1.0.0\n"
-
-
-class Lacks(Exception):
-    """One of the two implementations has no such thing; the text says what."""
 
 
 @dataclass
@@ -51,25 +47,19 @@ def cell(name):
     return add
 
 
-class Pair:
+class Pair(Group):
     """Ours and theirs with one connection between them, started when a cell first asks for it."""
 
     def __init__(self, row, ours, theirs, go, log_dir, stand_in, size):
-        self.row, self.argv, self.go_argv = row, {"ours": ours, "theirs": theirs}, go
-        self.log_dir, self.stand_in, self.size = log_dir, stand_in, size
+        super().__init__(row, log_dir)
+        self.argv, self.go_argv = {"ours": ours, "theirs": theirs}, go
+        self.stand_in, self.size = stand_in, size
         self.name, self.stack, self.way = row
-        self.running, self.versions, self.connected = {}, set(), False
-        self.remark = ""  # of the cell under way, for who reads the lines
+        self.connected = False
 
     def start(self, part, argv, seed, **flags):
-        words = [*argv, "-seed", f"{seed:02x}" * 32, "-stack", self.stack,
-                 "-listen", f"/ip4/127.0.0.1{STACKS[self.stack]}", "-agent", f"interop/{part}"]
-        for name, value in flags.items():
-            words += [f"-{name}", value]
-        peer = Peer(words, part, self.log_dir)
-        self.running[part] = peer
-        self.versions.add(peer.version)
-        return peer
+        flags = {"stack": self.stack, "listen": f"/ip4/127.0.0.1{STACKS[self.stack]}", **flags}
+        return super().start(part, argv, seed, **flags)
 
     def _part(self, part, seed):
         return self.running.get(part) or self.start(part, self.argv[part], seed)
@@ -114,26 +104,8 @@ class Pair:
 
     def stop(self):
         """Returns how ours ended, None if it did not run."""
-        statuses = {part: peer.stop() for part, peer in self.running.items()}
-        self.running, self.connected = {}, False
-        return statuses.get("ours")
-
-    def dead(self):
-        return [f"{part} exited with {p.child.returncode}"
-                for part, p in self.running.items() if not p.alive()]
-
-    def log_sizes(self):
-        return {path: path.stat().st_size for path in self.log_dir.iterdir()}
-
-    def logs_since(self, sizes):
-        text = []
-        for path in sorted(self.log_dir.iterdir()):
-            with open(path, "rb") as f:
-                f.seek(sizes.get(path, 0))
-                lines = f.read().decode(errors="replace").splitlines()
-            if lines:
-                text += [f"---- {path.name}", *lines[-LOG_TAIL_LINES:]]
-        return "\n".join(text)
+        self.connected = False
+        return super().stop().get("ours")
 
 
 def stat(peer, name):

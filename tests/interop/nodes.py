@@ -9,8 +9,15 @@ import threading
 from peerup import READY_S, STOP_S, Failed, Process, expect, free_port, quic_addr
 
 
+LOG_TAIL_LINES = 40
+
+
 class CommandError(Exception):
-    """A peer answered a command with an error."""
+    """A peer answered a command with an error, and maybe with the status of a relay."""
+
+    def __init__(self, text, status=None):
+        super().__init__(text)
+        self.status = status
 
 
 class Peer(Process):
@@ -68,7 +75,7 @@ class Peer(Process):
                 raise Failed(f"{self.name}: no answer to {cmd} within {timeout} s")
             reply = self.replies.pop(number)
         if "error" in reply:
-            raise CommandError(f"{cmd}: {reply['error']}")
+            raise CommandError(f"{cmd}: {reply['error']}", reply.get("status"))
         return reply
 
     def mark(self):
@@ -89,6 +96,48 @@ class Peer(Process):
             if not self.changed.wait_for(lambda: self._seen(name, since, match), seconds):
                 raise Failed(f"{self.name}: no event {name} {match} within {seconds} s")
             return self._seen(name, since, match)[0]
+
+
+class Group:
+    """The peers of a table's row, by the part that each of them has in it."""
+
+    def __init__(self, row, log_dir):
+        self.row, self.log_dir = row, log_dir
+        self.running, self.versions = {}, set()
+        self.remark = ""  # of the cell under way, for who reads the lines
+
+    def start(self, part, argv, seed, **flags):
+        words = [*argv, "-seed", f"{seed:02x}" * 32, "-agent", f"interop/{part}"]
+        for name, value in flags.items():
+            words += [f"-{name}", value]
+        peer = Peer(words, part, self.log_dir)
+        self.running[part] = peer
+        self.versions.add(peer.version)
+        return peer
+
+    def stop(self):
+        """Returns the exit statuses, by part."""
+        statuses = {part: peer.stop() for part, peer in self.running.items()}
+        self.running = {}
+        return statuses
+
+    def dead(self):
+        return [f"{part} exited with {p.child.returncode}"
+                for part, p in self.running.items() if not p.alive()]
+
+    def log_sizes(self):
+        return {path: path.stat().st_size for path in self.log_dir.iterdir()}
+
+    def logs_since(self, sizes):
+        """The tail of what each process wrote since log_sizes(), for a failure's report."""
+        text = []
+        for path in sorted(self.log_dir.iterdir()):
+            with open(path, "rb") as f:
+                f.seek(sizes.get(path, 0))
+                lines = f.read().decode(errors="replace").splitlines()
+            if lines:
+                text += [f"---- {path.name}", *lines[-LOG_TAIL_LINES:]]
+        return "\n".join(text)
 
 
 class GoPeer(Peer):
