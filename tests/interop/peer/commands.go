@@ -43,6 +43,8 @@ type fields = map[string]any
 
 var commands = map[string]func(*node, context.Context, command) (fields, error){
 	"dial":      (*node).cmdDial,
+	"reserve":   (*node).cmdReserve,
+	"probe":     (*node).cmdProbe,
 	"close":     (*node).cmdClose,
 	"conns":     (*node).cmdConns,
 	"stats":     (*node).cmdStats,
@@ -78,11 +80,12 @@ func (n *node) execute(c command) {
 	n.out.write(reply)
 }
 
-// dial {addr}: connects to a full multiaddr, or finds the connection that is there.
+// dial {addr}: connects to a full multiaddr, or finds the connection that is there.  Tells with which
+// status a relay refused.
 func (n *node) cmdDial(ctx context.Context, c command) (fields, error) {
 	conn, err := n.dial(ctx, c.Addr)
 	if err != nil {
-		return nil, err
+		return refusal(err), err
 	}
 	return fields{"peer": conn.RemotePeer().String(), "conn": conn.ID()}, nil
 }
@@ -102,7 +105,12 @@ func (n *node) dial(ctx context.Context, addr string) (network.Conn, error) {
 	if s, ok := n.host.Network().(*swarm.Swarm); ok {
 		s.Backoff().Clear(info.ID)
 	}
-	return n.host.Network().DialPeer(ctx, info.ID)
+	return n.host.Network().DialPeer(onCircuits(ctx), info.ID)
+}
+
+// onCircuits allows what follows over a limited connection, too.
+func onCircuits(ctx context.Context) context.Context {
+	return network.WithAllowLimitedConn(ctx, "command")
 }
 
 // close {peer}: closes all connections to the peer.
@@ -174,7 +182,7 @@ func (n *node) stream(ctx context.Context, peer string, id protocol.ID) (network
 	if err != nil {
 		return nil, err
 	}
-	s, err := n.host.NewStream(network.WithNoDial(ctx, "command"), p, id)
+	s, err := n.host.NewStream(network.WithNoDial(onCircuits(ctx), "command"), p, id)
 	if err != nil {
 		return nil, err
 	}

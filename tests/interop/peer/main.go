@@ -53,6 +53,10 @@ type config struct {
 	stack    string
 	agent    string
 	raised   bool
+	circuit  bool
+	relay    string
+	dcutr    bool
+	autonat  string
 	listen   listFlag
 	services listFlag
 	acls     listFlag
@@ -64,6 +68,10 @@ func parseFlags() (*config, error) {
 	c := &config{}
 	seed := flag.String("seed", "", "Ed25519 seed, 32 bytes in hex")
 	limits := flag.String("limits", "raised", "resource limits: raised or default")
+	circuit := flag.String("circuit", "off", "on: circuits can be dialled and reserved")
+	dcutr := flag.String("dcutr", "off", "on: punches holes, with -circuit on")
+	flag.StringVar(&c.relay, "relay", "", "serve as a relay, with these limits: ../README.md")
+	flag.StringVar(&c.autonat, "autonat", "off", "AutoNAT v2: client, server or off")
 	flag.StringVar(&c.stack, "stack", "quic", "tcp-noise, tcp-tls, quic or ws-noise")
 	flag.StringVar(&c.agent, "agent", "interop-go/1", "agent version told by identify")
 	flag.BoolVar(&c.gate, "gate", false, "refuse inbound peers that -allow doesn't name")
@@ -81,6 +89,7 @@ func parseFlags() (*config, error) {
 		return nil, fmt.Errorf("-limits must be raised or default")
 	}
 	c.raised = *limits == "raised"
+	c.circuit, c.dcutr = *circuit == "on", *dcutr == "on"
 	return c, nil
 }
 
@@ -94,6 +103,18 @@ func libp2pVersion() string {
 		}
 	}
 	return "unknown"
+}
+
+// lacks says what go-libp2p can't do that a cell asks for: ../README.md.
+func lacks(cfg *config) map[string]string {
+	l := map[string]string{}
+	if cfg.circuit {
+		l["renewal"] = "in go AutoRelay renews a reservation, not the client"
+	}
+	if cfg.autonat == "client" && cfg.stack == "quic" {
+		l["answer"] = "go's client resets its answer to a dial back, and over QUIC it is lost"
+	}
+	return l
 }
 
 // Main runs the peer until standard input ends or a signal asks it to.
@@ -114,16 +135,18 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	defer n.host.Close()
+	defer n.close()
 
 	addrs := []string{}
 	for _, a := range n.host.Network().ListenAddresses() {
-		addrs = append(addrs, a.String())
+		if !isCircuit(a) {
+			addrs = append(addrs, a.String())
+		}
 	}
 	out.event("ready", map[string]any{
 		"peer": n.host.ID().String(), "addrs": addrs,
 		"version":       fmt.Sprintf("go-libp2p %s, %s", libp2pVersion(), runtime.Version()),
-		"limits_raised": cfg.raised,
+		"limits_raised": cfg.raised, "lacks": lacks(cfg),
 	})
 
 	signals := make(chan os.Signal, 1)

@@ -36,6 +36,9 @@ type node struct {
 	gater   *gater
 	sums    peak
 	served  counters
+
+	reserved sync.Map  // by relay, once there was a reservation
+	dialBack host.Host // of AutoNAT, or nil
 }
 
 // stackOptions leaves a peer no other way to speak than the one that is asked for.
@@ -80,9 +83,9 @@ func newNode(cfg *config, out *lineWriter) (*node, error) {
 		libp2p.UserAgent(cfg.agent),
 		libp2p.ListenAddrStrings(cfg.listen...),
 		libp2p.ResourceManager(n.streams),
-		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
 	)
+	opts = append(opts, circuitOptions(n, cfg)...)
 	if cfg.gate {
 		if n.gater, err = newGater(cfg.allowed); err != nil {
 			return nil, err
@@ -97,16 +100,36 @@ func newNode(cfg *config, out *lineWriter) (*node, error) {
 	if err := n.reportIdentify(); err != nil {
 		return nil, err
 	}
+	if cfg.dcutr {
+		if err := n.reportPunching(); err != nil {
+			return nil, err
+		}
+	}
 	n.serveProtocols()
+	if cfg.relay != "" {
+		if err := serveRelay(n.host, out, cfg.relay); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.openAutoNAT(cfg); err != nil {
+		return nil, err
+	}
 	return n, n.serveServices(cfg)
 }
 
+func (n *node) close() {
+	n.host.Close()
+	if n.dialBack != nil {
+		n.dialBack.Close()
+	}
+}
+
 func (n *node) onConnected(_ network.Network, c network.Conn) {
-	n.out.event("connected", map[string]any{
-		"conn": c.ID(), "peer": c.RemotePeer().String(),
-		"dir":   strings.ToLower(c.Stat().Direction.String()),
-		"local": c.LocalMultiaddr().String(), "remote": c.RemoteMultiaddr().String(),
-	})
+	f := circuitFields(c)
+	f["conn"], f["peer"] = c.ID(), c.RemotePeer().String()
+	f["dir"] = strings.ToLower(c.Stat().Direction.String())
+	f["local"], f["remote"] = c.LocalMultiaddr().String(), c.RemoteMultiaddr().String()
+	n.out.event("connected", f)
 	var qc *quic.Conn
 	if !c.As(&qc) {
 		return

@@ -326,7 +326,7 @@ func (n *node) sumOne(ctx context.Context, p corepeer.ID, id protocol.ID, tag by
 }
 
 func (n *node) openSum(ctx context.Context, p corepeer.ID, id protocol.ID, size uint64) (network.Stream, error) {
-	s, err := n.host.NewStream(network.WithNoDial(ctx, "sum"), p, id)
+	s, err := n.host.NewStream(network.WithNoDial(onCircuits(ctx), "sum"), p, id)
 	if err != nil {
 		return nil, err
 	}
