@@ -3,18 +3,23 @@
 //! The rust-libp2p test peer: one transport stack, driven by JSON lines (../README.md).
 
 mod protocols;
+mod reach;
 mod streams;
 
 use std::{collections::HashMap, error::Error, io, sync::Arc, time::Duration};
 
-use futures::{FutureExt, StreamExt, future::join_all};
+use futures::{AsyncRead, AsyncWrite, FutureExt, StreamExt, future::join_all};
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, Transport,
-    core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, ListenerId},
+        upgrade::Version,
+    },
     identify,
     identity::Keypair,
     multiaddr::Protocol,
-    noise, ping, quic,
+    noise, ping, quic, relay,
     swarm::{
         ConnectionId, NetworkBehaviour, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
@@ -29,6 +34,7 @@ use tokio::{
 };
 
 use protocols::{Counters, PERF, PING, RESET, REVERSE, SUM};
+use reach::{Refused, Told, dial_fault, refusal};
 use streams::Inbound;
 
 type Fault = Box<dyn Error + Send + Sync>;
@@ -43,6 +49,7 @@ struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     raw: streams::Behaviour,
+    reach: reach::Behaviour,
 }
 
 struct Config {
@@ -51,6 +58,7 @@ struct Config {
     stack: String,
     agent: String,
     raised: bool,
+    reach: reach::Flags,
 }
 
 fn parse_flags() -> Result<Config, Fault> {
@@ -80,6 +88,12 @@ fn parse_flags() -> Result<Config, Fault> {
         stack: take("-stack", "quic"),
         agent: take("-agent", "interop-rust/1"),
         raised: take("-limits", "raised") == "raised",
+        reach: reach::Flags {
+            circuit: take("-circuit", "off") == "on",
+            relay: take("-relay", ""),
+            dcutr: take("-dcutr", "off") == "on",
+            autonat: take("-autonat", "off"),
+        },
     };
     match flags.into_keys().next() {
         Some(name) => Err(format!("no such flag: {name}").into()),
@@ -87,38 +101,72 @@ fn parse_flags() -> Result<Config, Fault> {
     }
 }
 
-fn transport(c: &Config, key: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Fault> {
+type Link = Boxed<(PeerId, StreamMuxerBox)>;
+
+fn muxer(c: &Config) -> yamux::Config {
     let mut muxer = yamux::Config::default();
-    let mut quic_config = quic::Config::new(key);
     if c.raised {
         muxer.set_max_num_streams(RAISED_STREAMS);
+    }
+    muxer
+}
+
+/// What lies on a stream of bytes: the security of the stack, and yamux.
+fn upgraded<T>(c: &Config, key: &Keypair, transport: T) -> Result<Link, Fault>
+where
+    T: Transport + Send + Unpin + 'static,
+    T::Output: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    T::Error: Send + Sync,
+    T::Dial: Send,
+    T::ListenerUpgrade: Send,
+{
+    let builder = transport.upgrade(Version::V1Lazy);
+    Ok(if c.stack == "tcp-tls" {
+        builder
+            .authenticate(tls::Config::new(key)?)
+            .multiplex(muxer(c))
+            .timeout(UPGRADE_TIMEOUT)
+            .boxed()
+    } else {
+        builder
+            .authenticate(noise::Config::new(key)?)
+            .multiplex(muxer(c))
+            .timeout(UPGRADE_TIMEOUT)
+            .boxed()
+    })
+}
+
+fn transport(c: &Config, key: &Keypair) -> Result<Link, Fault> {
+    let mut quic_config = quic::Config::new(key);
+    if c.raised {
         quic_config.max_concurrent_stream_limit = RAISED_STREAMS as u32;
     }
     let tcp = tcp::tokio::Transport::new(tcp::Config::default());
     Ok(match c.stack.as_str() {
-        "tcp-noise" => tcp
-            .upgrade(Version::V1Lazy)
-            .authenticate(noise::Config::new(key)?)
-            .multiplex(muxer)
-            .timeout(UPGRADE_TIMEOUT)
-            .boxed(),
-        "tcp-tls" => tcp
-            .upgrade(Version::V1Lazy)
-            .authenticate(tls::Config::new(key)?)
-            .multiplex(muxer)
-            .timeout(UPGRADE_TIMEOUT)
-            .boxed(),
-        "ws-noise" => websocket::Config::new(tcp)
-            .upgrade(Version::V1Lazy)
-            .authenticate(noise::Config::new(key)?)
-            .multiplex(muxer)
-            .timeout(UPGRADE_TIMEOUT)
-            .boxed(),
+        "tcp-noise" | "tcp-tls" => upgraded(c, key, tcp)?,
+        "ws-noise" => upgraded(c, key, websocket::Config::new(tcp))?,
         "quic" => quic::tokio::Transport::new(quic_config)
             .map(|(peer, conn), _| (peer, StreamMuxerBox::new(conn)))
             .boxed(),
         other => return Err(format!("no such stack: {other}").into()),
     })
+}
+
+/// The stack's transport, and circuits if they are asked for.
+fn transports(
+    c: &Config,
+    key: &Keypair,
+) -> Result<(Link, Option<relay::client::Behaviour>), Fault> {
+    let direct = transport(c, key)?;
+    if !c.reach.circuit {
+        return Ok((direct, None));
+    }
+    let (circuits, behaviour) = relay::client::new(key.public().to_peer_id());
+    let both = upgraded(c, key, circuits)?.or_transport(direct);
+    Ok((
+        both.map(|either, _| either.into_inner()).boxed(),
+        Some(behaviour),
+    ))
 }
 
 fn swarm(
@@ -131,6 +179,8 @@ fn swarm(
     Fault,
 > {
     let key = Keypair::ed25519_from_bytes(c.seed)?;
+    let own = key.public().to_peer_id();
+    let (link, client) = transports(c, &key)?;
     let (raw, inbound) = streams::Behaviour::new(vec![SUM, REVERSE, RESET, PERF]);
     let behaviour = Behaviour {
         identify: identify::Behaviour::new(
@@ -138,6 +188,7 @@ fn swarm(
         ),
         ping: ping::Behaviour::default(),
         raw,
+        reach: reach::Behaviour::new(&c.reach, own, client)?,
     };
     let mut config = libp2p::swarm::Config::with_tokio_executor();
     if c.raised {
@@ -148,13 +199,7 @@ fn swarm(
         // The default of SwarmBuilder; 0, which is that of the swarm's own type, closes at once.
         config = config.with_idle_connection_timeout(Duration::from_secs(10));
     }
-    let swarm = Swarm::new(
-        transport(c, &key)?,
-        behaviour,
-        key.public().to_peer_id(),
-        config,
-    );
-    Ok((swarm, inbound))
+    Ok((Swarm::new(link, behaviour, own, config), inbound))
 }
 
 fn write(line: Value) {
@@ -163,7 +208,9 @@ fn write(line: Value) {
 
 /// What a command needs the swarm for.
 enum Ask {
-    Dial(Multiaddr, oneshot::Sender<Result<PeerId, String>>),
+    Dial(Multiaddr, oneshot::Sender<Result<PeerId, Fault>>),
+    Reserve(Multiaddr, oneshot::Sender<Result<(), Fault>>),
+    Probe(Multiaddr, oneshot::Sender<Value>),
     Close(PeerId, oneshot::Sender<()>),
     Open(PeerId, StreamProtocol, oneshot::Sender<OpenReceiver>),
 }
@@ -199,6 +246,17 @@ impl Commands {
                 let (reply, receiver) = oneshot::channel();
                 self.asks.send(Ask::Dial(text("addr").parse()?, reply))?;
                 Ok(json!({"peer": receiver.await??.to_string()}))
+            }
+            "reserve" => {
+                let (reply, receiver) = oneshot::channel();
+                self.asks.send(Ask::Reserve(text("addr").parse()?, reply))?;
+                receiver.await??;
+                Ok(json!({}))
+            }
+            "probe" => {
+                let (reply, receiver) = oneshot::channel();
+                self.asks.send(Ask::Probe(text("addr").parse()?, reply))?;
+                Ok(receiver.await?)
             }
             "close" => {
                 let (reply, receiver) = oneshot::channel();
@@ -252,7 +310,10 @@ async fn execute(commands: Commands, line: String) {
     let timeout = Duration::from_millis(command["timeout_ms"].as_u64().unwrap_or(20_000));
     let mut reply = match tokio::time::timeout(timeout, commands.execute(&command)).await {
         Ok(Ok(reply)) => reply,
-        Ok(Err(e)) => json!({"error": e.to_string()}),
+        Ok(Err(e)) => match e.downcast_ref::<Refused>() {
+            Some(r) => json!({"error": r.to_string(), "status": r.status}),
+            None => json!({"error": e.to_string()}),
+        },
         Err(_) => json!({"error": "timed out"}),
     };
     reply["id"] = command["id"].clone();
@@ -261,7 +322,10 @@ async fn execute(commands: Commands, line: String) {
 
 struct Node {
     swarm: Swarm<Behaviour>,
-    dials: HashMap<ConnectionId, oneshot::Sender<Result<PeerId, String>>>,
+    dials: HashMap<ConnectionId, oneshot::Sender<Result<PeerId, Fault>>>,
+    reserves: HashMap<ListenerId, oneshot::Sender<Result<(), Fault>>>,
+    told: Told,
+    punches: bool,
 }
 
 impl Node {
@@ -269,6 +333,11 @@ impl Node {
         // A command that timed out hears no answer.
         match ask {
             Ask::Dial(addr, reply) => self.dial(addr, reply),
+            Ask::Reserve(addr, reply) => self.reserve(addr, reply),
+            Ask::Probe(addr, reply) => {
+                self.swarm.behaviour_mut().raw.suggest(addr.clone());
+                self.told.await_verdict(addr, reply);
+            }
             Ask::Close(peer, reply) => {
                 let _ = self.swarm.disconnect_peer_id(peer);
                 let _ = reply.send(());
@@ -279,11 +348,23 @@ impl Node {
         }
     }
 
-    fn dial(&mut self, addr: Multiaddr, reply: oneshot::Sender<Result<PeerId, String>>) {
+    /// The reservation is there when its listener has an address.
+    fn reserve(&mut self, relay: Multiaddr, reply: oneshot::Sender<Result<(), Fault>>) {
+        match self.swarm.listen_on(relay.with(Protocol::P2pCircuit)) {
+            Ok(id) => {
+                self.reserves.insert(id, reply);
+            }
+            Err(e) => {
+                let _ = reply.send(Err(e.into()));
+            }
+        }
+    }
+
+    fn dial(&mut self, addr: Multiaddr, reply: oneshot::Sender<Result<PeerId, Fault>>) {
         let peer = match addr.iter().last() {
             Some(Protocol::P2p(peer)) => peer,
             _ => {
-                let _ = reply.send(Err("the address names no peer".to_owned()));
+                let _ = reply.send(Err("the address names no peer".into()));
                 return;
             }
         };
@@ -301,7 +382,7 @@ impl Node {
                 self.dials.insert(id, reply);
             }
             Err(e) => {
-                let _ = reply.send(Err(e.to_string()));
+                let _ = reply.send(Err(e.into()));
             }
         }
     }
@@ -322,11 +403,18 @@ impl Node {
                 } else {
                     "inbound"
                 };
-                write(json!({
+                let relayed = endpoint.is_relayed();
+                let remote = endpoint.get_remote_address();
+                let mut told = json!({
                     "event": "connected", "peer": peer_id.to_string(), "dir": dir,
-                    "conn": connection_id.to_string(),
-                    "remote": endpoint.get_remote_address().to_string(),
-                }));
+                    "conn": connection_id.to_string(), "remote": remote.to_string(),
+                    "relayed": relayed,
+                });
+                if relayed {
+                    told["limit"] = self.told.limit.take();
+                }
+                self.told.connections.insert(connection_id, remote.clone());
+                write(told);
             }
             SwarmEvent::ConnectionClosed {
                 peer_id,
@@ -343,9 +431,32 @@ impl Node {
                 ..
             } => {
                 if let Some(reply) = self.dials.remove(&connection_id) {
-                    let _ = reply.send(Err(error.to_string()));
+                    let _ = reply.send(Err(dial_fault(&error)));
                 }
             }
+            SwarmEvent::NewListenAddr { listener_id, .. } => {
+                if let Some(reply) = self.reserves.remove(&listener_id) {
+                    let _ = reply.send(Ok(()));
+                }
+            }
+            SwarmEvent::ListenerClosed {
+                listener_id,
+                reason,
+                ..
+            } => {
+                if let Some(reply) = self.reserves.remove(&listener_id) {
+                    let fault = match reason {
+                        Ok(()) => "the listener closed".into(),
+                        Err(e) => refusal(&e).map_or_else(|| e.into(), Fault::from),
+                    };
+                    let _ = reply.send(Err(fault));
+                }
+            }
+            SwarmEvent::NewExternalAddrCandidate { .. } if self.punches => {
+                self.punches = false; // told once
+                write(json!({"event": "punch", "state": "ready"}));
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Reach(e)) => self.told.on_event(e),
             SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
                 peer_id,
                 info,
@@ -379,14 +490,26 @@ async fn listen(swarm: &mut Swarm<Behaviour>, addrs: &[Multiaddr]) -> Result<Vec
     Ok(bound)
 }
 
-fn lacks(stack: &str) -> Value {
-    match stack {
-        "quic" => json!({
-            "reset": "libp2p-quic ends a stream that is dropped, it can't reset one",
-            "pings": "libp2p-ping over QUIC answers a stream's second ping at its next timer",
-        }),
-        _ => json!({"read-reset": "rust's yamux reads an end where a stream was reset"}),
+fn lacks(c: &Config) -> Value {
+    let mut l = serde_json::Map::new();
+    let mut add = |key: &str, why: &str| l.insert(key.into(), why.into());
+    if c.stack == "quic" {
+        add(
+            "reset",
+            "libp2p-quic ends a stream that is dropped, it can't reset one",
+        );
+        add(
+            "pings",
+            "libp2p-ping over QUIC answers a stream's second ping at its next timer",
+        );
+    } else {
+        add(
+            "read-reset",
+            "rust's yamux reads an end where a stream was reset",
+        );
     }
+    reach::lacks(&c.stack, &c.reach, &mut l);
+    l.into()
 }
 
 #[tokio::main]
@@ -394,10 +517,15 @@ async fn main() -> Result<(), Fault> {
     let config = parse_flags()?;
     let (mut swarm, mut inbound) = swarm(&config)?;
     let addrs = listen(&mut swarm, &config.listen).await?;
+    if !config.reach.relay.is_empty() {
+        for addr in &addrs {
+            swarm.add_external_address(addr.parse()?); // what a reservation names
+        }
+    }
     write(json!({
         "event": "ready", "peer": swarm.local_peer_id().to_string(), "addrs": addrs,
         "version": concat!("rust-libp2p ", env!("LIBP2P_VERSION")),
-        "limits_raised": config.raised, "lacks": lacks(&config.stack),
+        "limits_raised": config.raised, "lacks": lacks(&config),
     }));
 
     let counters = Arc::new(Counters::default());
@@ -409,6 +537,9 @@ async fn main() -> Result<(), Fault> {
     let mut node = Node {
         swarm,
         dials: HashMap::new(),
+        reserves: HashMap::new(),
+        told: Told::default(),
+        punches: config.reach.dcutr,
     };
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut terminated = signal(SignalKind::terminate())?;

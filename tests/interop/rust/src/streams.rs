@@ -6,7 +6,7 @@
 //! they are taken, so that it can't hold 200 of them open; this one queues both without a limit.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     convert::Infallible,
     future::{Ready, ready},
     io,
@@ -20,6 +20,7 @@ use futures::{
 use libp2p::{
     InboundUpgrade, Multiaddr, OutboundUpgrade, PeerId, Stream, StreamProtocol,
     core::{Endpoint, UpgradeInfo, transport::PortUse},
+    multiaddr::Protocol,
     swarm::{
         ConnectionClosed, ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent,
         ConnectionId, FromSwarm, NetworkBehaviour, SubstreamProtocol, THandler, THandlerInEvent,
@@ -45,7 +46,14 @@ pub struct Inbound {
 pub struct Behaviour {
     protocols: Vec<StreamProtocol>,
     inbound: mpsc::UnboundedSender<Inbound>,
-    connections: HashMap<ConnectionId, (PeerId, mpsc::UnboundedSender<Request>)>,
+    connections: HashMap<ConnectionId, Connection>,
+    suggested: VecDeque<Multiaddr>,
+}
+
+struct Connection {
+    peer: PeerId,
+    relayed: bool,
+    requests: mpsc::UnboundedSender<Request>,
 }
 
 impl Behaviour {
@@ -56,22 +64,29 @@ impl Behaviour {
                 protocols,
                 inbound,
                 connections: HashMap::new(),
+                suggested: VecDeque::new(),
             },
             receiver,
         )
     }
 
-    /// Asks for a stream on a connection that must be there already.
+    /// Has AutoNAT probe an address that nobody has observed.
+    pub fn suggest(&mut self, addr: Multiaddr) {
+        self.suggested.push_back(addr);
+    }
+
+    /// Asks for a stream on a connection that must be there already, rather on a direct one.
     pub fn open(
         &self,
         peer: PeerId,
         protocol: StreamProtocol,
     ) -> oneshot::Receiver<io::Result<Stream>> {
         let (reply, receiver) = oneshot::channel();
-        match self.connections.values().find(|(p, _)| *p == peer) {
-            Some((_, requests)) => {
+        let all = self.connections.values().filter(|c| c.peer == peer);
+        match all.min_by_key(|c| c.relayed) {
+            Some(c) => {
                 // Without a handler the reply is dropped, which its receiver sees.
-                let _ = requests.unbounded_send(Request { protocol, reply });
+                let _ = c.requests.unbounded_send(Request { protocol, reply });
             }
             None => {
                 let _ = reply.send(Err(io::Error::other("no connection")));
@@ -80,9 +95,14 @@ impl Behaviour {
         receiver
     }
 
-    fn handler(&mut self, id: ConnectionId, peer: PeerId) -> Handler {
+    fn handler(&mut self, id: ConnectionId, peer: PeerId, addr: &Multiaddr) -> Handler {
         let (sender, requests) = mpsc::unbounded();
-        self.connections.insert(id, (peer, sender));
+        let connection = Connection {
+            peer,
+            relayed: addr.iter().any(|p| p == Protocol::P2pCircuit),
+            requests: sender,
+        };
+        self.connections.insert(id, connection);
         Handler {
             protocols: self.protocols.clone(),
             inbound: self.inbound.clone(),
@@ -99,21 +119,21 @@ impl NetworkBehaviour for Behaviour {
         &mut self,
         id: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        local: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.handler(id, peer))
+        Ok(self.handler(id, peer, local))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         id: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        remote: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.handler(id, peer))
+        Ok(self.handler(id, peer, remote))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm) {
@@ -132,7 +152,10 @@ impl NetworkBehaviour for Behaviour {
     }
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        Poll::Pending
+        match self.suggested.pop_front() {
+            Some(addr) => Poll::Ready(ToSwarm::NewExternalAddrCandidate(addr)),
+            None => Poll::Pending,
+        }
     }
 }
 
