@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""An internet in network namespaces: public hosts, and hosts behind NATs.
+
+        relay 45.32.10.2 ───┐
+                            ├─ wan, a router without a way out
+    a ── NAT 81.2.69.2 ─────┤
+    b ── NAT 151.101.65.2 ──┘
+
+The addresses are ordinary public ones: with private or documentation ranges other implementations
+switch off hole punching, reachability probes and relay addresses.  Nothing leaves the namespaces.
+
+A NAT drops what nobody behind it asked for.  If it answered, its connection tracking would take the
+port that the answer came from, and the hole that a host punches next would be at another one.
+
+A bed that is closed leaves nothing behind; what a killed run left, the next bed removes.
+"""
+
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import subprocess
+
+PREFIX = "peerup-bed-"
+PUBLIC, CONE, RANDOM = "public", "cone", "random"
+NETWORKS = ("45.32.10", "81.2.69", "151.101.65", "62.98.7")
+# The kernel keeps the port of a connection where it can; so a NAT maps a socket to one port whomever
+# it talks to, and lets in only whom it talked to.  With fully-random each peer sees another port.
+MASQUERADE = {CONE: "persistent", RANDOM: "random,fully-random"}
+NUMBERS = itertools.count()
+
+
+class BedError(Exception):
+    """A namespace, a device or a rule that could not be made."""
+
+
+def command(*argv, text=None):
+    done = subprocess.run(argv, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, check=False)
+    if done.returncode != 0:
+        raise BedError(f"{' '.join(argv)}: {done.stdout.strip()}")
+    return done.stdout
+
+
+def unavailable():
+    """Why there can be no bed here, or None."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    for tool, package in (("ip", "iproute2"), ("nft", "nftables")):
+        if not shutil.which(tool):
+            return f"no {tool} here (package {package})"
+    try:
+        with contextlib.closing(Bed({"a": CONE})):
+            return None
+    except BedError as e:
+        return str(e)
+
+
+def remove_stale():
+    for line in command("ip", "netns", "list").splitlines():
+        found = re.match(rf"({PREFIX}(\d+)-\S+)", line)
+        if found and not os.path.exists(f"/proc/{found[2]}"):
+            with contextlib.suppress(BedError):  # another run may be as fast
+                command("ip", "netns", "del", found[1])
+
+
+def nat_rules(kind):
+    return f"""
+table ip nat {{
+  chain out {{
+    type nat hook postrouting priority srcnat
+    oifname "wan" masquerade {MASQUERADE[kind]}
+  }}
+  chain in {{
+    type nat hook prerouting priority dstnat
+  }}
+}}
+table ip filter {{
+  chain input {{
+    type filter hook input priority filter
+    policy drop
+    ct state established,related accept
+  }}
+  chain forward {{
+    type filter hook forward priority filter
+    policy drop
+    iifname "lan" accept
+    ct state established,related accept
+    ct status dnat accept
+  }}
+}}
+"""
+
+
+class Bed:
+    """`hosts`: what is between each host and the internet, by name: PUBLIC, CONE or RANDOM."""
+
+    def __init__(self, hosts):
+        remove_stale()
+        self.prefix = f"{PREFIX}{os.getpid()}-{next(NUMBERS)}-"
+        self.namespaces = []
+        self.networks = dict(zip(hosts, NETWORKS, strict=False))
+        self.kinds = hosts
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self):
+        self._add("wan", forwards=True)
+        for number, (name, kind) in enumerate(self.kinds.items()):
+            self._add(name)
+            edge = name if kind == PUBLIC else f"{name}-nat"
+            if kind != PUBLIC:
+                self._add(edge, forwards=True)
+            network = self.networks[name]
+            self._link("wan", f"to-{name}", f"{network}.1", edge, "wan", f"{network}.2")
+            self._default_route(edge, f"{network}.1")
+            if kind == PUBLIC:
+                self._ip(edge, "addr", "add", f"{network}.3/24", "dev", "wan")
+                continue
+            self.networks[name] = f"192.168.{number}"
+            self._link(edge, "lan", f"192.168.{number}.1", name, "lan", f"192.168.{number}.2")
+            self._default_route(name, f"192.168.{number}.1")
+            command(*self.argv(edge, ["nft", "-f", "-"]), text=nat_rules(kind))
+
+    def _add(self, name, forwards=False):
+        command("ip", "netns", "add", self.prefix + name)
+        self.namespaces.append(self.prefix + name)
+        self._ip(name, "link", "set", "lo", "up")
+        if forwards:
+            command(*self.argv(name, ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]))
+
+    def _ip(self, name, *words):
+        command("ip", "-n", self.prefix + name, *words)
+
+    def _link(self, left, left_device, left_address, right, right_device, right_address):
+        self._ip(left, "link", "add", left_device, "type", "veth",
+                 "peer", "name", right_device, "netns", self.prefix + right)
+        for name, device, address in ((left, left_device, left_address),
+                                      (right, right_device, right_address)):
+            self._ip(name, "addr", "add", f"{address}/24", "dev", device)
+            self._ip(name, "link", "set", device, "up")
+
+    def _default_route(self, name, gateway):
+        self._ip(name, "route", "add", "default", "via", gateway)
+
+    def argv(self, name, argv):
+        """The command line that runs another one where the host is."""
+        return ["ip", "netns", "exec", self.prefix + name, *argv]
+
+    def address(self, name):
+        """What the host listens on."""
+        return f"{self.networks[name]}.2"
+
+    def second_address(self, name):
+        """Of a public host."""
+        return f"{self.networks[name]}.3"
+
+    def outside(self, name):
+        """Where the internet sees the host."""
+        return f"{NETWORKS[list(self.kinds).index(name)]}.2"
+
+    def forward(self, name, kind, port):
+        """The NAT's port, of "tcp" or "udp", leads to the host's port of that number."""
+        command(*self.argv(f"{name}-nat", [
+            "nft", "add", "rule", "ip", "nat", "in", "iifname", "wan", kind, "dport", str(port),
+            "dnat", "to", self.address(name)]))
+
+    def close(self):
+        """What still runs in the namespaces is the caller's; it keeps them alive, unnamed."""
+        for name in self.namespaces:
+            command("ip", "netns", "del", name)
+        self.namespaces = []
