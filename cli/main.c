@@ -135,8 +135,10 @@ static int dispatch(int argc, char **argv) {
             print_usage(NULL);
             return 0;
         }
-        char *asked[3] = {argv[1], argc > 2 ? argv[2] : argv[0], argv[0]};
-        return dispatch(argc > 2 ? 3 : 2, asked); /* "help auth add" is "auth add help" */
+        char help[] = "--help"; /* "help auth add" is "auth add --help" */
+        memmove(argv, argv + 1, ((size_t)argc - 1) * sizeof(*argv));
+        argv[argc - 1] = help;
+        return dispatch(argc, argv);
     }
     const char *word = strcmp(argv[0], "--version") == 0 ? "version" : argv[0];
     if (is_group(word))

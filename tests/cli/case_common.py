@@ -42,7 +42,7 @@ def help_works_everywhere_with_status_0(home):
         expect(f"Usage: peerup {row}" in text, text)
         for way in ([*words, "-h"], [*words, "help"], ["help", *words], ["--help", *words]):
             home.run(*way, out=text, err="")
-    for group in {row.split()[0] for row in rows if row.split()[0] in ("auth", "config", "service")}:
+    for group in {row.split()[0] for row in rows if row.split()[0] in ("auth", "config", "relay", "service")}:
         text = home.run(group, "help", err="")
         expect(f"Usage: peerup {group} <command>" in text, text)
         for way in ([group, "--help"], [group, "-h"], ["help", group]):
@@ -59,7 +59,7 @@ def help_wins_over_missing_and_surplus_arguments(home):
 def what_is_unknown_is_named_and_the_usage_follows(home):
     usage = home.run("help")
     home.run("frobnicate", status=1, out=usage, err="Unknown command: frobnicate\n\n")
-    for group in ("auth", "config", "service"):
+    for group in ("auth", "config", "relay", "service"):
         usage = home.run(group, status=1, err="")
         home.run(group, "x", status=1, out=usage, err=f"Unknown {group} command: x\n\n")
 
