@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/base/err.h"
@@ -161,4 +162,24 @@ int file_write(const char *path, struct bytes content, mode_t mode, enum file_wr
     if (e < 0)
         return problem_set(problem, e, "cannot write %s: %s", path, err_text(e));
     return 0;
+}
+
+int directory_make(const char *path, mode_t mode, struct problem *problem) {
+    char part[PATH_MAX];
+    int n = snprintf(part, sizeof(part), "%s", path);
+    if (n <= 0 || (size_t)n >= sizeof(part))
+        return problem_set(problem, n == 0 ? -ENOENT : -ENAMETOOLONG,
+                           "cannot create directory %s: %s", path,
+                           err_text(n == 0 ? ENOENT : ENAMETOOLONG));
+    for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
+        if (slash != NULL)
+            *slash = '\0';
+        if (mkdir(part, mode) < 0 && errno != EEXIST) {
+            int e = -errno;
+            return problem_set(problem, e, "cannot create directory %s: %s", part, err_text(e));
+        }
+        if (slash == NULL)
+            return 0;
+        *slash = '/';
+    }
 }

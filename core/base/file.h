@@ -30,3 +30,7 @@ enum file_write_flags {
  * and the temporary one is removed.  -errno */
 NODISCARD int file_write(const char *path, struct bytes content, mode_t mode,
                          enum file_write_flags flags, struct problem *problem);
+
+/* Makes a directory and those above it that are missing, as mkdir -p; the umask cuts the mode.  One
+ * that is there is left as it is.  -errno */
+NODISCARD int directory_make(const char *path, mode_t mode, struct problem *problem);

@@ -46,3 +46,32 @@ int config_archive(struct mem *mem, const char *path, struct problem *ret_proble
     arena_done(&a);
     return e;
 }
+
+static int rollback_in(struct arena *a, const char *path, struct problem *ret_problem) {
+    SCOPED(file_unlock) int lock = -EBADF;
+    char *archive = config_sibling_path(a, path, CONFIG_LAST_GOOD);
+    char *text;
+    size_t len;
+
+    if (archive == NULL)
+        return problem_set(ret_problem, -ENOMEM, "%s: %s", path, err_text(-ENOMEM));
+    int e = file_lock(path, &lock, ret_problem);
+    if (e < 0)
+        return e;
+    e = config_file_read(a->mem, archive, &text, &len, ret_problem);
+    if (e == -ENOENT)
+        return problem_set(ret_problem, e, "no last-known-good archive for %s", path);
+    if (e < 0)
+        return e;
+    e = file_replace(path, bytes_of(text, len), ret_problem);
+    (void)mem_free(a->mem, text);
+    return e;
+}
+
+int config_rollback(struct mem *mem, const char *path, struct problem *ret_problem) {
+    struct arena a;
+    arena_init(&a, mem);
+    int e = rollback_in(&a, path, ret_problem);
+    arena_done(&a);
+    return e;
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The copy of the last config that a daemon started with.  Spec: config.md, section 5. */
+/* The copy of the last config that a daemon or a relay started with.  Spec: config.md, section 5. */
 
 #include "core/base/base.h"
 
@@ -17,3 +17,8 @@ NODISCARD char *config_sibling_path(struct arena *a, const char *path, enum conf
 /* Copies the config to .last-good, mode 0600.  Does nothing while a commit-confirmed is pending:
  * an unconfirmed config is not known to be good.  -errno; the daemon warns and goes on. */
 NODISCARD int config_archive(struct mem *mem, const char *path, struct problem *ret_problem);
+
+/* Puts that copy in the config's place, which may be missing or broken.
+ *   -ENOENT  there is no copy
+ *   errors of config_file_read() and of writing                                              */
+NODISCARD int config_rollback(struct mem *mem, const char *path, struct problem *ret_problem);

@@ -4,7 +4,9 @@
 #include "core/base/err.h"
 #include "core/base/mem.h"
 #include "core/base/problem.h"
+#include "core/base/strbuf.h"
 #include "core/conf/config_file.h"
+#include "core/conf/schema_internal.h"
 
 #define AT(field) offsetof(struct relay_config, field)
 
@@ -17,7 +19,8 @@ static const struct config_option OPTIONS[] = {
      .flags = CONFIG_REQUIRED,
      .help = "The relay's private key, mode 0600. Relative paths start at the working directory."},
     {"network.listen_addresses", CONFIG_ADDRS, AT(network.listen_addresses),
-     .generated = "/ip4/0.0.0.0/tcp/7777\n/ip6/::/tcp/7777",
+     .generated = "/ip4/0.0.0.0/tcp/7777\n/ip6/::/tcp/7777\n"
+                  "/ip4/0.0.0.0/udp/7777/quic-v1\n/ip6/::/udp/7777/quic-v1",
      .flags = CONFIG_REQUIRED,
      .help = "Where to listen."},
     {"discovery.network", CONFIG_LABEL, AT(discovery.network), .flags = CONFIG_SHOW_IF_SET,
@@ -126,4 +129,34 @@ struct relay_config *relay_config_free(struct relay_config *c) {
     struct mem *mem = c->base.arena.mem;
     arena_done(&c->base.arena);
     return mem_free(mem, c);
+}
+
+void relay_config_generate(struct strbuf *out) {
+    strbuf_add(out, "# peerup relay configuration, written by 'peerup relay setup'.\n\n");
+    schema_generate(&RELAY_CONFIG_SCHEMA, NULL, 0, out);
+    strbuf_add(out,
+               "\n# WebSocket, for networks that let only web traffic out; as further lines of\n"
+               "# network.listen_addresses:\n"
+               "#   - \"/ip4/0.0.0.0/tcp/443/ws\"\n"
+               "#   - \"/ip6/::/tcp/443/ws\"\n"
+               "\n# What the relay gives, with the values that count without this section.\n"
+               "# Relayed connections have no limit of time or data unless one is set here.\n"
+               "# resources:\n"
+               "#   max_reservations: 128\n"
+               "#   max_circuits: 16\n"
+               "#   buffer_size: 2048\n"
+               "#   max_reservations_per_ip: 8\n"
+               "#   max_reservations_per_asn: 32\n"
+               "#   reservation_ttl: \"1h\"\n"
+               "#   session_duration: \"0s\"\n"
+               "#   session_data_limit: \"0B\"\n"
+               "\n# health:\n"
+               "#   enabled: true\n"
+               "#   listen_address: \"127.0.0.1:9090\"\n"
+               "\n# telemetry:\n"
+               "#   metrics:\n"
+               "#     enabled: true\n"
+               "#     listen_address: \"127.0.0.1:9091\"\n"
+               "#   audit:\n"
+               "#     enabled: true\n");
 }

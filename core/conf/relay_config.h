@@ -55,3 +55,10 @@ NODISCARD int relay_config_parse(struct mem *mem, const char *path, struct bytes
 NODISCARD int relay_config_check(const struct relay_config *c, struct problem *ret_problem);
 struct relay_config *relay_config_free(struct relay_config *c);
 DEFINE_SCOPED_FREE(struct relay_config *, relay_config_free);
+
+/* The name under which a relay looks for its config, in the working directory. */
+#define RELAY_CONFIG_NAME "relay-server.yaml"
+
+/* Writes the document of `relay setup`. */
+struct strbuf;
+void relay_config_generate(struct strbuf *out);

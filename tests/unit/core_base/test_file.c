@@ -147,3 +147,26 @@ Test(file, a_path_without_directory_is_here) {
     cr_assert_eq(file_write("file", BYTES_LIT("x"), 0600, FILE_REPLACE, NULL), 0);
     cr_assert_eq(mode_of(path), 0600);
 }
+
+Test(file, directories_are_made_with_those_above_them) {
+    char deep[96], inner[96];
+    struct problem why = PROBLEM_INIT;
+    (void)umask(0022);
+    (void)snprintf(deep, sizeof(deep), "%s/a/b/", directory);
+    (void)snprintf(inner, sizeof(inner), "%s/a", directory);
+    cr_assert_eq(directory_make(deep, 0700, &why), 0, "%s", why.text);
+    cr_assert_eq(mode_of(inner), 0700);
+    cr_assert_eq(directory_make(deep, 0755, &why), 0, "%s", why.text);
+    cr_assert_eq(mode_of(deep), 0700, "one that is there stays as it is");
+    cr_assert_eq(rmdir(deep), 0);
+    cr_assert_eq(rmdir(inner), 0);
+
+    cr_assert_eq(file_write(path, BYTES_LIT(""), 0600, FILE_REPLACE, NULL), 0);
+    (void)snprintf(deep, sizeof(deep), "%s/x", path);
+    cr_assert_eq(directory_make(deep, 0700, &why), -ENOTDIR);
+    cr_assert_eq(directory_make("", 0700, &why), -ENOENT);
+    char longer[PATH_MAX + 1];
+    memset(longer, 'a', PATH_MAX);
+    longer[PATH_MAX] = '\0';
+    cr_assert_eq(directory_make(longer, 0700, &why), -ENAMETOOLONG);
+}

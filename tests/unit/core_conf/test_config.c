@@ -575,6 +575,52 @@ Test(relay_config, a_file_is_loaded_and_shown) {
     remove_tree(dir);
 }
 
+/* Takes the "# " off the lines of the document that stand for settings. */
+static void uncomment(const char *text, struct strbuf *out) {
+    for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
+        static const char *const SECTIONS[] = {"# resources:", "# health:", "# telemetry:", "#   "};
+        bool is_setting = false;
+        for (size_t i = 0; i < ARRAY_COUNT(SECTIONS); i++)
+            is_setting = is_setting || strncmp(line, SECTIONS[i], strlen(SECTIONS[i])) == 0;
+        is_setting = is_setting && strncmp(line, "#   - ", 6) != 0; /* items to add elsewhere */
+        strbuf_addf(out, "%.*s\n", (int)strcspn(line, "\n") - (is_setting ? 2 : 0),
+                    line + (is_setting ? 2 : 0));
+    }
+}
+
+Test(relay_config, the_generated_file_is_valid_and_its_comments_tell_the_defaults) {
+    SCOPED(strbuf_free) struct strbuf text = STRBUF_INIT(KIB(64)), all = STRBUF_INIT(KIB(64));
+    SCOPED(strbuf_free) struct strbuf shown = STRBUF_INIT(KIB(64)), plain = STRBUF_INIT(KIB(64));
+    SCOPED(relay_config_freep) struct relay_config *c = NULL, *full = NULL;
+    struct problem why = PROBLEM_INIT;
+
+    relay_config_generate(&text);
+    cr_assert_eq(relay_config_parse(mem_system(), "r.yaml", strbuf_bytes(&text), &c, &why), 0, "%s",
+                 why.text);
+    cr_assert_eq(relay_config_check(c, &why), 0, "%s", why.text);
+    cr_expect_null(c->base.findings);
+    cr_expect_str_eq(c->identity.key_file, "relay_node.key");
+    cr_expect_str_eq(c->security.authorized_keys_file, "relay_authorized_keys");
+    cr_expect(c->security.enable_connection_gating);
+    cr_expect_str_eq(c->network.listen_addresses.items[0].text, "/ip4/0.0.0.0/tcp/7777");
+    cr_expect_str_eq(c->network.listen_addresses.items[1].text, "/ip6/::/tcp/7777");
+    cr_expect_eq(c->network.listen_addresses.count, 4, "QUIC, too");
+
+    uncomment(strbuf_text(&text), &all);
+    cr_assert_eq(relay_config_parse(mem_system(), "r.yaml", strbuf_bytes(&all), &full, &why), 0,
+                 "%s", why.text);
+    cr_expect_null(full->base.findings);
+    cr_expect(full->health.enabled);
+    cr_expect(full->telemetry.metrics_enabled);
+    cr_expect(full->telemetry.audit_enabled);
+    cr_expect_eq(memcmp(&full->resources, &c->resources, sizeof(c->resources)), 0);
+    cr_expect_str_eq(full->health.listen_address, c->health.listen_address);
+    cr_expect_str_eq(full->telemetry.metrics_listen_address, c->telemetry.metrics_listen_address);
+    schema_show(&RELAY_CONFIG_SCHEMA, &full->base, &shown);
+    schema_show(&RELAY_CONFIG_SCHEMA, &c->base, &plain);
+    cr_expect_gt(shown.len, plain.len);
+}
+
 Test(relay_config, bad_values_name_file_line_and_key) {
     static const struct {
         const char *text;
