@@ -32,7 +32,7 @@ int cmd_config_validate(struct cli *cli) {
         if (f->is_error)
             out_line(OUT_FAILURE, "FAIL: %s", f->text);
     }
-    cli_print_warnings(c);
+    cli_print_warnings(&c->base);
     if (has_errors)
         return out_error("validation failed");
     out_line(OUT_SUCCESS, "OK: %s is valid", c->base.path);
@@ -60,7 +60,7 @@ int cmd_config_show(struct cli *cli) {
     (void)mem_free(cli->mem, path);
     if (e < 0)
         return out_error("failed to load config: %s", why.text);
-    cli_print_warnings(c);
+    cli_print_warnings(&c->base);
     if (config_check(c, &why) < 0)
         (void)out_failure("WARNING: config has validation errors: %s", why.text);
     schema_show(&CONFIG_SCHEMA, &c->base, &text);

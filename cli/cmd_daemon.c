@@ -20,7 +20,7 @@ int cmd_daemon(struct cli *cli) {
     int status = cli_load_config(cli, &c);
     if (status != 0)
         return status;
-    cli_print_warnings(c);
+    cli_print_warnings(&c->base);
     log_stderr_init(&log, LOG_INFO);
     struct run_daemon_config cfg = {.mem = cli->mem, .config = c, .log = &log, .say = say};
     if (run_daemon(&cfg, &why) < 0)

@@ -2,11 +2,11 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/out.h"
+#include "cli/prompt.h"
 #include "cli/qr.h"
 #include "cli/relay_address.h"
 #include "core/base/err.h"
@@ -18,8 +18,6 @@
 #include "core/conf/units.h"
 #include "core/p2p/identity.h"
 #include "ctl/sysenv.h"
-
-enum { LINE_BYTES_MAX = 4096 };
 
 static const char EMPTY_LIST[] =
     "# Peers that may connect to this node, one a line: <peer-id>  # comment\n"
@@ -51,19 +49,6 @@ static int find_paths(const struct cli *cli, struct paths *ret_paths) {
     return 0;
 }
 
-/* Reads one line, without the blanks around it.  0, or the exit status after an error. */
-static int prompt(const char *question, char *line) {
-    out_text(OUT_PLAIN, "%s", question);
-    if (fgets(line, LINE_BYTES_MAX, stdin) == NULL || strchr(line, '\n') == NULL)
-        return out_error("failed to read input: %s",
-                         strlen(line) == LINE_BYTES_MAX - 1 ? "the line is too long" : "EOF");
-    size_t start = strspn(line, " \t"), len = strlen(line + start);
-    memmove(line, line + start, len + 1);
-    while (len > 0 && strchr(" \t\r\n", line[len - 1]) != NULL)
-        line[--len] = '\0';
-    return 0;
-}
-
 static int add_peer(struct relay_address *relay, const char *peer_id) {
     struct problem why = PROBLEM_INIT;
     return relay_address_add_peer(relay, peer_id, &why) < 0 ? out_error("%s", why.text) : 0;
@@ -71,10 +56,10 @@ static int add_peer(struct relay_address *relay, const char *peer_id) {
 
 /* Asks for the relay.  An empty line: none, and relay->text stays empty. */
 static int ask_relay(struct relay_address *relay) {
-    char line[LINE_BYTES_MAX] = "";
+    char line[PROMPT_LINE_MAX] = "";
     struct problem why = PROBLEM_INIT;
 
-    int status = prompt("Relay address (IP:PORT, IP, or multiaddr; empty for none)\n> ", line);
+    int status = prompt_line("Relay address (IP:PORT, IP, or multiaddr; empty for none)\n> ", line);
     if (status != 0 || *line == '\0')
         return status;
     if (relay_address_parse(line, relay, &why) < 0)
@@ -82,7 +67,7 @@ static int ask_relay(struct relay_address *relay) {
     if (relay->has_peer)
         return 0;
     line[0] = '\0';
-    if ((status = prompt("Relay Peer ID\n> ", line)) != 0)
+    if ((status = prompt_line("Relay Peer ID\n> ", line)) != 0)
         return status;
     if (*line == '\0')
         return out_error("relay Peer ID is required");
@@ -109,21 +94,6 @@ static int choose_relay(const struct args *args, struct relay_address *relay) {
                                : out_error("--relay has a peer ID already: leave --peer-id out");
     return peer_id == NULL ? out_error("relay Peer ID is required: add --peer-id ID")
                            : add_peer(relay, peer_id);
-}
-
-/* As mkdir -p, mode 0700. */
-static int make_directories(const char *dir) {
-    char path[PATH_MAX];
-    (void)snprintf(path, sizeof(path), "%s", dir);
-    for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
-        if (slash != NULL)
-            *slash = '\0';
-        if (mkdir(path, 0700) < 0 && errno != EEXIST)
-            return out_error("cannot create directory %s: %s", path, err_text(-errno));
-        if (slash == NULL)
-            return 0;
-        *slash = '/';
-    }
 }
 
 static int write_files(const struct cli *cli, const struct paths *p,
@@ -167,6 +137,7 @@ int cmd_init(struct cli *cli) {
     SCOPED(identity_done) struct identity me = {.id = PEER_ID_NONE};
     const char *network = args_text(&cli->args, "network");
     struct relay_address relay = {.text = ""};
+    struct problem why = PROBLEM_INIT;
     struct paths paths;
 
     if (network != NULL && !dns_label_is_valid(network))
@@ -180,8 +151,9 @@ int cmd_init(struct cli *cli) {
         return out_error("config already exists: %s\nDelete it first if you want to reinitialize",
                          paths.config);
     out_line(OUT_PLAIN, "Creating config directory: %s\n", paths.dir);
-    if ((status = make_directories(paths.dir)) != 0 ||
-        (status = choose_relay(&cli->args, &relay)) != 0)
+    if (directory_make(paths.dir, 0700, &why) < 0)
+        return out_error("%s", why.text);
+    if ((status = choose_relay(&cli->args, &relay)) != 0)
         return status;
     out_line(OUT_PLAIN, "Generating identity...");
     if ((status = write_files(cli, &paths, &relay, &me)) != 0)

@@ -111,7 +111,7 @@ int cmd_status(struct cli *cli) {
     int status = cli_load_config(cli, &c);
     if (status != 0)
         return status;
-    cli_print_warnings(c);
+    cli_print_warnings(&c->base);
     print_identity(c);
     print_relays(c);
     print_peers(cli, c);

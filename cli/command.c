@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 #include "core/base/problem.h"
 #include "core/conf/config.h"
+#include "core/conf/relay_config.h"
 
 int cli_usage_error(const struct cli *cli) {
     char flags[256] = "";
@@ -51,8 +52,25 @@ void cli_print_service(const struct config_service *s, bool with_protocol) {
              has_protocol ? s->protocol : "");
 }
 
-void cli_print_warnings(const struct config *c) {
-    for (const struct config_finding *f = c->base.findings; f != NULL; f = f->next)
+const char *cli_relay_config_path(const struct cli *cli) {
+    const char *given = args_text(&cli->args, "config");
+    return given == NULL ? RELAY_CONFIG_NAME : given;
+}
+
+int cli_load_relay_config(struct cli *cli, struct relay_config **ret_config) {
+    const char *path = cli_relay_config_path(cli);
+    struct problem why = PROBLEM_INIT;
+
+    int e = relay_config_load(cli->mem, path, ret_config, &why);
+    if (e == -ENOENT)
+        return out_error("config file not found: %s\n\n"
+                         "Run 'peerup relay setup' to create one, or use --config <path>",
+                         path);
+    return e < 0 ? out_error("config error: %s", why.text) : 0;
+}
+
+void cli_print_warnings(const struct config_base *base) {
+    for (const struct config_finding *f = base->findings; f != NULL; f = f->next)
         if (!f->is_error)
             (void)out_failure("Warning: %s", f->text);
 }

@@ -7,8 +7,10 @@
 #include "ctl/client_config.h"
 
 struct config;
+struct config_base;
 struct config_service;
 struct mem;
+struct relay_config;
 
 /* What a bad flag costs: cli.md, section 1.2. */
 enum command_style {
@@ -51,8 +53,13 @@ NODISCARD int cli_load_config(struct cli *cli, struct config **ret_config);
 NODISCARD int cli_transport(const struct cli *cli, const struct config *c,
                             enum dial_preference *ret_transport);
 
-/* Prints what the config's reader had to warn about, on standard error. */
-void cli_print_warnings(const struct config *c);
+/* The relay's config: what --config names, or relay-server.yaml in the working directory. */
+const char *cli_relay_config_path(const struct cli *cli);
+/* Loads it.  0, or the exit status after an error was printed. */
+NODISCARD int cli_load_relay_config(struct cli *cli, struct relay_config **ret_config);
+
+/* Prints what a config's reader had to warn about, on standard error. */
+void cli_print_warnings(const struct config_base *base);
 
 /* "  ssh          -> localhost:22         (enabled)", and its protocol where that is asked. */
 void cli_print_service(const struct config_service *s, bool with_protocol);
@@ -69,8 +76,16 @@ int cmd_init(struct cli *cli);
 int cmd_ping(struct cli *cli);
 int cmd_proxy(struct cli *cli);
 int cmd_relay_add(struct cli *cli);
+int cmd_relay_authorize(struct cli *cli);
+int cmd_relay_config_rollback(struct cli *cli);
+int cmd_relay_config_validate(struct cli *cli);
+int cmd_relay_deauthorize(struct cli *cli);
+int cmd_relay_info(struct cli *cli);
 int cmd_relay_list(struct cli *cli);
+int cmd_relay_list_peers(struct cli *cli);
 int cmd_relay_remove(struct cli *cli);
+int cmd_relay_setup(struct cli *cli);
+int cmd_relay_version(struct cli *cli);
 int cmd_resolve(struct cli *cli);
 int cmd_service_add(struct cli *cli);
 int cmd_service_disable(struct cli *cli);

@@ -12,6 +12,8 @@
 
 #define F_CONFIG \
     { "config", FLAG_TEXT, "PATH", "config file to use instead of the first one found" }
+#define F_RELAY_CONFIG \
+    { "config", FLAG_TEXT, "PATH", "config file to use instead of relay-server.yaml" }
 #define F_FILE \
     { "file", FLAG_TEXT, "PATH", "authorized_keys file to use instead of the config's" }
 #define F_JSON \
@@ -52,6 +54,24 @@ const struct command CLI_COMMANDS[] = {
     {"config validate", cmd_config_validate, "", 0, "Check the config", FLAGS(F_CONFIG), STYLE_C},
     {"config show", cmd_config_show, "", 0, "Print the config with all defaults filled in",
      FLAGS(F_CONFIG), STYLE_C},
+    {"relay setup", cmd_relay_setup, "", 0, "Create a relay's config and list of peers",
+     FLAGS({"dir", FLAG_TEXT, "DIR", "directory to create them in (the working directory)"},
+           {"fresh", FLAG_BOOL, NULL, "replace files that are there, after a snapshot; asks nothing"},
+           {"non-interactive", FLAG_BOOL, NULL, "fail instead of asking"}), STYLE_C},
+    {"relay info", cmd_relay_info, "", 0, "Print the relay's peer ID and addresses",
+     FLAGS(F_RELAY_CONFIG), STYLE_C},
+    {"relay authorize", cmd_relay_authorize, "<peer-id> [comment...]", ARGS_POSITIONALS_MAX,
+     "Let a peer use the relay",
+     FLAGS({"comment", FLAG_TEXT, "TEXT", "label for the peer"}, F_RELAY_CONFIG), STYLE_C},
+    {"relay deauthorize", cmd_relay_deauthorize, "<peer-id>", 1, "Shut a peer out of the relay",
+     FLAGS(F_RELAY_CONFIG), STYLE_C},
+    {"relay list-peers", cmd_relay_list_peers, "", 0, "List the peers that may use the relay",
+     FLAGS(F_RELAY_CONFIG), STYLE_C},
+    {"relay config validate", cmd_relay_config_validate, "", 0, "Check the relay's config",
+     FLAGS(F_RELAY_CONFIG), STYLE_C},
+    {"relay config rollback", cmd_relay_config_rollback, "", 0,
+     "Go back to the config with which the relay last started", FLAGS(F_RELAY_CONFIG), STYLE_C},
+    {"relay version", cmd_relay_version, "", 0, "Print the version", NO_FLAGS, STYLE_C},
     {"relay add", cmd_relay_add, "<addr>...", ARGS_POSITIONALS_MAX, "Use one or more relays",
      FLAGS({"peer-id", FLAG_TEXT, "ID", "the relay's peer ID, for addresses that lack it"},
            F_CONFIG), STYLE_C},

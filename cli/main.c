@@ -12,27 +12,23 @@
 #include "core/base/mem.h"
 #include "core/base/problem.h"
 
-/* The name's length when `word` is its first word and others follow, else 0. */
-static size_t group_prefix(const struct command *c, const char *word) {
-    size_t len = strlen(word);
-    return strncmp(c->name, word, len) == 0 && c->name[len] == ' ' ? len : 0;
+/* Whether the command's name begins with the words of `group` and goes on. */
+static bool is_in_group(const struct command *c, const char *group) {
+    size_t len = strlen(group);
+    return strncmp(c->name, group, len) == 0 && c->name[len] == ' ';
 }
 
-static bool is_group(const char *word) {
+static bool is_group(const char *words) {
     for (size_t i = 0; i < CLI_COMMANDS_COUNT; i++)
-        if (group_prefix(&CLI_COMMANDS[i], word) > 0)
+        if (is_in_group(&CLI_COMMANDS[i], words))
             return true;
     return false;
 }
 
-static const struct command *command_by_name(const char *first, const char *second) {
-    for (size_t i = 0; i < CLI_COMMANDS_COUNT; i++) {
-        const struct command *c = &CLI_COMMANDS[i];
-        size_t len = group_prefix(c, first);
-        if (second == NULL ? strcmp(c->name, first) == 0
-                           : len > 0 && strcmp(c->name + len + 1, second) == 0)
-            return c;
-    }
+static const struct command *command_by_name(const char *name) {
+    for (size_t i = 0; i < CLI_COMMANDS_COUNT; i++)
+        if (strcmp(CLI_COMMANDS[i].name, name) == 0)
+            return &CLI_COMMANDS[i];
     return NULL;
 }
 
@@ -49,7 +45,7 @@ static void print_usage(const char *group) {
     for (size_t i = 0; i < CLI_COMMANDS_COUNT; i++) {
         const struct command *c = &CLI_COMMANDS[i];
         char call[64];
-        if (group != NULL && group_prefix(c, group) == 0)
+        if (group != NULL && !is_in_group(c, group))
             continue;
         (void)snprintf(call, sizeof(call), "%s %s", c->name, c->arguments);
         out_line(OUT_PLAIN, "  %-32s %s", call, c->summary);
@@ -99,25 +95,52 @@ static int run_command(const struct command *c, int argc, char **argv) {
     return 2;
 }
 
-/* Behind the name of a group: one of its commands, its usage, or the command that has the group's
- * own name ("daemon"). */
+/* Whether a flag of the group's commands takes its value from the next argument. */
+static bool flag_takes_value(const char *group, const char *flag) {
+    const char *name = flag + (flag[1] == '-' ? 2 : 1);
+    for (size_t i = 0; i < CLI_COMMANDS_COUNT; i++)
+        for (const struct flag *f = CLI_COMMANDS[i].flags; f->name != NULL; f++)
+            if (is_in_group(&CLI_COMMANDS[i], group) && strcmp(f->name, name) == 0)
+                return f->type != FLAG_BOOL;
+    return false;
+}
+
+/* Moves the first word that is no flag, and no flag's value, to the front.  False when there is
+ * none. */
+static bool bring_subcommand_forward(const char *group, int argc, char **argv) {
+    int at = 0;
+    while (at < argc && argv[at][0] == '-')
+        at += flag_takes_value(group, argv[at]) ? 2 : 1;
+    if (at >= argc)
+        return false;
+    char *word = argv[at];
+    memmove(argv + 1, argv, (size_t)at * sizeof(*argv));
+    argv[0] = word;
+    return true;
+}
+
+/* Behind the name of a group: one of its commands, a group in it, its usage, or the command that
+ * has the group's own name ("daemon").  Flags may stand before the command's last word, too. */
 static int run_group(const char *group, int argc, char **argv) {
-    const struct command *own = command_by_name(group, NULL);
-    char what[64];
+    const struct command *own = command_by_name(group);
+    char name[64], what[64];
 
     if (argc > 0 && is_help(argv[0])) {
         print_usage(group);
         return 0;
     }
-    if (argc > 0) {
-        const struct command *c = command_by_name(group, argv[0]);
-        if (c != NULL)
-            return run_command(c, argc - 1, argv + 1);
-        if (own == NULL || argv[0][0] != '-') {
-            (void)snprintf(what, sizeof(what), "%s %s", group,
-                           own == NULL ? "command" : "subcommand");
-            return unknown(what, argv[0], group);
-        }
+    bool has_word = bring_subcommand_forward(group, argc, argv);
+    (void)snprintf(name, sizeof(name), "%s %s", group, has_word ? argv[0] : "");
+    if (has_word && is_group(name))
+        return run_group(name, argc - 1, argv + 1);
+    const struct command *c = command_by_name(name);
+    if (c != NULL)
+        return run_command(c, argc - 1, argv + 1);
+    if (argc > 0 && (own == NULL || has_word)) {
+        const char *space = strrchr(group, ' ');
+        (void)snprintf(what, sizeof(what), "%s %s", space == NULL ? group : space + 1,
+                       own == NULL ? "command" : "subcommand");
+        return unknown(what, argv[0], group);
     }
     if (own != NULL)
         return run_command(own, argc, argv);
@@ -143,7 +166,7 @@ static int dispatch(int argc, char **argv) {
     const char *word = strcmp(argv[0], "--version") == 0 ? "version" : argv[0];
     if (is_group(word))
         return run_group(word, argc - 1, argv + 1);
-    const struct command *c = command_by_name(word, NULL);
+    const struct command *c = command_by_name(word);
     return c == NULL ? unknown("command", argv[0], NULL) : run_command(c, argc - 1, argv + 1);
 }
 
