@@ -18,7 +18,7 @@
  * (uring/backend.h): io_uring, epoll, and in the tests a simulation; whoever uses this header
  * cannot tell them apart.
  *
- * Handles: uring/tcp.h (TCP and Unix streams), uring/udp.h.
+ * Handles: uring/tcp.h (TCP and Unix streams), uring/udp.h, uring/file_watch.h.
  */
 
 #include "core/base/buf.h"
