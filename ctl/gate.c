@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl/gate.h"
 
+#include <sys/stat.h>
+
 #include "core/base/err.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -13,7 +15,14 @@ struct gate_table {
     struct log *log;
     struct authkeys *keys;
     char *path;
+    struct stat read_from; /* the file that `keys` are of, or an older one */
 };
+
+/* Before the file is read: what changes meanwhile is then seen as a change. */
+static struct stat look_at(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 ? st : (struct stat){0};
+}
 
 static bool denies(struct gate *g, const struct peer_id *peer, walltime_t now) {
     struct gate_table *t = CONTAINER_OF(g, struct gate_table, gate);
@@ -28,6 +37,7 @@ int gate_table_new(struct mem *mem, const char *path, struct log *log,
     t->mem = mem;
     t->log = log;
     t->gate = (struct gate){.denies = denies};
+    t->read_from = look_at(path);
     t->path = mem_strdup(mem, path);
     int e = t->path == NULL ? problem_set(ret_problem, -ENOMEM, "%s", err_text(ENOMEM))
                             : authkeys_load(mem, path, &t->keys, ret_problem);
@@ -48,15 +58,25 @@ struct gate_table *gate_table_free(struct gate_table *t) {
 }
 
 int gate_table_reload(struct gate_table *t, struct problem *ret_problem) {
+    struct stat st = look_at(t->path);
     struct authkeys *keys;
     int e = authkeys_load(t->mem, t->path, &keys, ret_problem);
     if (e < 0)
         return e;
     (void)authkeys_free(t->keys);
     t->keys = keys;
+    t->read_from = st;
     log_info(t->log, L_GATE, "updated authorized peers list",
              kv_uint("count", gate_table_count(t)));
     return 0;
+}
+
+bool gate_table_is_stale(const struct gate_table *t) {
+    struct stat now = look_at(t->path);
+    return now.st_dev != t->read_from.st_dev || now.st_ino != t->read_from.st_ino ||
+           now.st_size != t->read_from.st_size ||
+           now.st_mtim.tv_sec != t->read_from.st_mtim.tv_sec ||
+           now.st_mtim.tv_nsec != t->read_from.st_mtim.tv_nsec;
 }
 
 struct gate *gate_table_gate(struct gate_table *t) {

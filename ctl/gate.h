@@ -26,6 +26,9 @@ struct gate_table *gate_table_free(struct gate_table *t);
 /* Reads the file again; on failure the old table stays.  The caller tells the host. */
 NODISCARD int gate_table_reload(struct gate_table *t, struct problem *ret_problem);
 
+/* Whether the file has changed since it was read. */
+bool gate_table_is_stale(const struct gate_table *t);
+
 /* What the host asks. */
 struct gate *gate_table_gate(struct gate_table *t);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl/run_daemon.h"
 
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -15,10 +14,12 @@
 #include "core/p2p/identity.h"
 #include "ctl/bootstrap.h"
 #include "ctl/gate.h"
+#include "ctl/gate_watch.h"
 #include "ctl/limits.h"
 #include "ctl/node.h"
 #include "ctl/stop_signals.h"
 #include "ctl/systemd.h"
+#include "ctl/watchdog.h"
 #include "relay/service.h"
 #include "transport/host.h"
 #include "uring/reactor.h"
@@ -29,12 +30,9 @@ struct daemon {
     const struct run_daemon_config *cfg;
     struct node *node;
     struct stop_signals stop;
-    struct signal_watch reload;
+    struct gate_watch gate_watch;
     struct bootstrap *bootstrap;
-    struct timer watchdog;
-    nsec_t watchdog_every;
-    bool has_reload;
-    bool has_watchdog;
+    struct watchdog watchdog;
 };
 
 static void say(const struct daemon *d, const char *format, ...) PRINTF(2, 3);
@@ -159,49 +157,18 @@ static void on_bootstrapped(void *user, uint32_t connected) {
 
 /* --- While it runs --- */
 
-static void on_reload(struct signal_watch *w, int signo) {
-    struct daemon *d = CONTAINER_OF(w, struct daemon, reload);
-    struct problem why = PROBLEM_INIT;
-    (void)signo;
-
-    if (node_reload_gate(d->node, &why) < 0)
-        log_error(d->cfg->log, L_NODE, "authorized_keys not reloaded: the old list stays",
-                  kv_str("reason", why.text));
-}
-
-/* That a turn came here is what the watchdog asks for.  What a restart does not cure, such as the
- * network, is no reason to stay silent. */
-static void on_watchdog(struct timer *t) {
-    struct daemon *d = CONTAINER_OF(t, struct daemon, watchdog);
-
-    systemd_notify_watchdog();
-    timer_start(t, reactor_now(node_reactor(d->node)) + d->watchdog_every);
-}
-
 static int open_events(struct daemon *d, struct problem *problem) {
-    struct reactor *r = node_reactor(d->node);
-
-    d->reload.raised = on_reload;
     int e = stop_signals_open(&d->stop, d->node);
     if (e == 0)
-        e = signal_watch_open(r, &d->reload, SIGHUP);
-    d->has_reload = e == 0;
+        e = gate_watch_open(&d->gate_watch, d->node, d->cfg->log);
     if (e == 0)
-        e = timer_init(&d->watchdog, r, on_watchdog);
-    d->has_watchdog = e == 0;
-    if (e < 0)
-        return problem_set(problem, e, "cannot watch signals: %s", err_text(e));
-    d->watchdog_every = systemd_watchdog_interval() / 2;
-    if (d->watchdog_every > 0)
-        timer_start(&d->watchdog, reactor_now(r) + d->watchdog_every);
-    return 0;
+        e = watchdog_open(&d->watchdog, node_reactor(d->node));
+    return e < 0 ? problem_set(problem, e, "cannot watch signals: %s", err_text(e)) : 0;
 }
 
 static void close_events(struct daemon *d) {
-    if (d->has_watchdog)
-        timer_done(&d->watchdog);
-    if (d->has_reload)
-        signal_watch_close(node_reactor(d->node), &d->reload);
+    watchdog_close(&d->watchdog);
+    gate_watch_close(&d->gate_watch);
     stop_signals_close(&d->stop);
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /* The daemon in the foreground: a node by a config file, from its start to SIGINT or SIGTERM.
- * SIGHUP reads authorized_keys again.
+ * Changes of authorized_keys count at once (ctl/gate_watch.h).
  *
  * Spec: behaviour.md, sections 2 and 8; config.md, section 5 (the archive).
  */

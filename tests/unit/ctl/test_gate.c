@@ -60,11 +60,14 @@ Test(gate, a_reload_replaces_the_list_and_a_bad_one_leaves_it) {
     folder_make(&f);
     struct gate_table *t = gate_of(&f, "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB\n");
     folder_write(&f, "authorized_keys", "nonsense\n");
+    cr_assert(gate_table_is_stale(t));
     cr_assert_eq(gate_table_reload(t, &why), -ERR_MALFORMED);
     cr_assert_not(denies(t, A, 0));
+    cr_assert(gate_table_is_stale(t));
 
     folder_write(&f, "authorized_keys", "12D3KooWCd3eX8r5ihRvzK7P1yPq5aakaBJhG5GNj18YTztPhoCa\n");
     cr_assert_eq(gate_table_reload(t, &why), 0, "%s", why.text);
+    cr_assert_not(gate_table_is_stale(t));
     cr_assert(denies(t, A, 0));
     cr_assert_not(denies(t, B, 0));
     t = gate_table_free(t);
