@@ -6,12 +6,6 @@
 #include "ctl/log_stderr.h"
 #include "ctl/run_daemon.h"
 
-/* Flushed line by line, for service managers and for who waits for a line. */
-static void say(void *user, const char *text) {
-    (void)user;
-    out_text(OUT_PLAIN, "%s\n", text);
-}
-
 int cmd_daemon(struct cli *cli) {
     SCOPED(config_freep) struct config *c = NULL;
     struct problem why = PROBLEM_INIT;
@@ -22,7 +16,7 @@ int cmd_daemon(struct cli *cli) {
         return status;
     cli_print_warnings(&c->base);
     log_stderr_init(&log, LOG_INFO);
-    struct run_daemon_config cfg = {.mem = cli->mem, .config = c, .log = &log, .say = say};
+    struct run_daemon_config cfg = {.mem = cli->mem, .config = c, .log = &log, .say = cli_say};
     if (run_daemon(&cfg, &why) < 0)
         return out_failure("Failed to start: %s", why.text);
     return 0;

@@ -44,11 +44,9 @@ static void print_gating(struct cli *cli, const struct relay_config *c) {
 static size_t find_addrs(struct cli *cli, const struct relay_config *c, const struct peer_id *id,
                          struct multiaddr *out) {
     const struct config_addrs *addrs = &c->network.listen_addresses;
-    struct multiaddr *listen = mem_alloc_array(cli->mem, MAX(addrs->count, 1u), sizeof(*listen));
+    struct multiaddr *listen = config_addrs_array(cli->mem, addrs);
     size_t count = 0, kept = 0;
 
-    for (uint32_t i = 0; listen != NULL && i < addrs->count; i++)
-        listen[i] = addrs->items[i].addr;
     if (listen != NULL)
         count = public_addrs(listen, addrs->count, out, SHOWN_ADDRS_MAX);
     (void)mem_free(cli->mem, listen);

@@ -74,3 +74,8 @@ void cli_print_warnings(const struct config_base *base) {
         if (!f->is_error)
             (void)out_failure("Warning: %s", f->text);
 }
+
+void cli_say(void *user, const char *text) {
+    (void)user;
+    out_text(OUT_PLAIN, "%s\n", text);
+}

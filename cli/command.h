@@ -64,6 +64,10 @@ void cli_print_warnings(const struct config_base *base);
 /* "  ssh          -> localhost:22         (enabled)", and its protocol where that is asked. */
 void cli_print_service(const struct config_service *s, bool with_protocol);
 
+/* A line of what runs in the foreground.  Flushed line by line, for service managers and for who
+ * waits for a line.  The signature is ctl/say.h's. */
+void cli_say(void *user, const char *text);
+
 /* The commands */
 int cmd_auth_add(struct cli *cli);
 int cmd_auth_list(struct cli *cli);
@@ -84,6 +88,7 @@ int cmd_relay_info(struct cli *cli);
 int cmd_relay_list(struct cli *cli);
 int cmd_relay_list_peers(struct cli *cli);
 int cmd_relay_remove(struct cli *cli);
+int cmd_relay_serve(struct cli *cli);
 int cmd_relay_setup(struct cli *cli);
 int cmd_relay_version(struct cli *cli);
 int cmd_resolve(struct cli *cli);

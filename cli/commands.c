@@ -58,6 +58,8 @@ const struct command CLI_COMMANDS[] = {
      FLAGS({"dir", FLAG_TEXT, "DIR", "directory to create them in (the working directory)"},
            {"fresh", FLAG_BOOL, NULL, "replace files that are there, after a snapshot; asks nothing"},
            {"non-interactive", FLAG_BOOL, NULL, "fail instead of asking"}), STYLE_C},
+    {"relay serve", cmd_relay_serve, "", 0, "Run the relay in the foreground",
+     FLAGS(F_RELAY_CONFIG), STYLE_X},
     {"relay info", cmd_relay_info, "", 0, "Print the relay's peer ID and addresses",
      FLAGS(F_RELAY_CONFIG), STYLE_C},
     {"relay authorize", cmd_relay_authorize, "<peer-id> [comment...]", ARGS_POSITIONALS_MAX,

@@ -2,7 +2,6 @@
 #include "ctl/run_daemon.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 
 #include "core/base/err.h"
 #include "core/base/log.h"
@@ -17,6 +16,7 @@
 #include "ctl/gate_watch.h"
 #include "ctl/limits.h"
 #include "ctl/node.h"
+#include "ctl/say.h"
 #include "ctl/stop_signals.h"
 #include "ctl/systemd.h"
 #include "ctl/watchdog.h"
@@ -24,7 +24,7 @@
 #include "transport/host.h"
 #include "uring/reactor.h"
 
-enum { SHOWN_ADDRS_MAX = 32, TEXT_MAX = 1024 };
+enum { SHOWN_ADDRS_MAX = 32 };
 
 struct daemon {
     const struct run_daemon_config *cfg;
@@ -38,12 +38,10 @@ struct daemon {
 static void say(const struct daemon *d, const char *format, ...) PRINTF(2, 3);
 
 static void say(const struct daemon *d, const char *format, ...) {
-    char text[TEXT_MAX];
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(text, sizeof(text), format, args);
+    say_v(d->cfg->say, d->cfg->user, format, args);
     va_end(args);
-    d->cfg->say(d->cfg->user, text);
 }
 
 /* --- Before the node --- */
@@ -73,11 +71,9 @@ static int open_node(struct daemon *d, struct problem *problem) {
 
     if (dial_preference_parse(c->network.transport, &transport) < 0)
         return problem_set(problem, -ERR_CONFIG_INVALID, "network.transport: unknown");
-    struct multiaddr *listen = mem_alloc_array(mem, MAX(addrs->count, 1u), sizeof(*listen));
+    struct multiaddr *listen = config_addrs_array(mem, addrs);
     if (listen == NULL)
         return problem_set(problem, -ENOMEM, "%s", err_text(ENOMEM));
-    for (uint32_t i = 0; i < addrs->count; i++)
-        listen[i] = addrs->items[i].addr;
     struct node_config cfg = {
         .mem = mem,
         .log = d->cfg->log,

@@ -127,6 +127,16 @@ void host_unhandle(struct host *h, struct protocol_handler *ph) {
     identify_changed(h);
 }
 
+size_t host_protocols(const struct host *h, const char **out, size_t max) {
+    size_t count = 0;
+    list_for_each (node, &h->handlers) {
+        if (count < max)
+            out[count] = LIST_ENTRY(node, const struct protocol_handler, node)->protocol;
+        count++;
+    }
+    return count;
+}
+
 static bool may_use(struct host *h, const struct conn *c, struct protocol_handler *ph) {
     switch (ph->protocol_class) {
     case CLASS_ANY:

@@ -98,6 +98,10 @@ NODISCARD int host_handle(struct host *h, struct protocol_handler *ph);
 /* Streams that it accepted live on. */
 void host_unhandle(struct host *h, struct protocol_handler *ph);
 
+/* What is served, in no order that means anything.  Returns the count, at most `max` are written.
+ */
+size_t host_protocols(const struct host *h, const char **out, size_t max);
+
 /* The gate's answers changed: connections of inbound peers, and streams of peers, that lost their
  * right are closed at once. */
 void host_gate_changed(struct host *h);

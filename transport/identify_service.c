@@ -73,19 +73,12 @@ static size_t own_addrs(const struct host *h, const struct conn *c, struct multi
 
 /* -ENOMEM, else the count. */
 static ssize_t own_protocols(const struct host *h, const char ***ret_names) {
-    size_t count = 0;
-    list_for_each (node, &h->handlers) {
-        count++;
-    }
+    size_t count = host_protocols(h, NULL, 0);
     const char **names = mem_alloc_array(reactor_mem(h->reactor), count, sizeof(*names));
     if (names == NULL)
         return -ENOMEM;
-    size_t i = 0;
-    list_for_each (node, &h->handlers) {
-        names[i++] = LIST_ENTRY(node, struct protocol_handler, node)->protocol;
-    }
     *ret_names = names;
-    return (ssize_t)count;
+    return (ssize_t)host_protocols(h, names, count);
 }
 
 /* Grows over restarts, too: nanoseconds since 1970, as in go. */

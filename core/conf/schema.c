@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "core/base/err.h"
+#include "core/base/mem.h"
 #include "core/base/problem.h"
 #include "core/conf/schema_internal.h"
 #include "core/conf/units.h"
@@ -726,4 +727,11 @@ uint32_t schema_line(const struct config_schema *s, const struct config_base *ba
     const struct config_option *o = option_by_key(s, key);
     assert(o != NULL);
     return base->lines[o - s->options];
+}
+
+struct multiaddr *config_addrs_array(struct mem *mem, const struct config_addrs *a) {
+    struct multiaddr *array = mem_alloc_array(mem, MAX(a->count, 1u), sizeof(*array));
+    for (uint32_t i = 0; array != NULL && i < a->count; i++)
+        array[i] = a->items[i].addr;
+    return array;
 }

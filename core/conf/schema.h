@@ -20,6 +20,7 @@
 #include "core/p2p/multiaddr.h"
 #include "core/p2p/peer_id.h"
 
+struct mem;
 struct problem;
 struct strbuf;
 
@@ -127,6 +128,9 @@ struct config_target {
     uint32_t addrs_count;
     const char *error_text;
 };
+
+/* A copy of the addresses alone, the caller's (mem_free); NULL when there is no memory. */
+NODISCARD struct multiaddr *config_addrs_array(struct mem *mem, const struct config_addrs *a);
 
 /* What every snapshot begins with. */
 

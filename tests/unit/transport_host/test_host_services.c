@@ -596,3 +596,23 @@ CASE(perf, a_peer_that_goes_half_way_leaves_nothing) {
     buf_pool_stats(reactor_pool(t->reactor), &stats);
     cr_assert(stats.bytes_in_use < 8 << 20, "%zu", stats.bytes_in_use);
 }
+
+/* Goal: what is served can be listed, also into less room. */
+CASE_QUIC(services, are_listed) {
+    const char *names[32];
+    struct handler h;
+    bool found = false;
+    open_pair(t);
+    size_t before = host_protocols(t->b.host, names, ARRAY_COUNT(names));
+    cr_assert_geq(before, 3, "identify, push and ping at least");
+    handler_open(&h, &t->b, TEST_PROTOCOL, CLASS_ANY, NULL, 0);
+    cr_assert_eq(host_protocols(t->b.host, NULL, 0), before + 1);
+    cr_assert_eq(host_protocols(t->b.host, names, ARRAY_COUNT(names)), before + 1);
+    for (size_t i = 0; i < before + 1; i++)
+        found = found || strcmp(names[i], TEST_PROTOCOL) == 0;
+    cr_assert(found);
+    names[1] = "untouched";
+    cr_assert_eq(host_protocols(t->b.host, names, 1), before + 1);
+    cr_assert_str_eq(names[1], "untouched");
+    host_unhandle(t->b.host, &h.handler);
+}

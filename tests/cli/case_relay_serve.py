@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+"""relay serve: behaviour.md 9."""
+
+import re
+import signal
+import socket
+
+from case_network import running
+from case_relay_server import make_relay
+from harness import PEER_A, PEER_B, Home, case, expect, expect_equal
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+class Relay:
+    """A relay's home with A's key, and a node's home below it."""
+
+    def __init__(self, home, extra=""):
+        self.home = home
+        self.address = f"/ip4/127.0.0.1/tcp/{free_port()}"
+        self.target = f"{self.address}/p2p/{PEER_A}"
+        self.config = make_relay(home, self.address)
+        self.config.write_text(self.config.read_text() + extra)
+        self.b = Home(home.path / "b")
+        self.b.path.mkdir()
+        self.b.run("init", "--no-relay")
+        self.id_b = self.b.run("whoami").strip()
+
+    def serve(self, *args, env=None):
+        return running(self.home, "relay", "serve", *args, env=env)
+
+    def is_let_in(self):
+        """Whether the relay takes B's connection; it serves no ping, so none is answered."""
+        return "seq=1 error=stream: protocols not supported\n" in self.b.run(
+            "ping", self.target, "-c", "1")
+
+
+RUNNING = "Private relay running.\n"
+
+
+@case
+def a_relay_tells_what_it_does_and_ends_in_order(home):
+    relay = Relay(home)
+    home.run("relay", "authorize", PEER_B)
+    with relay.serve() as r:
+        r.wait_for(RUNNING)
+        said = r.said()
+        expect(re.match(r"=== Private libp2p Relay Server \(.+\) ===\n\n"
+                        r"Loaded configuration from relay-server\.yaml\n"
+                        r"Authentication: true\n"
+                        r"Loaded 1 authorized peer\(s\) from relay_authorized_keys\n"
+                        r"Relay limits: max_reservations=128, max_circuits=16, "
+                        r"session=unlimited, data=unlimited\n"
+                        rf"Peer ID: {PEER_A}\n", said), said)
+        expect(re.search(r"\nProtocols:\n(  /\S+\n)*  /ipfs/id/1\.0\.0\n", said), said)
+        expect(f"\nMultiaddrs:\n  {relay.target}\n\n" in said, said)
+        expect_equal(r.stop(), 0, "exit status")
+        expect(r.said().endswith(RUNNING + "Shutting down...\n"), r.said())
+    expect_equal((home.path / ".relay-server.last-good.yaml").read_text(),
+                 relay.config.read_text(), "the archive")
+
+
+@case
+def limits_that_are_set_are_told(home):
+    relay = Relay(home, "resources: {session_duration: 90s, session_data_limit: 64MB}\n")
+    with relay.serve("--config", "relay-server.yaml") as r:
+        r.wait_for("max_circuits=16, session=1m30s, data=64MB/direction\n")
+        r.wait_for(RUNNING)
+        expect_equal(r.stop(signal.SIGINT), 0, "exit status")
+
+
+@case
+def an_open_relay_and_a_shut_one_are_warned_of(home):
+    relay = Relay(home)
+    with relay.serve() as r:
+        r.wait_for("WARNING: relay_authorized_keys is empty - nobody can use this relay!\n"
+                   "Authorize a peer with: peerup relay authorize <peer-id>\n")
+        r.wait_for(RUNNING)
+    text = relay.config.read_text()
+    relay.config.write_text(text.replace("gating: true", "gating: false"))
+    with relay.serve() as r:
+        r.wait_for("Authentication: false\n"
+                   "WARNING: Connection gating is DISABLED - any peer can use this relay!\n")
+        r.wait_for(RUNNING)
+        expect(relay.is_let_in(), "a stranger is refused")
+
+
+@case
+def a_relay_that_cannot_start_says_why(home):
+    relay = Relay(home)
+    with relay.serve() as r:
+        r.wait_for(RUNNING)
+        home.run("relay", "serve", status=1,
+                 err_has="Failed to start: relay_node.key: a daemon is already running")
+        home.run("relay", "setup", "--fresh", status=1, out="",
+                 err="Error: a relay is running with ./relay_node.key. Stop it first.\n")
+        home.run("relay", "setup", status=1, stdin="4\n\nn\n",
+                 err="Error: a relay is running with ./relay_node.key. Stop it first.\n")
+        expect(f"  {relay.target}\n" in home.run("relay", "info"), "info beside it")
+    (home.path / "relay_authorized_keys").unlink()
+    home.run("relay", "serve", status=1,
+             err_has="Failed to load authorized keys: failed to open authorized_keys file")
+    relay.config.write_text("identity: {key_file: k}\n")
+    home.run("relay", "serve", status=1,
+             err_has="Failed to start: relay-server.yaml: network.listen_addresses must contain")
+    relay.config.unlink()
+    home.run("relay", "serve", status=1, err_has="config file not found: relay-server.yaml")
+    home.run("relay", "serve", "--bogus", status=2,
+             err_has="flag provided but not defined: -bogus")
+
+
+@case
+def peers_are_let_in_and_thrown_out_while_a_relay_runs(home):
+    relay = Relay(home)
+    with relay.serve() as r:
+        r.wait_for(RUNNING)
+        relay.b.run("ping", relay.target, "-c", "1", status=1, err_has="Failed to connect: ")
+        home.run("relay", "authorize", relay.id_b, "laptop")
+        r.wait_for("updated authorized peers list", r.complained)
+        expect(relay.is_let_in(), "an authorized peer is refused")
+        with running(relay.b, "ping", relay.target, "--interval", "50ms") as p:
+            p.wait_for("seq=1 error=stream: protocols not supported")
+            home.run("relay", "deauthorize", relay.id_b)
+            p.wait_for(r"seq=\d+ error=(?!stream: protocols)")
+
+
+@case
+def systemd_is_told_of_a_relays_start_and_end(home):
+    relay = Relay(home)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(home.path / "notify"))
+        notify.settimeout(5)
+        env = {"NOTIFY_SOCKET": str(home.path / "notify"), "WATCHDOG_USEC": "200000"}
+        with relay.serve(env=env) as r:
+            r.wait_for(RUNNING)
+            try:
+                expect_equal(notify.recv(4096), b"READY=1", "the first message")
+            except TimeoutError:
+                return  # built without libsystemd
+            expect_equal(notify.recv(4096), b"WATCHDOG=1", "while it runs")
+            expect_equal(r.stop(), 0, "exit status")
+            while (told := notify.recv(4096)) == b"WATCHDOG=1":
+                pass
+            expect_equal(told, b"STOPPING=1", "the last message")
