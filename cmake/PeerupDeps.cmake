@@ -5,7 +5,8 @@
 #   liburing::liburing io_uring                      ngtcp2::private    ngtcp2's internal headers,
 #                                                    for the crypto backend alone (shared.h)
 #
-# and the distribution's: PkgConfig::YAML, PkgConfig::CARES, PkgConfig::NL, wslay::wslay, and
+# and the distribution's: PkgConfig::YAML, PkgConfig::CARES, PkgConfig::NL, PkgConfig::MICROHTTPD,
+# wslay::wslay, and
 # PkgConfig::SYSTEMD where it is installed.
 #
 # Sources and results live in a cache outside the build tree, so that a clean build and a second
@@ -141,6 +142,11 @@ add_library(wslay::wslay UNKNOWN IMPORTED)
 set_target_properties(wslay::wslay PROPERTIES
     IMPORTED_LOCATION ${WSLAY_LIBRARY}
     INTERFACE_INCLUDE_DIRECTORIES ${WSLAY_INCLUDE_DIR})
+pkg_check_modules(MICROHTTPD IMPORTED_TARGET libmicrohttpd)
+if(NOT MICROHTTPD_FOUND)
+    message(FATAL_ERROR "libmicrohttpd is missing: run scripts/setup (scripts/setup cross for "
+        "another architecture), or install libmicrohttpd-dev")
+endif()
 pkg_check_modules(SYSTEMD QUIET IMPORTED_TARGET libsystemd)
 
 function(import_library target file)
