@@ -6,8 +6,7 @@
 #                                                    for the crypto backend alone (shared.h)
 #
 # and the distribution's: PkgConfig::YAML, PkgConfig::CARES, PkgConfig::NL, PkgConfig::MICROHTTPD,
-# wslay::wslay, and
-# PkgConfig::SYSTEMD where it is installed.
+# wslay::wslay, and PkgConfig::SYSTEMD where it is installed.
 #
 # Sources and results live in a cache outside the build tree, so that a clean build and a second
 # clone repeat nothing:

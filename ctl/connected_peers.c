@@ -26,8 +26,8 @@ static int compare(const void *a, const void *b) {
 int connected_peers_find(struct host *h, struct mem *mem, struct connected_peers *ret_peers) {
     size_t conns_count = 0, kept = 0;
     host_each_conn(h, count_conn, &conns_count);
-    struct connected_peers p = {
-        .mem = mem, .ids = mem_alloc_array(mem, MAX(conns_count, (size_t)1), sizeof(*p.ids))};
+    struct connected_peers p = {.mem = mem};
+    p.ids = mem_alloc_array(mem, MAX(conns_count, (size_t)1), sizeof(*p.ids));
     if (p.ids == NULL)
         return -ENOMEM;
     host_each_conn(h, add_peer, &p);
@@ -42,4 +42,10 @@ int connected_peers_find(struct host *h, struct mem *mem, struct connected_peers
 
 void connected_peers_done(struct connected_peers *p) {
     p->ids = mem_free(p->mem, p->ids);
+}
+
+size_t connected_peers_index(const struct connected_peers *p, const struct peer_id *id) {
+    const struct peer_id *found = bsearch(id, p->ids, p->count, sizeof(*p->ids), compare);
+    assert(found != NULL);
+    return (size_t)(found - p->ids);
 }

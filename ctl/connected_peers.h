@@ -19,3 +19,6 @@ struct connected_peers {
 NODISCARD int connected_peers_find(struct host *h, struct mem *mem,
                                    struct connected_peers *ret_peers);
 void connected_peers_done(struct connected_peers *p);
+
+/* Which of them a peer is; it must be one (asserted). */
+size_t connected_peers_index(const struct connected_peers *p, const struct peer_id *id);

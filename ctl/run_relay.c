@@ -6,6 +6,7 @@
 #include "core/base/err.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/base/metric.h"
 #include "core/base/problem.h"
 #include "core/base/version.h"
 #include "core/conf/archive.h"
@@ -17,6 +18,7 @@
 #include "ctl/limits.h"
 #include "ctl/node.h"
 #include "ctl/public_addrs.h"
+#include "ctl/relay_http.h"
 #include "ctl/relay_status.h"
 #include "ctl/stop_signals.h"
 #include "ctl/systemd.h"
@@ -33,6 +35,8 @@ struct relay {
     struct gate_watch gate_watch;
     struct watchdog watchdog;
     struct relay_status status;
+    struct relay_http http;
+    struct metric_registry metrics;
 };
 
 static void say(const struct relay *r, const char *format, ...) PRINTF(2, 3);
@@ -178,7 +182,22 @@ static int open_events(struct relay *r, struct problem *problem) {
     return e < 0 ? problem_set(problem, e, "Failed to start: %s", err_text(e)) : 0;
 }
 
+/* Last, and after READY=1: nobody who needs the relay waits for it. */
+static void open_http(struct relay *r) {
+    const struct relay_http_config cfg = {
+        .reactor = node_reactor(r->node),
+        .host = node_host(r->node),
+        .log = r->cfg->log,
+        .config = r->cfg->config,
+        .registry = &r->metrics,
+        .say = r->cfg->say,
+        .user = r->cfg->user,
+    };
+    relay_http_open(&r->http, &cfg);
+}
+
 static void close_events(struct relay *r) {
+    relay_http_close(&r->http);
     relay_status_close(&r->status);
     watchdog_close(&r->watchdog);
     gate_watch_close(&r->gate_watch);
@@ -190,6 +209,7 @@ static int serve(struct relay *r, struct problem *problem) {
     if (e == 0) {
         say_node(r);
         systemd_notify_ready();
+        open_http(r);
         say(r, "\nPrivate relay running.");
         e = node_run(r->node);
         systemd_notify_stopping();
@@ -214,8 +234,10 @@ int run_relay(const struct run_relay_config *cfg, struct problem *ret_problem) {
     e = open_node(&r, ret_problem);
     if (e < 0)
         return e;
+    metric_registry_init(&r.metrics);
     say_limits(&r);
     e = serve(&r, ret_problem);
     r.node = node_free(r.node);
+    metric_registry_done(&r.metrics);
     return e;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The copy of the last config that a daemon or a relay started with.  Spec: config.md, section 5. */
+/* The copy of the config that a daemon or a relay last started with.
+ * Spec: config.md, section 5. */
 
 #include "core/base/base.h"
 

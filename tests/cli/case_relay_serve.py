@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """relay serve: behaviour.md 9."""
 
+import json
 import re
 import signal
 import socket
+import urllib.error
+import urllib.request
 
 from case_network import running
 from case_relay_server import make_relay
-from harness import PEER_A, PEER_B, Home, case, expect, expect_equal
+from harness import PEER_A, PEER_B, Home, Skip, case, expect, expect_equal
 
 
 def free_port():
@@ -145,3 +148,88 @@ def systemd_is_told_of_a_relays_start_and_end(home):
             while (told := notify.recv(4096)) == b"WATCHDOG=1":
                 pass
             expect_equal(told, b"STOPPING=1", "the last message")
+
+
+def get(url):
+    """Status, content type and body."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as r:
+            return r.status, r.headers["Content-Type"], r.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.headers["Content-Type"], e.read().decode()
+
+
+@case
+def health_and_metrics_are_served_at_one_address(home):
+    port, unused = free_port(), free_port()
+    relay = Relay(home, f"health: {{enabled: true, listen_address: '127.0.0.1:{port}'}}\n"
+                        "telemetry: {metrics: {enabled: true, "
+                        f"listen_address: '127.0.0.1:{unused}'}}}}\n")
+    relay.config.write_text(relay.config.read_text().replace("gating: true", "gating: false"))
+    with relay.serve() as r:
+        r.wait_for(RUNNING)
+        expect(f"Telemetry: metrics enabled on 127.0.0.1:{port}\n"
+               f"Health: http://127.0.0.1:{port}/healthz\n" in r.said(), r.said())
+        status, kind, body = get(f"http://127.0.0.1:{port}/healthz")
+        expect_equal((status, kind), (200, "application/json"), "the answer")
+        health = json.loads(body)
+        expect_equal(list(health), ["connected_peers", "status", "uptime_seconds"], "the keys")
+        expect_equal((health["connected_peers"], health["status"]), (0, "ok"), "the values")
+        with running(relay.b, "ping", relay.target, "--interval", "50ms") as p:
+            p.wait_for("seq=1 ")
+            expect_equal(json.loads(get(f"http://127.0.0.1:{port}/healthz")[2])["connected_peers"],
+                         1, "peers")
+            metrics = get(f"http://127.0.0.1:{port}/metrics")[2]
+            expect('\npeerup_connected_peers{path_type="DIRECT",transport="tcp",ip_version="ipv4"} 1'
+                   "\n" in metrics, metrics)
+        status, kind, body = get(f"http://127.0.0.1:{port}/metrics")
+        expect_equal((status, kind), (200, "text/plain; version=0.0.4; charset=utf-8"), "metrics")
+        for line in body.splitlines():
+            expect(re.fullmatch(r"# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[^{}]+\})? [0-9.e+]+", line),
+                   f"not the format: {line!r}")
+        for name in ("peerup_info", "process_cpu_seconds_total", "process_resident_memory_bytes"):
+            expect(re.search(rf"^{name}(\{{.*\}})? [1-9.0e+]+$", body, re.M), f"{name}:\n{body}")
+        expect_equal(get(f"http://127.0.0.1:{port}/")[0], 404, "another path")
+        with socket.create_server(("127.0.0.1", unused)):
+            pass  # nobody listens there
+
+
+@case
+def metrics_alone_have_their_own_address_and_no_health(home):
+    port = free_port()
+    relay = Relay(home, "telemetry: {metrics: {enabled: true, "
+                        f"listen_address: 'localhost:{port}'}}}}\n")
+    with relay.serve() as r:
+        r.wait_for(f"Telemetry: metrics enabled on localhost:{port}\n")
+        r.wait_for(RUNNING)
+        expect_equal(get(f"http://localhost:{port}/metrics")[0], 200, "metrics")
+        expect_equal(get(f"http://localhost:{port}/healthz")[0], 404, "health")
+
+
+@case
+def an_address_that_is_taken_is_logged_and_the_relay_runs(home):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        at = f"127.0.0.1:{taken.getsockname()[1]}"
+        relay = Relay(home, f"health: {{enabled: true, listen_address: '{at}'}}\n")
+        with relay.serve() as r:
+            r.wait_for(RUNNING)
+            r.wait_for(f"HTTP is not served.*listen on {at}: Address already in use", r.complained)
+            expect("Health:" not in r.said(), r.said())
+            expect_equal(r.stop(), 0, "exit status")
+
+
+@case
+def health_is_for_this_machine_alone(home):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("192.0.2.1", 9))  # sends nothing: which address would it leave from?
+        except OSError:
+            raise Skip("no address but loopback here") from None
+        own = s.getsockname()[0]
+    port = free_port()
+    relay = Relay(home, f"health: {{enabled: true, listen_address: ':{port}'}}\n")
+    with relay.serve() as r:
+        r.wait_for(RUNNING)
+        expect_equal(get(f"http://{own}:{port}/healthz"),
+                     (403, "text/plain; charset=utf-8", "forbidden\n"), "from another address")
+        expect_equal(get(f"http://127.0.0.1:{port}/healthz")[0], 200, "from loopback")
