@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """relay serve: behaviour.md 9."""
 
+import contextlib
 import json
+import random
 import re
 import signal
 import socket
@@ -14,8 +16,11 @@ from harness import PEER_A, PEER_B, Home, Skip, case, expect, expect_equal
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+    """Below those that the kernel gives to clients, so that it stays free between two starts."""
+    while True:
+        port = random.randrange(20000, 30000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Relay:
