@@ -154,6 +154,14 @@ void *stream_user(const struct stream *s) {
     return s->user;
 }
 
+/* As QUIC and yamux do: a stream takes what is charged to it already when nothing else is there. */
+static bool takes(const struct stream *s, const struct slice *v) {
+    const struct stream *to = s->other;
+    bool is_paid = to->in.len == 0 && v->buf != NULL && v->buf->quota == &s->quota;
+    return to->in.len + to->uncredited < FAKE_WINDOW_BYTES &&
+           (quota_left(&s->quota) >= buf_class_size(BUF_64K) || is_paid);
+}
+
 ssize_t stream_write(struct stream *s, const struct slice *v, size_t count) {
     struct stream *to = s->other;
     assert(!s->released);
@@ -162,7 +170,7 @@ ssize_t stream_write(struct stream *s, const struct slice *v, size_t count) {
     if (s->fin_out || s->write_stopped)
         return -EPIPE;
     size_t taken = 0;
-    while (taken < count && to->in.len + to->uncredited < FAKE_WINDOW_BYTES) {
+    while (taken < count && takes(s, &v[taken])) {
         struct slice one = v[taken];
         if (slice_queue_push(&to->in, one) < 0)
             break;
@@ -403,17 +411,19 @@ void fake_host_limit(struct host *h, uint32_t streams_max) {
     h->streams_max = streams_max;
 }
 
-void fake_host_kill(struct host *h, int error) {
-    list_for_each (node, &h->pairs) {
-        struct pair *p = LIST_ENTRY(node, struct pair, node);
-        for (int i = 0; i < 2; i++) {
-            struct stream *s = &p->end[i];
-            s->error = error;
-            s->closed = true;
-            s->pending = 0;
-            tell(s, EV_CLOSED);
-        }
+void fake_stream_kill(struct stream *s, int error) {
+    for (int i = 0; i < 2; i++) {
+        struct stream *end = &s->pair->end[i];
+        end->error = error;
+        end->closed = true;
+        end->pending = 0;
+        tell(end, EV_CLOSED);
     }
+}
+
+void fake_host_kill(struct host *h, int error) {
+    list_for_each (node, &h->pairs)
+        fake_stream_kill(&LIST_ENTRY(node, struct pair, node)->end[0], error);
 }
 
 uint32_t fake_host_streams(const struct host *h) {

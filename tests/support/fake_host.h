@@ -28,5 +28,8 @@ void fake_host_kill(struct host *h, int error);
 /* Streams that it opened and that are not released at both ends. */
 uint32_t fake_host_streams(const struct host *h);
 
+/* Its connection dies: both ends are told. */
+void fake_stream_kill(struct stream *s, int error);
+
 /* A pair without hosts, for tests that are the other end themselves. */
 void fake_stream_pair(struct reactor *r, struct stream **ret_a, struct stream **ret_b);
