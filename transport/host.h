@@ -88,6 +88,13 @@ const struct identity *host_identity(const struct host *h);
  * `max` are written. */
 size_t host_listen_addrs(const struct host *h, struct multiaddr *out, size_t max);
 
+/* What identify tells the peer of a connection about where we are, best first: what is bound, and
+ * the interfaces' addresses where that is unspecified; loopback for those alone who came that way.
+ * Returns the count. */
+enum { HOST_ADVERTISED_MAX = 32 };
+size_t host_advertised_addrs(const struct host *h, const struct conn *c,
+                             struct multiaddr ret_addrs[HOST_ADVERTISED_MAX]);
+
 /* What a transport listens on has changed: peers will hear of it. */
 void host_addrs_changed(struct host *h);
 

@@ -17,7 +17,6 @@ enum {
     HOST_AGENT_SIZE = 96,
     HOST_CONNS_PER_PEER_MAX = 8, /* with one peer, whoever opened them (go's limit, too) */
     HOST_LISTEN_MAX = 16,
-    HOST_ADVERTISED_MAX = 32,
     HOST_TCP_DIALS_MAX = 160, /* in flight to all peers (go's limit, too) */
 };
 

@@ -39,9 +39,9 @@ static size_t add_addr(const struct net_addr *a, enum multiaddr_kind kind, const
     return count + 1;
 }
 
-/* Where the peer of a connection may reach us, best first: loopback addresses are for those who
- * came that way (go's rule). */
-static size_t own_addrs(const struct host *h, const struct conn *c, struct multiaddr *out) {
+/* Loopback addresses are for those who came that way: go's rule. */
+size_t host_advertised_addrs(const struct host *h, const struct conn *c,
+                             struct multiaddr ret_addrs[HOST_ADVERTISED_MAX]) {
     struct multiaddr bound[HOST_LISTEN_MAX];
     struct net_addr interfaces[INTERFACE_ADDRS_MAX];
     size_t bound_count = host_listen_addrs(h, bound, HOST_LISTEN_MAX);
@@ -51,11 +51,11 @@ static size_t own_addrs(const struct host *h, const struct conn *c, struct multi
         enum multiaddr_kind kind = multiaddr_kind(&bound[i]);
         struct net_addr a;
         if (kind == MULTIADDR_KIND_CIRCUIT && count < HOST_ADVERTISED_MAX)
-            out[count++] = bound[i];
+            ret_addrs[count++] = bound[i];
         if (kind == MULTIADDR_KIND_CIRCUIT || multiaddr_to_net_addr(&bound[i], &a) < 0)
             continue;
         if (!net_addr_is_unspecified(&a)) {
-            count = add_addr(&a, kind, c, out, count);
+            count = add_addr(&a, kind, c, ret_addrs, count);
             continue;
         }
         if (interfaces_count < 0)
@@ -64,10 +64,10 @@ static size_t own_addrs(const struct host *h, const struct conn *c, struct multi
             struct net_addr *at = &interfaces[j];
             at->port = a.port;
             if (at->family == a.family)
-                count = add_addr(at, kind, c, out, count);
+                count = add_addr(at, kind, c, ret_addrs, count);
         }
     }
-    identify_sort_addrs(out, count);
+    identify_sort_addrs(ret_addrs, count);
     return count;
 }
 
@@ -97,7 +97,7 @@ static ssize_t encode(struct host *h, const struct conn *c, uint8_t ret_out[IDEN
         return names_count;
     struct identify_info info = {.identity = &h->identity,
                                  .addrs = addrs,
-                                 .addrs_count = own_addrs(h, c, addrs),
+                                 .addrs_count = host_advertised_addrs(h, c, addrs),
                                  .protocols = names,
                                  .protocols_count = (size_t)names_count,
                                  .observed = &c->remote,
