@@ -91,6 +91,7 @@ static int copy_first(struct circuit_way *w) {
     struct slice *first = &w->held[0];
     struct quota *quota = stream_quota(w->to);
     enum buf_class class = buf_class_for(first->len);
+    assert(first->buf != NULL);
     struct buf *b = buf_new(first->buf->pool, class, quota);
     if (b == NULL) {
         if (quota_left(quota) >= buf_class_size(class))

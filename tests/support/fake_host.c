@@ -9,6 +9,8 @@ enum { EV_READABLE = 1, EV_WRITABLE = 2, EV_STOPPED = 4, EV_RESET = 8, EV_CLOSED
 /* Enough for what the client has sent to be read and offered. */
 enum { REFUSED_AFTER_TURNS = 30 };
 
+enum { FAKE_CONNS_MAX = 512 }; /* of a host */
+
 struct pair;
 
 struct stream {
@@ -39,16 +41,34 @@ struct stream {
 struct pair {
     struct stream end[2];
     struct reactor *reactor;
-    struct host *host; /* that opened it, or NULL */
+    struct host *host;      /* that opened it, or NULL */
+    struct fake_conn *conn; /* or NULL */
+    int conn_end;           /* of end[0] */
     struct peer_id peers[2];
     const char *protocol;
     struct list node;
 };
 
+/* One connection, as both hosts see it. */
+struct fake_conn {
+    struct conn end[2]; /* the first is the dialler's */
+    struct host *hosts[2];
+    struct deferred over;
+    struct list node; /* in the dialler's list */
+    bool is_closed;
+};
+
 struct host {
     struct reactor *reactor;
     struct host *remote;
+    struct identity identity;
     struct peer_id id;
+    const struct multiaddr *advertised;
+    size_t advertised_count;
+    struct list conns; /* that it dialled */
+    struct fake_conn *known[FAKE_CONNS_MAX];
+    size_t known_count;
+    struct list watches;
     struct list handlers;
     struct list requests;
     struct list pairs;
@@ -59,6 +79,7 @@ struct host {
     int fail_error;
     uint32_t refuse_count;
     uint64_t refuse_code;
+    uint32_t starve_count;
 };
 
 static void tell(struct stream *s, unsigned events) {
@@ -283,6 +304,12 @@ struct stream *stream_release(struct stream *s) {
     return mem_free(mem_system(), p);
 }
 
+struct conn *stream_conn(const struct stream *s) {
+    const struct pair *p = s->pair;
+    assert(p->conn != NULL);
+    return &p->conn->end[p->conn_end ^ (s == &p->end[1])];
+}
+
 const struct peer_id *stream_peer(const struct stream *s) {
     return &s->pair->peers[s == &s->pair->end[0]];
 }
@@ -317,14 +344,37 @@ static struct protocol_handler *find_handler(struct host *h, const char *protoco
     return NULL;
 }
 
-static struct stream *open_stream(struct host *h, const char *protocol, struct stream **ret_far) {
+/* The oldest one, but a relayed one only where there is no other. */
+static struct fake_conn *find_conn(const struct host *h, const struct peer_id *peer, int *ret_end) {
+    struct fake_conn *found = NULL;
+    for (size_t i = 0; i < h->known_count; i++) {
+        struct fake_conn *c = h->known[i];
+        int end = c->hosts[1] == h;
+        if (c->is_closed || !peer_id_equal(&c->hosts[1 - end]->id, peer))
+            continue;
+        if (found == NULL || (found->end[0].relayed && !c->end[0].relayed)) {
+            found = c;
+            *ret_end = end;
+        }
+    }
+    return found;
+}
+
+static struct stream *open_stream(struct host *h, struct host *to, struct fake_conn *conn,
+                                  int conn_end, const char *protocol, struct stream **ret_far) {
     struct pair *p = pair_new(h->reactor);
     p->host = h;
+    p->conn = conn;
+    p->conn_end = conn_end;
     p->peers[0] = h->id;
-    p->peers[1] = h->remote->id;
+    p->peers[1] = to->id;
     p->protocol = protocol;
     list_push(&h->pairs, &p->node);
     h->streams++;
+    if (h->starve_count > 0) {
+        h->starve_count--;
+        p->end[0].quota.max_bytes = 0;
+    }
     *ret_far = &p->end[1];
     return &p->end[0];
 }
@@ -335,8 +385,12 @@ static void answer(struct host *h, struct stream_request *r) {
         r->done(r, NULL, h->fail_error);
         return;
     }
-    if (h->remote == NULL) {
-        r->done(r, NULL, -ERR_NO_ADDRESSES);
+    int end = 0;
+    struct fake_conn *conn = find_conn(h, &r->base.peer, &end);
+    struct host *to = conn == NULL ? h->remote : conn->hosts[1 - end];
+    if (to == NULL) {
+        bool must_stand = (r->base.flags & HOST_REQUEST_NO_DIAL) != 0;
+        r->done(r, NULL, must_stand ? -ERR_NOT_CONNECTED : -ERR_NO_ADDRESSES);
         return;
     }
     if (h->streams >= h->streams_max) {
@@ -344,8 +398,8 @@ static void answer(struct host *h, struct stream_request *r) {
         return;
     }
     struct stream *far;
-    struct stream *near = open_stream(h, r->protocol, &far);
-    struct protocol_handler *ph = find_handler(h->remote, r->protocol);
+    struct stream *near = open_stream(h, to, conn, end, r->protocol, &far);
+    struct protocol_handler *ph = find_handler(to, r->protocol);
     if (h->refuse_count > 0) {
         h->refuse_count--;
         far->released = true;
@@ -382,6 +436,8 @@ struct host *fake_host_new(struct reactor *r, const char *peer_name, struct host
     h->remote = remote;
     h->id = fake_peer_id(peer_name);
     h->streams_max = UINT32_MAX;
+    list_init(&h->conns);
+    list_init(&h->watches);
     list_init(&h->handlers);
     list_init(&h->requests);
     list_init(&h->pairs);
@@ -393,9 +449,134 @@ void fake_host_free(struct host *h) {
     assert(h->streams == 0);
     assert(list_is_empty(&h->requests));
     assert(list_is_empty(&h->handlers));
+    assert(list_is_empty(&h->watches));
+    struct list *node;
+    while ((node = list_shift(&h->conns)) != NULL) {
+        struct fake_conn *c = LIST_ENTRY(node, struct fake_conn, node);
+        deferred_cancel(&c->over);
+        (void)mem_free(mem_system(), c);
+    }
     deferred_cancel(&h->answer);
     (void)mem_free(mem_system(), h);
 }
+
+void fake_host_set_key(struct host *h, uint8_t seed) {
+    uint8_t bytes[ED25519_SEED_BYTES] = {seed};
+    int e = identity_from_seed(bytes, &h->identity);
+    assert(e == 0);
+    h->id = h->identity.id;
+}
+
+void fake_host_advertise(struct host *h, const struct multiaddr *addrs, size_t count) {
+    h->advertised = addrs;
+    h->advertised_count = count;
+}
+
+/* --- Connections --- */
+
+static void tell_watches(struct host *h, struct conn *c, bool opened) {
+    list_for_each_safe (node, &h->watches) {
+        struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
+        void (*told)(struct host_watch *, struct conn *) = opened ? w->opened : w->closed;
+        if (told != NULL)
+            told(w, c);
+    }
+}
+
+/* Its streams hear of it first. */
+static bool has_untold(const struct host *h, const struct fake_conn *c) {
+    list_for_each (node, &h->pairs) {
+        const struct pair *p = LIST_ENTRY(node, struct pair, node);
+        for (int i = 0; i < 2 && p->conn == c; i++)
+            if (!p->end[i].released && p->end[i].events != NULL && p->end[i].pending != 0)
+                return true;
+    }
+    return false;
+}
+
+static void on_conn_over(struct deferred *d) {
+    struct fake_conn *c = CONTAINER_OF(d, struct fake_conn, over);
+    if (has_untold(c->hosts[0], c) || has_untold(c->hosts[1], c)) {
+        reactor_defer(c->hosts[0]->reactor, &c->over);
+        return;
+    }
+    for (int i = 0; i < 2; i++)
+        tell_watches(c->hosts[i], &c->end[i], false);
+}
+
+struct fake_conn *fake_connect(struct host *from, struct host *to, const char *from_addr,
+                               const char *to_addr) {
+    const char *addrs[] = {from_addr, to_addr};
+    struct fake_conn *c = mem_alloc(mem_system(), sizeof(*c));
+    assert(c != NULL);
+    c->hosts[0] = from;
+    c->hosts[1] = to;
+    deferred_init(&c->over, on_conn_over);
+    list_init(&c->node);
+    list_push(&from->conns, &c->node);
+    for (int i = 0; i < 2; i++) {
+        struct conn *end = &c->end[i];
+        end->peer = c->hosts[1 - i]->id;
+        end->inbound = i == 1;
+        int e = multiaddr_parse(addrs[i], &end->local);
+        assert(e == 0);
+        e = multiaddr_parse(addrs[1 - i], &end->remote);
+        assert(e == 0);
+        assert(c->hosts[i]->known_count < FAKE_CONNS_MAX);
+        c->hosts[i]->known[c->hosts[i]->known_count++] = c;
+    }
+    for (int i = 0; i < 2; i++)
+        c->end[i].relayed =
+            multiaddr_is_relayed(&c->end[0].local) || multiaddr_is_relayed(&c->end[0].remote);
+    for (int i = 0; i < 2; i++)
+        tell_watches(c->hosts[i], &c->end[i], true);
+    return c;
+}
+
+void fake_disconnect(struct fake_conn *c, int error) {
+    assert(!c->is_closed);
+    c->is_closed = true;
+    for (int i = 0; i < 2; i++) {
+        list_for_each (node, &c->hosts[i]->pairs) {
+            struct pair *p = LIST_ENTRY(node, struct pair, node);
+            if (p->conn == c)
+                fake_stream_kill(&p->end[0], error);
+        }
+    }
+    reactor_defer(c->hosts[0]->reactor, &c->over);
+}
+
+void host_watch(struct host *h, struct host_watch *w) {
+    list_init(&w->node);
+    list_push(&h->watches, &w->node);
+}
+
+void host_unwatch(struct host_watch *w) {
+    list_remove(&w->node);
+}
+
+uint32_t host_conns_count(const struct host *h, const struct peer_id *peer) {
+    uint32_t count = 0;
+    for (size_t i = 0; i < h->known_count; i++) {
+        const struct fake_conn *c = h->known[i];
+        count += !c->is_closed && peer_id_equal(&c->hosts[c->hosts[0] == h]->id, peer);
+    }
+    return count;
+}
+
+const struct identity *host_identity(const struct host *h) {
+    return &h->identity;
+}
+
+size_t host_advertised_addrs(const struct host *h, const struct conn *c,
+                             struct multiaddr ret_addrs[HOST_ADVERTISED_MAX]) {
+    (void)c;
+    if (h->advertised_count > 0)
+        memcpy(ret_addrs, h->advertised, h->advertised_count * sizeof(*ret_addrs));
+    return h->advertised_count;
+}
+
+/* --- What goes wrong --- */
 
 void fake_host_fail(struct host *h, int error, uint32_t count) {
     h->fail_error = error;
@@ -407,6 +588,14 @@ void fake_host_refuse(struct host *h, uint64_t code, uint32_t count) {
     h->refuse_count = count;
 }
 
+void fake_host_starve(struct host *h, uint32_t count) {
+    h->starve_count = count;
+}
+
+void fake_stream_starve(struct stream *s) {
+    s->other->quota.max_bytes = 0;
+}
+
 void fake_host_limit(struct host *h, uint32_t streams_max) {
     h->streams_max = streams_max;
 }
@@ -414,6 +603,8 @@ void fake_host_limit(struct host *h, uint32_t streams_max) {
 void fake_stream_kill(struct stream *s, int error) {
     for (int i = 0; i < 2; i++) {
         struct stream *end = &s->pair->end[i];
+        if (end->closed)
+            continue;
         end->error = error;
         end->closed = true;
         end->pending = 0;
@@ -446,9 +637,9 @@ void host_unhandle(struct host *h, struct protocol_handler *ph) {
 void host_open_stream_with(struct host *h, struct stream_request *r, const struct peer_id *peer,
                            const char *protocol, unsigned flags, nsec_t deadline,
                            void (*done)(struct stream_request *r, struct stream *s, int error)) {
-    (void)flags;
     (void)deadline;
     r->base.peer = *peer;
+    r->base.flags = flags;
     r->protocol = protocol;
     r->done = done;
     r->base.pending = true;

@@ -6,7 +6,10 @@
  * from deferred calls of the reactor.  Nothing is lost, delayed or encrypted.
  */
 
+#include "transport/conn.h"
 #include "transport/host.h"
+
+struct fake_conn;
 
 /* As much as one side may have written and the other not yet credited. */
 enum { FAKE_WINDOW_BYTES = 256 << 10 };
@@ -15,12 +18,28 @@ enum { FAKE_WINDOW_BYTES = 256 << 10 };
 struct host *fake_host_new(struct reactor *r, const char *peer_name, struct host *remote);
 void fake_host_free(struct host *h);
 struct peer_id fake_peer_id(const char *name);
+/* Gives it a key of its own, and the ID of that. */
+void fake_host_set_key(struct host *h, uint8_t seed);
+/* What host_advertised_addrs() says; must outlive the host. */
+void fake_host_advertise(struct host *h, const struct multiaddr *addrs, size_t count);
+
+/* A connection, over which both open streams to one another from now on, whatever `remote` is.  The
+ * addresses are what the two see of each other; one with /p2p-circuit makes it a relayed one. */
+struct fake_conn *fake_connect(struct host *from, struct host *to, const char *from_addr,
+                               const char *to_addr);
+/* It dies: streams are told `error` at both ends, then those that watch.  The structs stay until
+ * the hosts are freed. */
+void fake_disconnect(struct fake_conn *c, int error);
 
 /* What the next host_open_stream() calls come to: `count` of them fail with `error`. */
 void fake_host_fail(struct host *h, int error, uint32_t count);
 /* The next `count` streams are reset by the peer with `code` some turns after they were opened,
  * before it has agreed to their protocol. */
 void fake_host_refuse(struct host *h, uint64_t code, uint32_t count);
+/* The next `count` streams that it opens have no slab for what it wants to write. */
+void fake_host_starve(struct host *h, uint32_t count);
+/* Nor does the other end of this one. */
+void fake_stream_starve(struct stream *s);
 /* At most so many streams at a time: -ERR_RESOURCE_LIMIT beyond. */
 void fake_host_limit(struct host *h, uint32_t streams_max);
 /* The connection dies: every stream that it opened is told `error`, at both ends. */

@@ -134,17 +134,21 @@ void party_open(struct party *p, struct fixture *t, uint8_t seed, const struct p
     *p = (struct party){.t = t, .gate.gate = {.denies = list_denies, .decided = list_decided}};
     cr_assert_eq(identity_from_seed(seed_bytes, &p->identity), 0);
     const char *listen = o->listen == NULL ? t->listen : o->listen;
-    struct multiaddr at;
+    struct multiaddr at[2];
     struct host_config cfg = {.reactor = t->reactor,
+                              .listen = at,
                               .identity = &p->identity,
                               .agent = o->agent == NULL ? "test/1" : o->agent,
                               .gate = o->gated ? &p->gate.gate : NULL,
                               .serve_perf = o->serve_perf,
                               .securities = t->traits->securities};
     if (listen[0] != '\0') {
-        cr_assert_eq(multiaddr_parse(listen, &at), 0);
-        cfg.listen = &at;
+        cr_assert_eq(multiaddr_parse(listen, &at[0]), 0);
         cfg.listen_count = 1;
+    }
+    if (o->also_listen != NULL) {
+        cr_assert_eq(multiaddr_parse(o->also_listen, &at[1]), 0);
+        cfg.listen_count = 2;
     }
     struct problem problem = PROBLEM_INIT;
     int error = host_new(&cfg, &problem, &p->host);

@@ -128,7 +128,8 @@ void turn_for(struct fixture *t, nsec_t time);
 /* --- Parties --- */
 
 struct party_options {
-    const char *listen; /* NULL: the fixture's; "": nothing */
+    const char *listen;      /* NULL: the fixture's; "": nothing */
+    const char *also_listen; /* NULL: nowhere else */
     bool gated;
     bool serve_perf;
     const char *agent;
