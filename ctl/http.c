@@ -231,8 +231,7 @@ static void on_closed(struct fd_watch *w) {
     (void)mem_free(reactor_mem(s->cfg.reactor), s);
 }
 
-static const struct fd_watch_events watch_events = {.readable = on_readable,
-                                                    .closed = on_closed};
+static const struct fd_watch_events watch_events = {.readable = on_readable, .closed = on_closed};
 
 /* The listening socket becomes the library's, also when this fails. */
 static int start(struct http_server *s, int listening) {

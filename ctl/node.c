@@ -14,6 +14,7 @@
 #include "ctl/lock.h"
 #include "ctl/sysenv.h"
 #include "relay/circuit_transport.h"
+#include "relay/hop_service.h"
 #include "relay/ping.h"
 #include "relay/reservations.h"
 #include "relay/service.h"
@@ -40,10 +41,12 @@ struct node {
     struct services *services;
     struct circuit_transport *circuit; /* the host's */
     struct reservations *reservations;
+    struct hop_service *relay_service;
     struct ping_server *ping;
     int lock;
     bool has_expiry;
     bool services_closed;
+    bool relay_closed;
     bool host_closed;
     bool is_closed;
 };
@@ -178,12 +181,24 @@ static int open_reservations(struct node *n, const struct node_config *cfg,
     return e;
 }
 
+static int open_relay_service(struct node *n, const struct node_config *cfg,
+                              struct problem *problem) {
+    struct hop_service_config hop_cfg = *cfg->relay_service;
+    hop_cfg.reactor = n->reactor;
+    hop_cfg.host = n->host;
+    hop_cfg.log = n->log;
+    int e = hop_service_new(&hop_cfg, &n->relay_service);
+    return e < 0 ? problem_set(problem, e, "cannot set up the relay: %s", err_text(e)) : 0;
+}
+
 static int open_relays(struct node *n, const struct node_config *cfg, struct problem *problem) {
     struct circuit_transport_config circuit_cfg = {
         .reactor = n->reactor, .host = n->host, .securities = securities_of(cfg->security)};
     int e = circuit_transport_new(&circuit_cfg, &n->circuit);
     if (e < 0)
         return problem_set(problem, e, "cannot set up circuits: %s", err_text(e));
+    if (cfg->relay_service != NULL && (e = open_relay_service(n, cfg, problem)) < 0)
+        return e;
     if (cfg->relays == NULL || cfg->relays->count == 0)
         return 0;
     return open_reservations(n, cfg, problem);
@@ -248,6 +263,10 @@ static void on_services_closed(void *user) {
     ((struct node *)user)->services_closed = true;
 }
 
+static void on_relay_closed(void *user) {
+    ((struct node *)user)->relay_closed = true;
+}
+
 static void on_host_closed(void *user) {
     ((struct node *)user)->host_closed = true;
 }
@@ -280,6 +299,11 @@ void node_close(struct node *n) {
         if (!turn_until(n, &n->services_closed))
             log_warn(n->log, L_NODE, "services did not end in time");
     }
+    if (n->relay_service != NULL) {
+        hop_service_close(n->relay_service, on_relay_closed, n);
+        if (!turn_until(n, &n->relay_closed))
+            log_warn(n->log, L_NODE, "circuits did not end in time");
+    }
     if (n->host != NULL) {
         host_close(n->host, on_host_closed, n);
         if (!turn_until(n, &n->host_closed))
@@ -295,13 +319,15 @@ struct node *node_free(struct node *n) {
     if (n == NULL)
         return NULL;
     node_close(n);
-    if ((n->services != NULL && !n->services_closed) || (n->host != NULL && !n->host_closed)) {
+    if ((n->services != NULL && !n->services_closed) ||
+        (n->relay_service != NULL && !n->relay_closed) || (n->host != NULL && !n->host_closed)) {
         /* The kernel or a callback may still come back to it. */
         log_error(n->log, L_NODE, "the node did not end and is left behind");
         lock_release(&n->lock);
         return NULL;
     }
     n->services = services_free(n->services);
+    n->relay_service = hop_service_free(n->relay_service);
     n->host = host_free(n->host);
     if (n->has_expiry)
         timer_done(&n->expiry);
@@ -322,6 +348,10 @@ struct host *node_host(const struct node *n) {
 
 struct services *node_services(const struct node *n) {
     return n->services;
+}
+
+struct hop_service *node_relay_service(const struct node *n) {
+    return n->relay_service;
 }
 
 struct reservations *node_reservations(const struct node *n) {

@@ -18,6 +18,8 @@
 struct config_addrs;
 struct gate;
 struct gate_table;
+struct hop_service;
+struct hop_service_config;
 struct host;
 struct identity;
 struct mem;
@@ -44,6 +46,8 @@ struct node_config {
     const struct config_addrs *relays; /* NULL: none; each ends in /p2p/<relay> */
     nsec_t reservation_interval;       /* see relay/reservations.h; 0: as the relay demands */
     bool reserves;                     /* is reached through the relays: a daemon */
+    /* Is a relay; reactor, host and log are filled in.  NULL: it is none */
+    const struct hop_service_config *relay_service;
     bool serve_perf;
     bool is_exclusive; /* holds the identity's lock: a daemon */
     /* The world, where it is not the machine's: the simulation's.  All NULL otherwise. */
@@ -79,6 +83,8 @@ NODISCARD int node_reload_gate(struct node *n, struct problem *ret_problem);
 struct reactor *node_reactor(const struct node *n);
 struct host *node_host(const struct node *n);
 struct services *node_services(const struct node *n);
+/* NULL where it is no relay. */
+struct hop_service *node_relay_service(const struct node *n);
 /* NULL without relays. */
 struct reservations *node_reservations(const struct node *n);
 const struct identity *node_identity(const struct node *n);

@@ -23,6 +23,7 @@
 #include "ctl/stop_signals.h"
 #include "ctl/systemd.h"
 #include "ctl/watchdog.h"
+#include "relay/hop_service.h"
 #include "transport/host.h"
 #include "uring/reactor.h"
 
@@ -105,6 +106,16 @@ static int open_node(struct relay *r, struct problem *problem) {
     if (listen == NULL)
         return problem_set(problem, -ENOMEM, "Failed to start: %s", err_text(ENOMEM));
     (void)snprintf(agent, sizeof(agent), "relay-server/%s", version_release());
+    struct hop_service_config hop = {
+        .reservations_max = (uint32_t)c->resources.max_reservations,
+        .reservations_per_ip = (uint32_t)c->resources.max_reservations_per_ip,
+        .reservations_per_asn = (uint32_t)c->resources.max_reservations_per_asn,
+        .circuits_per_peer_max = (uint32_t)c->resources.max_circuits,
+        .reservation_ttl = (nsec_t)c->resources.reservation_ttl_ns,
+        .circuit_duration = (nsec_t)c->resources.session_duration_ns,
+        .circuit_bytes = (uint64_t)c->resources.session_data_limit,
+        .is_open = !c->security.enable_connection_gating,
+    };
     struct node_config cfg = {
         .mem = r->cfg->mem,
         .log = r->cfg->log,
@@ -114,6 +125,7 @@ static int open_node(struct relay *r, struct problem *problem) {
         .listen_count = c->network.listen_addresses.count,
         .authorized_keys_file =
             c->security.enable_connection_gating ? c->security.authorized_keys_file : NULL,
+        .relay_service = &hop,
         .is_exclusive = true,
     };
     int e = node_open(&cfg, &r->node, &why);

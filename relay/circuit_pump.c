@@ -137,6 +137,11 @@ static uint32_t count_ours(const struct circuit_way *w) {
     return count;
 }
 
+/* Where the limit was met, that an end gives up is what comes of it. */
+static int reset_error(const struct circuit_pump *p) {
+    return p->is_limited ? -ERR_LIMIT : -ERR_STREAM_RESET;
+}
+
 /* Writes what is held.  -EAGAIN: writable() follows; -EPIPE and other errors of stream_write(),
  * -ENOMEM */
 static int write_held(struct circuit_way *w) {
@@ -213,7 +218,7 @@ static void way_flow(struct circuit_pump *p, struct circuit_way *w) {
     if (e == -EPIPE)
         way_stopped(p, w, STREAM_CODE_NONE);
     else if (e == -ECONNRESET)
-        circuit_pump_abort(p, -ERR_STREAM_RESET, STREAM_CODE_NONE);
+        circuit_pump_abort(p, reset_error(p), STREAM_CODE_NONE);
     else
         circuit_pump_abort(p, e, e == -ENOMEM ? STREAM_CODE_RESOURCE_LIMIT : STREAM_CODE_NONE);
 }
@@ -255,7 +260,7 @@ static void on_reset(struct stream *s, uint64_t code) {
     struct circuit_pump *p = stream_user(s);
     (void)code; /* it would be taken for ours */
     if (!way_from(p, s)->is_over)
-        circuit_pump_abort(p, -ERR_STREAM_RESET, STREAM_CODE_NONE);
+        circuit_pump_abort(p, reset_error(p), STREAM_CODE_NONE);
 }
 
 static void on_closed(struct stream *s, int error) {

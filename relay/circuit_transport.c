@@ -457,6 +457,11 @@ int circuit_transport_listen(struct circuit_transport *t, const struct peer_id *
         return 0;
     if (t->relays_count == CIRCUIT_RELAYS_MAX)
         return -ERR_LIMIT;
+    if (t->relays_count == 0) {
+        int e = host_handle(t->host, &t->stop);
+        if (e < 0)
+            return e;
+    }
     t->relays[t->relays_count++] = (struct circuit_relay){.id = *relay};
     return 0;
 }
@@ -467,6 +472,8 @@ void circuit_transport_unlisten(struct circuit_transport *t, const struct peer_i
         return;
     bool was_announced = r->addrs_count > 0;
     *r = t->relays[--t->relays_count];
+    if (t->relays_count == 0 && !t->closing)
+        host_unhandle(t->host, &t->stop);
     if (was_announced)
         host_addrs_changed(t->host);
 }
@@ -523,7 +530,8 @@ static void close_all(struct transport *base, uint64_t code, void (*closed)(void
     struct circuit_transport *t = of(base);
     assert(!t->closing);
     t->closing = true;
-    host_unhandle(t->host, &t->stop);
+    if (t->relays_count > 0)
+        host_unhandle(t->host, &t->stop);
     while (!list_is_empty(&t->pendings)) {
         struct pending *p = LIST_ENTRY(t->pendings.next, struct pending, node);
         struct dial *d = p->dial;
@@ -586,10 +594,7 @@ int circuit_transport_new(const struct circuit_transport_config *cfg,
                                         .admits = admits,
                                         .accept = on_stop_accepted};
     int e = make_tls(t);
-    if (e == 0)
-        e = host_handle(cfg->host, &t->stop);
     if (e < 0) {
-        t->tls = tls_context_free(t->tls);
         (void)mem_free(mem, t);
         return e;
     }

@@ -40,12 +40,13 @@ struct circuit_transport_config {
 };
 
 /* Makes it and adds it to the host, which closes and frees it with itself.
- *   -ENOMEM, -ERR_CRYPTO; -EEXIST: the host has one */
+ *   -ENOMEM, -ERR_CRYPTO */
 NODISCARD int circuit_transport_new(const struct circuit_transport_config *cfg,
                                     struct circuit_transport **ret_transport);
 
 /* We keep a reservation on that relay, or try to: its stop streams are accepted from now on.
- *   -ERR_LIMIT  CIRCUIT_RELAYS_MAX of them are there */
+ *   -ERR_LIMIT  CIRCUIT_RELAYS_MAX of them are there
+ *   -EEXIST     the host has the protocol from somebody else */
 NODISCARD int circuit_transport_listen(struct circuit_transport *t, const struct peer_id *relay);
 /* No more: connections through it live on. */
 void circuit_transport_unlisten(struct circuit_transport *t, const struct peer_id *relay);

@@ -5,10 +5,13 @@
 #include "core/base/mem.h"
 #include "core/base/problem.h"
 #include "core/base/strbuf.h"
+#include "core/base/time.h"
 #include "core/conf/config_file.h"
 #include "core/conf/schema_internal.h"
 
 #define AT(field) offsetof(struct relay_config, field)
+
+enum { RELAY_COUNT_MAX = 1 << 20 }; /* of anything: what a relay of 1 GiB could serve */
 
 /* clang-format off */
 static const struct config_option OPTIONS[] = {
@@ -32,22 +35,22 @@ static const struct config_option OPTIONS[] = {
      .fallback = "false", .generated = "true",
      .help = "Refuse peers that are not in authorized_keys_file."},
     {"resources.max_reservations", CONFIG_INT, AT(resources.max_reservations),
-     .fallback = "128", .flags = CONFIG_ZERO_DEFAULT,
+     .fallback = "128", .flags = CONFIG_ZERO_DEFAULT, .max = RELAY_COUNT_MAX,
      .help = "Reservations in all."},
     {"resources.max_circuits", CONFIG_INT, AT(resources.max_circuits),
-     .fallback = "16", .flags = CONFIG_ZERO_DEFAULT,
+     .fallback = "16", .flags = CONFIG_ZERO_DEFAULT, .max = RELAY_COUNT_MAX,
      .help = "Open relayed connections per peer."},
     {"resources.buffer_size", CONFIG_INT, AT(resources.buffer_size),
      .fallback = "2048", .flags = CONFIG_ZERO_DEFAULT, .max = 1 << 20,
      .help = "Bytes of buffer for each direction of a relayed connection."},
     {"resources.max_reservations_per_ip", CONFIG_INT, AT(resources.max_reservations_per_ip),
-     .fallback = "8", .flags = CONFIG_ZERO_DEFAULT,
+     .fallback = "8", .flags = CONFIG_ZERO_DEFAULT, .max = RELAY_COUNT_MAX,
      .help = "Reservations per IP address of peers that are not authorized."},
     {"resources.max_reservations_per_asn", CONFIG_INT, AT(resources.max_reservations_per_asn),
-     .fallback = "32", .flags = CONFIG_ZERO_DEFAULT,
+     .fallback = "32", .flags = CONFIG_ZERO_DEFAULT, .max = RELAY_COUNT_MAX,
      .help = "Reservations per autonomous system of peers that are not authorized."},
     {"resources.reservation_ttl", CONFIG_DURATION, AT(resources.reservation_ttl_ns),
-     .fallback = "1h", .flags = CONFIG_ZERO_DEFAULT,
+     .fallback = "1h", .flags = CONFIG_ZERO_DEFAULT, .min = SEC(10),
      .help = "How long a reservation lasts."},
     {"resources.session_duration", CONFIG_DURATION, AT(resources.session_duration_ns),
      .fallback = "0s",

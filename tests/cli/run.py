@@ -17,6 +17,7 @@ import case_daemon  # noqa: E402, F401
 import case_init  # noqa: E402, F401
 import case_network  # noqa: E402, F401
 import case_relay  # noqa: E402, F401
+import case_relay_circuit  # noqa: E402, F401
 import case_relay_serve  # noqa: E402, F401
 import case_relay_server  # noqa: E402, F401
 import case_service  # noqa: E402, F401

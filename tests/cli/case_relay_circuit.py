@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""A relay of one's own: a daemon that nobody has an address of is reached through it."""
+
+import contextlib
+import os
+import re
+import socket
+import threading
+
+from case_network import running
+from case_relay_serve import RUNNING, Relay
+from harness import Home, case, expect, expect_equal
+
+BYTES = 4 << 20
+PATIENCE_S = 20
+
+
+class Echo:
+    """A service: what comes goes back, the end too."""
+
+    def __init__(self):
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._echo, args=self.server.accept()[:1],
+                                 daemon=True).start()
+
+    @staticmethod
+    def _echo(client):
+        with client, contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                client.sendall(data)
+
+    def close(self):
+        self.server.close()
+
+
+def exchange(port):
+    """Sends through a proxy and gets it back; raises OSError when the connection breaks."""
+    data = os.urandom(BYTES)
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as s:
+        s.settimeout(PATIENCE_S)
+        sender = threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR)))
+        sender.start()
+        got = b""
+        while piece := s.recv(1 << 20):
+            got += piece
+        sender.join()
+    expect(got == data, f"{len(got)} bytes came back of {len(data)}, or others")
+
+
+class Behind:
+    """Two nodes that know the relay and one another's ID, and no address."""
+
+    def __init__(self, home, extra=""):
+        self.relay = Relay(home, extra)
+        self.echo = Echo()
+        self.a, self.c = Home(home.path / "a"), Home(home.path / "c")
+        for node in (self.a, self.c):
+            node.path.mkdir()
+            node.run("init", "--relay", self.relay.target)
+        self.id_a, self.id_c = (n.run("whoami").strip() for n in (self.a, self.c))
+        self.a.run("auth", "add", self.id_c)
+        self.a.run("service", "add", "echo", f"127.0.0.1:{self.echo.port}")
+
+    def authorize(self):
+        for peer in (self.id_a, self.id_c):
+            self.relay.home.run("relay", "authorize", peer)
+
+    @contextlib.contextmanager
+    def proxy(self):
+        with running(self.c, "proxy", self.id_a, "echo", "0") as p:
+            yield p, int(p.wait_for(r"TCP proxy listening on localhost:(\d+)")[1])
+
+
+RESERVED = r'level=INFO msg="reservation on the relay"'
+
+
+@case
+def a_daemon_is_reached_through_a_relay_of_ones_own(home):
+    nodes = Behind(home)
+    with nodes.relay.serve() as r, running(nodes.a, "daemon") as d:
+        r.wait_for(RUNNING)
+        # Not in the list yet: the daemon is refused, and let in as soon as it is.
+        d.wait_for("no reservation on the relay", d.complained)
+        nodes.authorize()
+        d.wait_for(RESERVED, d.complained)
+        ping = nodes.c.run("ping", nodes.id_a, "-c", "1")
+        expect(re.search(r"seq=1 rtt=\S+ path=\[RELAYED\]", ping), ping)
+        with nodes.proxy() as (p, port):
+            expect(re.search(r"Connected \[RELAYED\] via /p2p/\w+/p2p-circuit ", p.said()), p.said())
+            exchange(port)
+            expect_equal(p.stop(), 0, "exit status of the proxy")
+        expect_equal(d.stop(), 0, "exit status of the daemon")
+        expect_equal(r.stop(), 0, "exit status of the relay")
+    nodes.echo.close()
+
+
+@case
+def a_relay_that_comes_back_is_used_again_and_one_who_lost_the_right_is_out(home):
+    nodes = Behind(home)
+    nodes.authorize()
+    with running(nodes.a, "daemon") as d:
+        with nodes.relay.serve() as r:
+            r.wait_for(RUNNING)
+            d.wait_for(RESERVED, d.complained)
+            expect_equal(r.stop(), 0, "exit status of the relay")
+        d.wait_for("reservation on the relay lost", d.complained)
+        with nodes.relay.serve() as r:
+            r.wait_for(RUNNING)
+            d.wait_for(f"(?s){RESERVED}.*{RESERVED}", d.complained)
+            with nodes.proxy() as (p, port):
+                exchange(port)
+                with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as s:
+                    s.settimeout(PATIENCE_S)
+                    s.sendall(b"x")
+                    expect_equal(s.recv(1), b"x", "an echo")
+                    nodes.relay.home.run("relay", "deauthorize", nodes.id_c)
+                    with contextlib.suppress(ConnectionResetError):
+                        expect_equal(s.recv(1), b"", "the connection of one who is out")
+                p.wait_for("we are not authorized there", p.complained)
+    nodes.echo.close()
+
+
+@case
+def a_limit_that_is_set_ends_the_transfer_that_meets_it(home):
+    nodes = Behind(home, "resources: {session_data_limit: 1MB}\n")
+    nodes.authorize()
+    with nodes.relay.serve() as r, running(nodes.a, "daemon") as d:
+        r.wait_for(RUNNING)
+        d.wait_for(RESERVED, d.complained)
+        with nodes.proxy() as (_, port):
+            try:
+                exchange(port)
+            except OSError:
+                pass
+            else:
+                raise AssertionError(f"{BYTES} bytes passed a limit of 1 MB")
+            r.wait_for('msg="circuit closed".*reason="data limit"', r.complained)
+    nodes.echo.close()
