@@ -108,9 +108,13 @@ static void on_stopped(struct stream *s, uint64_t code) {
 }
 
 static void on_reset(struct stream *s, uint64_t code) {
-    bool gated = code == STREAM_CODE_GATED;
-    exchange_failed(stream_user(s), gated ? RESERVER_DENIED : RESERVER_BROKEN,
-                    gated ? -ERR_GATED : -ERR_STREAM_RESET, "the relay resets our stream");
+    struct keeper *k = stream_user(s);
+    if (code == STREAM_CODE_GATED)
+        exchange_failed(k, RESERVER_DENIED, -ERR_GATED, "it does not let us use it");
+    else if (code == STREAM_CODE_NEGOTIATION_FAILED)
+        exchange_failed(k, RESERVER_BROKEN, -ERR_PROTOCOL_NOT_SUPPORTED, "it is no relay");
+    else
+        exchange_failed(k, RESERVER_BROKEN, -ERR_STREAM_RESET, "it resets our stream");
 }
 
 static void on_closed(struct stream *s, int error) {
