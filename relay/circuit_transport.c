@@ -57,6 +57,7 @@ struct pending {
     struct peer_id relay;
     struct multiaddr remote;
     bool limited;
+    struct conn_limit limit;
     struct stream_request request;
     struct stream *stream;
     struct stream_frame in;
@@ -148,6 +149,7 @@ static void hand_over(struct pending *p, struct conn *c) {
     struct dial *dial = p->dial;
     c->relayed = true;
     c->limited = p->limited;
+    c->limit = p->limit;
     list_init(&c->transport_node);
     list_push(&t->conns, &c->transport_node);
     pending_free(p);
@@ -228,6 +230,11 @@ static int error_of(uint32_t status) {
     }
 }
 
+static void note_limit(struct pending *p, bool is_there, const struct circuit_limit *limit) {
+    p->limited = is_there;
+    p->limit = (struct conn_limit){limit->duration_s, limit->data_bytes};
+}
+
 static void take_answer(struct pending *p) {
     struct hop_msg m;
     int e = hop_msg_decode(frame_body(&p->in.frame), &m);
@@ -237,7 +244,7 @@ static void take_answer(struct pending *p) {
         fail(p, error_of(m.status), "the relay answers: %s (%u)", circuit_status_text(m.status),
              m.status);
     } else {
-        p->limited = m.has_limit;
+        note_limit(p, m.has_limit, &m.limit);
         start_upgrade(p);
     }
 }
@@ -265,7 +272,7 @@ static bool take_question(struct pending *p) {
                is_malformed ? CIRCUIT_STATUS_MALFORMED_MESSAGE : CIRCUIT_STATUS_UNEXPECTED_MESSAGE);
         return false;
     }
-    p->limited = m.has_limit;
+    note_limit(p, m.has_limit, &m.limit);
     answer(p, CIRCUIT_STATUS_OK);
     return true;
 }

@@ -14,7 +14,7 @@
  * its handshake proves, and the host's gate is asked then.
  *
  * Connections are `relayed`, and `limited` where the relay sent a Limit message, whatever its
- * values (decision 2).
+ * values (decision 2), which are in `limit`.
  *
  * Bounds: CIRCUIT_HALF_OPEN_MAX inbound circuits that are not connections yet; UPGRADE_TIMEOUT for
  *         each step.

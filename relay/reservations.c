@@ -35,6 +35,9 @@ struct keeper {
     struct stream *stream; /* on which the answer is awaited */
     struct stream_frame in;
     uint8_t memory[CIRCUIT_MSG_MAX];
+    struct reservation_grant last;
+    int error;                /* of the last attempt */
+    uint32_t status;          /* which the relay gave as the reason */
     struct multiaddr reached; /* the relay, on the connection of the last answer */
     struct multiaddr addrs[CIRCUIT_RELAY_ADDRS_MAX];
     size_t addrs_count;
@@ -59,8 +62,11 @@ static void drop_exchange(struct keeper *k) {
     k->stream = stream_release(k->stream);
 }
 
-static void log_failure(struct keeper *k, int error, const char *why) {
+/* `status`: of the relay's answer, 0 without one. */
+static void note_failure(struct keeper *k, int error, uint32_t status, const char *why) {
     char id[PEER_ID_SHORT_MAX];
+    k->error = error;
+    k->status = status;
     if (log_allow(&k->failure_log, now_of(k)))
         log_warn(k->all->cfg.log, L_RELAY, "no reservation on the relay",
                  kv_str("relay", peer_id_format_short(&k->engine.cfg.relay, id)), kv_err(error),
@@ -69,10 +75,20 @@ static void log_failure(struct keeper *k, int error, const char *why) {
 
 static void exchange_failed(struct keeper *k, enum reserver_failure failure, int error,
                             const char *why) {
-    log_failure(k, error, why);
+    note_failure(k, error, 0, why);
     drop_exchange(k);
     reserver_failed(&k->engine, failure, now_of(k));
     wake(k);
+}
+
+static void note_grant(struct keeper *k, const struct hop_msg *m) {
+    k->error = 0;
+    k->status = 0;
+    k->last = (struct reservation_grant){.at = now_of(k),
+                                         .expire = m->reservation.expire,
+                                         .has_voucher = m->reservation.voucher.len > 0,
+                                         .has_limit = m->has_limit,
+                                         .limit = m->limit};
 }
 
 static void take_answer(struct keeper *k) {
@@ -86,8 +102,10 @@ static void take_answer(struct keeper *k) {
     const struct conn *c = stream_conn(k->stream);
     k->reached = c->inbound ? (struct multiaddr){0} : c->remote;
     e = reserver_answer(&k->engine, &m, reactor_walltime(k->all->cfg.reactor), now_of(k));
-    if (e < 0)
-        log_failure(k, e, m.has_status ? circuit_status_text(m.status) : "no status");
+    if (e == 0)
+        note_grant(k, &m);
+    else
+        note_failure(k, e, m.status, m.has_status ? circuit_status_text(m.status) : "no status");
     stream_shutdown_write(k->stream);
     drop_exchange(k);
     wake(k);
@@ -194,7 +212,7 @@ static void handle(struct keeper *k, enum reserver_event event, bool changed) {
     switch (event) {
     case RESERVER_EV_GIVE_UP:
         if (k->opening || k->stream != NULL)
-            log_failure(k, -ETIMEDOUT, "no answer");
+            note_failure(k, -ETIMEDOUT, 0, "no answer");
         drop_exchange(k);
         break;
     case RESERVER_EV_LOST:
@@ -367,8 +385,12 @@ void reservations_each(const struct reservations *r,
         const struct keeper *k = r->keepers[i];
         struct reservation_info info = {.relay = k->engine.cfg.relay,
                                         .held = reserver_is_held(&k->engine),
+                                        .last = k->last,
+                                        .error = k->error,
+                                        .status = k->status,
                                         .addrs = k->addrs,
                                         .addrs_count = k->addrs_count};
+        info.told = reserver_addrs(&k->engine, &info.told_count);
         each(user, &info);
     }
 }

@@ -14,6 +14,7 @@
 #include "core/base/time.h"
 #include "core/p2p/multiaddr.h"
 #include "core/p2p/peer_id.h"
+#include "relay/proto/circuit_msg.h"
 
 struct circuit_transport;
 struct host;
@@ -45,10 +46,25 @@ struct reservations *reservations_free(struct reservations *r);
 /* Our addresses changed: all relays are asked anew. */
 void reservations_network_changed(struct reservations *r);
 
+/* A reservation that a relay granted. */
+struct reservation_grant {
+    nsec_t at;         /* 0: it never did */
+    walltime_t expire; /* by the relay's clock */
+    bool has_voucher;  /* a good one */
+    bool has_limit;    /* a Limit message for the circuits to us was present */
+    struct circuit_limit limit;
+};
+
+/* Pointers are valid during the call. */
 struct reservation_info {
     struct peer_id relay;
     bool held;
-    const struct multiaddr *addrs; /* announced of it, without /p2p; valid during the call */
+    struct reservation_grant last;
+    int error;                    /* of the last attempt; 0: it was granted, or there was none */
+    uint32_t status;              /* of the answer that refused it; 0: there was none */
+    const struct multiaddr *told; /* where the relay says that it is, without /p2p */
+    size_t told_count;
+    const struct multiaddr *addrs; /* announced of it, without /p2p */
     size_t addrs_count;
 };
 void reservations_each(const struct reservations *r,

@@ -67,6 +67,12 @@ struct conn_events {
     void (*closed)(struct conn *c, int error, const struct problem *why);
 };
 
+/* What a relay lets through, as it said; zero is unlimited. */
+struct conn_limit {
+    uint32_t duration_s;
+    uint64_t data_bytes; /* each direction */
+};
+
 struct conn {
     const struct conn_ops *ops;
     const struct conn_events *events;
@@ -83,6 +89,7 @@ struct conn {
     bool confirmed;
     bool relayed; /* the address has /p2p-circuit */
     bool limited; /* a relay's Limit message was present */
+    struct conn_limit limit;
 };
 
 /* Delivers an event of a muxed stream to its owner (transport/stream.c). */

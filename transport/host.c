@@ -391,7 +391,9 @@ void host_each_conn(struct host *h, void (*each)(void *user, const struct conn_i
                                  .agent = hc->agent,
                                  .rtt = c->ops->rtt(c),
                                  .opened_at = c->opened_at,
-                                 .inbound = c->inbound};
+                                 .inbound = c->inbound,
+                                 .relayed = c->relayed,
+                                 .limit = c->limited ? &c->limit : NULL};
         each(user, &info);
     }
 }

@@ -23,6 +23,7 @@
 #include "uring/reactor.h"
 
 struct conn;
+struct conn_limit;
 struct host;
 struct resolver;
 struct transport;
@@ -236,6 +237,8 @@ struct conn_info {
     nsec_t rtt;
     nsec_t opened_at;
     bool inbound;
+    bool relayed;
+    const struct conn_limit *limit; /* NULL: not limited; valid during the call */
 };
 void host_each_conn(struct host *h, void (*each)(void *user, const struct conn_info *info),
                     void *user);
