@@ -24,7 +24,7 @@ struct batch {
     uint32_t not_sent; /* heads */
     uint32_t failed;
     uint32_t refusals; /* that were queued */
-    int error; /* of the first that failed */
+    int error;         /* of the first that failed */
     bool queue;
     bool let_go;
     json_t *reply;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "relay/proto/circuit_msg.h"
 #include "tests/interop/node/batch.h"
 #include "tests/interop/node/node.h"
 
@@ -39,10 +40,26 @@ struct dialling {
     json_t *reply;
 };
 
+/* What a relay answered, of which the host knows the error alone; 0: no relay did. */
+static int status_of(int error) {
+    switch (error) {
+    case -ERR_RESOURCE_LIMIT:
+        return CIRCUIT_STATUS_RESOURCE_LIMIT_EXCEEDED;
+    case -ERR_RELAY_REFUSED:
+        return CIRCUIT_STATUS_PERMISSION_DENIED;
+    case -ERR_NO_RESERVATION:
+        return CIRCUIT_STATUS_NO_RESERVATION;
+    default:
+        return 0;
+    }
+}
+
 static void on_connected(struct connect_request *r, const struct multiaddr *remote, int error) {
     struct dialling *d = CONTAINER_OF(r, struct dialling, request);
     (void)remote;
     if (error < 0) {
+        if (status_of(error) != 0)
+            (void)json_object_set_new(d->reply, "status", json_integer(status_of(error)));
         const char *why = r->base.problem.text;
         (void)json_object_set_new(d->reply, "error",
                                   json_string(why[0] == '\0' ? err_text(error) : why));
@@ -69,7 +86,17 @@ static void cmd_dial(struct command *c) {
     struct dialling *d = node_alloc(sizeof(*d));
     d->reply = json_incref(c->reply);
     (void)json_object_set_new(d->reply, "peer", json_string(peer_id_format(&peer, id)));
-    host_connect(c->node->host, &d->request, &peer, c->deadline, on_connected);
+    host_connect_with(c->node->host, &d->request, &peer, HOST_REQUEST_LIMITED, c->deadline,
+                      on_connected);
+}
+
+static void cmd_reserve(struct command *c) {
+    struct multiaddr relay;
+    int e = multiaddr_parse(text_of(c, "addr"), &relay);
+    if (e < 0)
+        answer(c, err_text(e));
+    else
+        node_reserve(c->node, &relay, c->deadline, json_incref(c->reply));
 }
 
 static void cmd_stats(struct command *c) {
@@ -126,7 +153,7 @@ static const struct {
 } commands[] = {
     {"dial", cmd_dial, false},  {"stats", cmd_stats, false}, {"ping", cmd_ping, true},
     {"perf", cmd_perf, true},   {"sum", cmd_sum, true},      {"reverse", cmd_reverse, true},
-    {"reset", cmd_reset, true}, {"open", cmd_open, true},
+    {"reset", cmd_reset, true}, {"open", cmd_open, true},    {"reserve", cmd_reserve, false},
 };
 
 static void execute(struct command *c) {

@@ -449,7 +449,8 @@ void flow_start(struct flow *f, struct node *n, struct batch *b, const struct fl
     plan_out(f, plan);
     plan_in(f, plan);
     f->opening = true;
-    host_open_stream(n->host, &f->request, &plan->peer, plan->protocol, deadline, on_opened);
+    host_open_stream_with(n->host, &f->request, &plan->peer, plan->protocol, HOST_REQUEST_LIMITED,
+                          deadline, on_opened);
 }
 
 /* --- Serving --- */

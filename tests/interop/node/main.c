@@ -23,6 +23,7 @@ struct flags {
     const char *agent;
     struct multiaddr listen[LISTEN_MAX];
     size_t listen_count;
+    bool circuits;
 };
 
 static void fatal(const char *what, int error, const char *why) {
@@ -45,9 +46,13 @@ void node_write(json_t *line) {
 
 static void parse_flags(int argc, char **argv, struct flags *ret_flags) {
     static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},   {"stack", required_argument, NULL, 't'},
-        {"agent", required_argument, NULL, 'a'},  {"listen", required_argument, NULL, 'l'},
-        {"limits", required_argument, NULL, 'm'}, {0},
+        {"seed", required_argument, NULL, 's'},
+        {"stack", required_argument, NULL, 't'},
+        {"agent", required_argument, NULL, 'a'},
+        {"listen", required_argument, NULL, 'l'},
+        {"limits", required_argument, NULL, 'm'},
+        {"circuit", required_argument, NULL, 'c'},
+        {0},
     };
     *ret_flags = (struct flags){.stack = "quic", .agent = "interop/peerup"};
     int c;
@@ -62,6 +67,8 @@ static void parse_flags(int argc, char **argv, struct flags *ret_flags) {
         else if (c == 'l' && ret_flags->listen_count < LISTEN_MAX &&
                  multiaddr_parse(optarg, &ret_flags->listen[ret_flags->listen_count]) == 0)
             ret_flags->listen_count++;
+        else if (c == 'c')
+            ret_flags->circuits = strcmp(optarg, "on") == 0;
         else if (c != 'm') /* ours are the same */
             fatal("bad flag", -EINVAL, optarg == NULL ? "" : optarg);
     }
@@ -101,6 +108,8 @@ static void open_host(struct node *n, const struct flags *flags) {
     identity_done(&identity);
     if (e < 0)
         fatal("the host", e, problem.text);
+    if (flags->circuits)
+        node_use_circuits(n, cfg.securities);
 }
 
 static void tell_ready(const struct node *n) {
@@ -162,6 +171,7 @@ static void run(struct node *n) {
         if (e < 0)
             fatal("the reactor", e, "");
         node_report_conns(n);
+        node_report_reservations(n);
     }
 }
 
@@ -173,6 +183,7 @@ static void close_all(struct node *n) {
     batch_stop_all(n);
     flow_stop_served(n);
     node_forget_conns(n);
+    node_stop_reserving(n);
     host_close(n->host, on_host_closed, n);
     while (!n->closed || reactor_has_handles(n->reactor))
         if (reactor_turn(n->reactor, reactor_now(n->reactor) + SEC(1)) < 0)
@@ -191,11 +202,13 @@ int main(int argc, char **argv) {
     list_init(&n.batches);
     list_init(&n.flows);
     list_init(&n.conns);
+    list_init(&n.reservings);
     int e = reactor_new(&cfg, &n.reactor);
     if (e < 0)
         fatal("the reactor", e, "");
     reactor_make_current(n.reactor);
     open_host(&n, &flags);
+    node_watch_conns(&n);
     flow_serve(&n);
     tell_ready(&n);
     if (pthread_create(&reader, NULL, read_lines, &n) != 0)

@@ -8,6 +8,7 @@
  *   batch.c     the exchanges of one command, and its reply
  *   flow.c      one stream: the protocols, both parts of each
  *   report.c    events about connections
+ *   circuit.c   reservations on relays, and events about them
  *
  * Thread: one. */
 
@@ -39,8 +40,11 @@ struct node {
     struct counters counters;
     struct protocol_handler handlers[SERVED_PROTOCOLS];
     struct list batches;
-    struct list flows; /* that we serve */
-    struct list conns; /* that were reported */
+    struct list flows;                 /* that we serve */
+    struct list conns;                 /* that were reported */
+    struct circuit_transport *circuit; /* NULL: without -circuit; the host's */
+    struct list reservings;
+    struct host_watch watch;
     bool ending;
     bool closed;
 };
@@ -53,6 +57,21 @@ void *node_alloc(size_t size);
 /* commands.c: one line of standard input. */
 void node_execute(struct node *n, const char *line);
 
-/* report.c: tells what is new since the last call. */
+/* report.c */
+/* From now on a peer that is gone is reached where the next "dial" says, and nowhere else. */
+void node_watch_conns(struct node *n);
+/* Tells what is new since the last call. */
 void node_report_conns(struct node *n);
 void node_forget_conns(struct node *n);
+
+/* circuit.c */
+void node_use_circuits(struct node *n, unsigned securities);
+/* Reserves on a relay and keeps that up; answers `reply`, whose reference it takes, when the relay
+ * has granted it, or with what went wrong, after which nothing is kept. */
+void node_reserve(struct node *n, const struct multiaddr *relay, nsec_t deadline, json_t *reply);
+/* Tells what is new since the last call. */
+void node_report_reservations(struct node *n);
+void node_stop_reserving(struct node *n);
+bool node_reserves_on(struct node *n, const struct peer_id *relay);
+/* A relay's limit; null where it sent none. */
+json_t *node_limit_json(bool is_there, uint32_t duration_s, uint64_t data_bytes);

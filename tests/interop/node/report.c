@@ -9,6 +9,7 @@
 #include "core/base/err.h"
 #include "core/base/mem.h"
 #include "tests/interop/node/node.h"
+#include "transport/conn.h"
 #include "transport/proto/identify.h"
 
 #define IDENTIFY_PROTOCOL "/ipfs/id/1.0.0"
@@ -103,12 +104,24 @@ static void on_opened(struct stream_request *request, struct stream *s, int erro
 
 /* --- Connections --- */
 
-static void tell(const struct reported *r, const char *event) {
+static void tell(const struct reported *r, const char *event, json_t *more) {
     char id[PEER_ID_TEXT_MAX], remote[MULTIADDR_TEXT_MAX];
-    node_write(json_pack("{s:s, s:s, s:s, s:s}", "event", event, "peer",
-                         peer_id_format(&r->info.peer, id), "dir",
-                         r->info.inbound ? "inbound" : "outbound", "remote",
-                         multiaddr_format(&r->info.remote, remote)));
+    json_t *line =
+        json_pack("{s:s, s:s, s:s, s:s}", "event", event, "peer", peer_id_format(&r->info.peer, id),
+                  "dir", r->info.inbound ? "inbound" : "outbound", "remote",
+                  multiaddr_format(&r->info.remote, remote));
+    (void)json_object_update_new(line, more);
+    node_write(line);
+}
+
+static json_t *circuit_json(const struct conn_info *info) {
+    const struct conn_limit *l = info->limit;
+    json_t *more = json_pack("{s:b}", "relayed", info->relayed);
+    if (info->relayed)
+        (void)json_object_set_new(more, "limit",
+                                  l == NULL ? json_null()
+                                            : node_limit_json(true, l->duration_s, l->data_bytes));
+    return more;
 }
 
 static void free_reported(struct reported *r) {
@@ -125,6 +138,18 @@ static bool is_same(const struct conn_info *a, const struct conn_info *b) {
            peer_id_equal(&a->peer, &b->peer) && multiaddr_equal(&a->remote, &b->remote);
 }
 
+static void on_conn_closed(struct host_watch *w, struct conn *c) {
+    struct node *n = CONTAINER_OF(w, struct node, watch);
+    bool is_gone = host_conns_count(n->host, &c->peer) == 0 && !node_reserves_on(n, &c->peer);
+    if (is_gone && host_add_addrs(n->host, &c->peer, NULL, 0) < 0)
+        abort();
+}
+
+void node_watch_conns(struct node *n) {
+    n->watch.closed = on_conn_closed;
+    host_watch(n->host, &n->watch);
+}
+
 static void on_new(struct node *n, const struct conn_info *info) {
     struct reported *r = node_alloc(sizeof(*r));
     r->owner = n;
@@ -132,15 +157,17 @@ static void on_new(struct node *n, const struct conn_info *info) {
     r->here = true;
     list_init(&r->node);
     list_push(&n->conns, &r->node);
-    tell(r, "connected");
+    tell(r, "connected", circuit_json(info));
+    r->info.limit = NULL; /* the connection's */
 }
 
 static void ask(struct reported *r, const char *agent) {
     (void)snprintf(r->agent, sizeof(r->agent), "%s", agent);
     r->asked = true;
     r->opening = true;
-    host_open_stream(r->owner->host, &r->request, &r->info.peer, IDENTIFY_PROTOCOL,
-                     reactor_now(r->owner->reactor) + SEC(10), on_opened);
+    host_open_stream_with(r->owner->host, &r->request, &r->info.peer, IDENTIFY_PROTOCOL,
+                          HOST_REQUEST_LIMITED, reactor_now(r->owner->reactor) + SEC(10),
+                          on_opened);
 }
 
 static void on_conn(void *user, const struct conn_info *info) {
@@ -165,13 +192,14 @@ void node_report_conns(struct node *n) {
         struct reported *r = LIST_ENTRY(node, struct reported, node);
         node = node->next;
         if (!r->here) {
-            tell(r, "closed");
+            tell(r, "closed", json_object());
             free_reported(r);
         }
     }
 }
 
 void node_forget_conns(struct node *n) {
+    host_unwatch(&n->watch);
     while (!list_is_empty(&n->conns))
         free_reported(LIST_ENTRY(n->conns.next, struct reported, node));
 }
