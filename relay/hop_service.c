@@ -132,7 +132,8 @@ static void log_made(const struct hop_service *s, const struct conn *c) {
 
 enum circuit_status hop_service_reserve(struct hop_service *s, const struct conn *c,
                                         struct hop_scratch *scratch,
-                                        struct circuit_reservation *ret_reservation) {
+                                        struct circuit_reservation *ret_reservation,
+                                        bool *ret_is_renewal) {
     struct net_addr ip;
     nsec_t expires_at;
     if (c->relayed)
@@ -153,6 +154,7 @@ enum circuit_status hop_service_reserve(struct hop_service *s, const struct conn
         ret_reservation->voucher = bytes_of(scratch->voucher, (size_t)n);
     if (!is_renewal)
         log_made(s, c);
+    *ret_is_renewal = is_renewal;
     return CIRCUIT_STATUS_OK;
 }
 
@@ -180,15 +182,17 @@ static size_t status_index(enum circuit_status status) {
     return i;
 }
 
-void hop_service_answered(struct hop_service *s, const struct peer_id *peer,
-                          enum hop_request request, enum circuit_status status) {
+void hop_service_answered(struct hop_service *s, const struct hop_answer *a) {
+    const struct hop_events *events = s->cfg.events;
     char id[PEER_ID_SHORT_MAX];
-    s->stats.answers[request][status_index(status)]++;
-    if (status != CIRCUIT_STATUS_OK && !s->is_closing && log_allow(&s->refusal_log, now_of(s)))
+    s->stats.answers[a->request][status_index(a->status)]++;
+    if (events != NULL && events->answered != NULL)
+        events->answered(s->cfg.user, a);
+    if (a->status != CIRCUIT_STATUS_OK && !s->is_closing && log_allow(&s->refusal_log, now_of(s)))
         log_info(s->cfg.log, L_RELAY, "request refused",
-                 kv_str("peer", peer_id_format_short(peer, id)),
-                 kv_str("request", request_text(request)),
-                 kv_str("status", circuit_status_text(status)));
+                 kv_str("peer", peer_id_format_short(a->peer, id)),
+                 kv_str("request", request_text(a->request)),
+                 kv_str("status", circuit_status_text(a->status)));
 }
 
 static void refuse(struct hop_service *s, struct stream *stream) {

@@ -41,6 +41,26 @@ enum {
 #define HOP_OPEN_TIMEOUT    SEC(30) /* of the stop stream */
 #define HOP_STOP_TIMEOUT    SEC(60) /* until the destination has answered */
 
+/* What a stream wanted. */
+enum hop_request { HOP_REQUEST_RESERVE, HOP_REQUEST_CONNECT, HOP_REQUEST_UNKNOWN, HOP_REQUESTS };
+
+struct hop_answer {
+    const struct peer_id *peer;
+    enum hop_request request;
+    const struct peer_id *destination; /* of a CONNECT that names one; else NULL */
+    enum circuit_status status;
+    bool is_renewal; /* of a reservation that was held */
+};
+
+/* Who wants to know what is answered; any of these may be NULL.  They come from the reactor, and
+ * what they point to is valid during the call. */
+struct hop_events {
+    void (*answered)(void *user, const struct hop_answer *a);
+    /* Of a circuit that was answered with OK; `error` as circuit_pump_config.closed() has it. */
+    void (*circuit_ended)(void *user, const struct peer_id *source,
+                          const struct peer_id *destination, int error);
+};
+
 struct hop_service_config {
     struct reactor *reactor;
     struct host *host;
@@ -61,10 +81,9 @@ struct hop_service_config {
     size_t announce_count;
     /* Reservations list addresses that are not public, too. */
     bool announces_private;
+    const struct hop_events *events; /* NULL: none; outlives the service */
+    void *user;
 };
-
-/* What a stream wanted. */
-enum hop_request { HOP_REQUEST_RESERVE, HOP_REQUEST_CONNECT, HOP_REQUEST_UNKNOWN, HOP_REQUESTS };
 
 /* The statuses that there are, in this order in the counters below. */
 enum { HOP_STATUSES = 8 };

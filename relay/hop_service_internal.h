@@ -35,7 +35,8 @@ struct hop_service {
 
 /* Drops reservations that have expired. */
 void hop_service_tick(struct hop_service *s);
-/* Decides RESERVE; with OK, *ret_reservation is the answer's, in memory of `scratch`. */
+/* Decides RESERVE.  With OK, *ret_reservation is the answer's, in memory of `scratch`, and
+ * *ret_is_renewal is set. */
 enum { HOP_ADDRS_BYTES_MAX = 3072 };
 struct hop_scratch {
     uint8_t addrs[HOP_ADDRS_BYTES_MAX];
@@ -43,10 +44,10 @@ struct hop_scratch {
 };
 enum circuit_status hop_service_reserve(struct hop_service *s, const struct conn *c,
                                         struct hop_scratch *scratch,
-                                        struct circuit_reservation *ret_reservation);
-/* Counts an answer, and writes about a refusal. */
-void hop_service_answered(struct hop_service *s, const struct peer_id *peer,
-                          enum hop_request request, enum circuit_status status);
+                                        struct circuit_reservation *ret_reservation,
+                                        bool *ret_is_renewal);
+/* Counts an answer, tells of it, and writes about a refusal. */
+void hop_service_answered(struct hop_service *s, const struct hop_answer *a);
 /* A session is freed. */
 void hop_service_session_ended(struct hop_service *s);
 

@@ -24,7 +24,8 @@ struct hop_session {
     struct stream *source;      /* until the pump has them */
     struct stream *destination; /* from ASKING on */
     struct peer_id source_id;
-    struct peer_id destination_id;
+    struct peer_id destination_id; /* none, before a CONNECT names it */
+    bool is_renewal;               /* of RESERVE, once it is granted */
     struct timer timer;
     uint8_t *message; /* the source's, then the destination's; NULL once RELAYING */
     struct stream_frame source_frame;
@@ -80,10 +81,21 @@ static int tell_source(struct hop_session *ss, const struct hop_msg *m) {
     return stream_write_bytes(ss->source, bytes_of(out, (size_t)n));
 }
 
+static void note_answer(const struct hop_session *ss, enum hop_request request,
+                        enum circuit_status status) {
+    bool is_named = !peer_id_is_none(&ss->destination_id);
+    hop_service_answered(ss->service,
+                         &(struct hop_answer){.peer = &ss->source_id,
+                                              .request = request,
+                                              .destination = is_named ? &ss->destination_id : NULL,
+                                              .status = status,
+                                              .is_renewal = ss->is_renewal});
+}
+
 /* The last word: the source's stream ends behind it. */
 static void answer(struct hop_session *ss, enum hop_request request, const struct hop_msg *m) {
     assert(m->type == HOP_STATUS);
-    hop_service_answered(ss->service, &ss->source_id, request, (enum circuit_status)m->status);
+    note_answer(ss, request, (enum circuit_status)m->status);
     int e = tell_source(ss, m);
     if (e == -EAGAIN || e == -ENOMEM)
         stream_reset(ss->source, STREAM_CODE_RESOURCE_LIMIT);
@@ -126,6 +138,9 @@ static void on_pump_closed(struct circuit_pump *p, int error) {
              kv_uint("to_destination", p->ways[CIRCUIT_TO_DESTINATION].bytes),
              kv_uint("to_source", p->ways[CIRCUIT_TO_SOURCE].bytes),
              kv_nsec("duration", now_of(ss) - ss->relaying_since));
+    const struct hop_service_config *cfg = &ss->service->cfg;
+    if (cfg->events != NULL && cfg->events->circuit_ended != NULL)
+        cfg->events->circuit_ended(cfg->user, &ss->source_id, &ss->destination_id, error);
     session_free(ss);
 }
 
@@ -167,7 +182,7 @@ static void accept_circuit(struct hop_session *ss) {
         drop(ss);
         return;
     }
-    hop_service_answered(s, &ss->source_id, HOP_REQUEST_CONNECT, CIRCUIT_STATUS_OK);
+    note_answer(ss, HOP_REQUEST_CONNECT, CIRCUIT_STATUS_OK);
     begin_relaying(ss);
 }
 
@@ -259,7 +274,8 @@ static void on_opened(struct stream_request *r, struct stream *stream, int error
 static void reserve(struct hop_session *ss) {
     struct hop_scratch scratch;
     struct hop_msg m = {.type = HOP_STATUS, .has_status = true};
-    m.status = hop_service_reserve(ss->service, stream_conn(ss->source), &scratch, &m.reservation);
+    m.status = hop_service_reserve(ss->service, stream_conn(ss->source), &scratch, &m.reservation,
+                                   &ss->is_renewal);
     m.has_reservation = m.status == CIRCUIT_STATUS_OK;
     m.has_limit = m.has_reservation;
     m.limit = ss->service->limit;
@@ -278,12 +294,13 @@ static enum circuit_status check_connect(struct hop_session *ss, const struct ho
 }
 
 static void connect_to(struct hop_session *ss, const struct hop_msg *m) {
+    if (m->has_peer)
+        ss->destination_id = m->peer;
     enum circuit_status status = check_connect(ss, m);
     if (status != CIRCUIT_STATUS_OK) {
         answer_status(ss, HOP_REQUEST_CONNECT, status);
         return;
     }
-    ss->destination_id = m->peer;
     ss->state = SESSION_OPENING;
     timer_stop(&ss->timer);
     host_open_stream_with(ss->service->cfg.host, &ss->request, &ss->destination_id,

@@ -710,6 +710,78 @@ Test(hop_service, closing_ends_what_is_under_way) {
     rig_close(&rig);
 }
 
+/* --- Events --- */
+
+/* What was told, a line each. */
+struct told {
+    const struct relay_rig *rig;
+    char text[1024];
+};
+
+static const char *name_of(const struct relay_rig *rig, const struct peer_id *id) {
+    if (id == NULL)
+        return "-";
+    return peer_id_equal(id, &host_identity(rig->a)->id) ? "a" : "b";
+}
+
+static void tell(struct told *told, const char *line) {
+    size_t len = strlen(told->text);
+    (void)snprintf(told->text + len, sizeof(told->text) - len, "%s\n", line);
+}
+
+static void on_told_answer(void *user, const struct hop_answer *a) {
+    static const char *const requests[] = {"reserve", "connect", "unknown"};
+    struct told *told = user;
+    char line[128];
+    (void)snprintf(line, sizeof(line), "%s %s %s %d%s", name_of(told->rig, a->peer),
+                   requests[a->request], name_of(told->rig, a->destination), (int)a->status,
+                   a->is_renewal ? " renewal" : "");
+    tell(told, line);
+}
+
+static void on_told_end(void *user, const struct peer_id *source, const struct peer_id *destination,
+                        int error) {
+    struct told *told = user;
+    char line[128];
+    (void)snprintf(line, sizeof(line), "%s to %s ended: %d", name_of(told->rig, source),
+                   name_of(told->rig, destination), error);
+    tell(told, line);
+}
+
+Test(hop_service, who_wants_to_know_is_told_of_answers_and_ends) {
+    static const struct hop_events events = {on_told_answer, on_told_end};
+    struct relay_rig rig;
+    struct told told = {.rig = &rig};
+    struct peer_end *a;
+    struct peer_end *b;
+    rig_prepare(&rig);
+    rig.cfg.events = &events;
+    rig.cfg.user = &told;
+    rig.cfg.reservations_max = 1;
+    rig.cfg.circuit_duration = SEC(3);
+    rig_start(&rig);
+    (void)rig_connect(&rig, rig.a, rig.b);
+    rig_circuit(&rig, &a, &b);
+    (void)rig_reserve(&rig, rig.b);
+    (void)rig_reserve(&rig, rig.a);
+    (void)rig_ask(&rig, rig.a, &(struct hop_msg){.type = HOP_CONNECT});
+    (void)rig_ask(&rig, rig.a, &(struct hop_msg){.type = HOP_STATUS});
+    rig_wait(&rig, SEC(3));
+    char expected[1024];
+    (void)snprintf(expected, sizeof(expected),
+                   "a connect b 204\n"
+                   "b reserve - 100\n"
+                   "a connect b 100\n"
+                   "b reserve - 100 renewal\n"
+                   "a reserve - 200\n"
+                   "a connect - 400\n"
+                   "a unknown - 401\n"
+                   "a to b ended: %d\n",
+                   -ETIME);
+    cr_assert_str_eq(told.text, expected);
+    rig_close(&rig);
+}
+
 Test(hop_service, there_is_one_a_host) {
     struct relay_rig rig;
     struct hop_service *second;
