@@ -24,6 +24,7 @@ struct flags {
     struct multiaddr listen[LISTEN_MAX];
     size_t listen_count;
     bool circuits;
+    const char *relay; /* its limits; NULL: none */
 };
 
 static void fatal(const char *what, int error, const char *why) {
@@ -46,13 +47,10 @@ void node_write(json_t *line) {
 
 static void parse_flags(int argc, char **argv, struct flags *ret_flags) {
     static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"stack", required_argument, NULL, 't'},
-        {"agent", required_argument, NULL, 'a'},
-        {"listen", required_argument, NULL, 'l'},
-        {"limits", required_argument, NULL, 'm'},
-        {"circuit", required_argument, NULL, 'c'},
-        {0},
+        {"seed", required_argument, NULL, 's'},   {"stack", required_argument, NULL, 't'},
+        {"agent", required_argument, NULL, 'a'},  {"listen", required_argument, NULL, 'l'},
+        {"limits", required_argument, NULL, 'm'}, {"circuit", required_argument, NULL, 'c'},
+        {"relay", required_argument, NULL, 'r'},  {0},
     };
     *ret_flags = (struct flags){.stack = "quic", .agent = "interop/peerup"};
     int c;
@@ -69,6 +67,8 @@ static void parse_flags(int argc, char **argv, struct flags *ret_flags) {
             ret_flags->listen_count++;
         else if (c == 'c')
             ret_flags->circuits = strcmp(optarg, "on") == 0;
+        else if (c == 'r')
+            ret_flags->relay = optarg;
         else if (c != 'm') /* ours are the same */
             fatal("bad flag", -EINVAL, optarg == NULL ? "" : optarg);
     }
@@ -110,6 +110,10 @@ static void open_host(struct node *n, const struct flags *flags) {
         fatal("the host", e, problem.text);
     if (flags->circuits)
         node_use_circuits(n, cfg.securities);
+    if (flags->relay != NULL)
+        e = node_serve_relay(n, flags->relay);
+    if (e < 0)
+        fatal("the relay", e, flags->relay);
 }
 
 static void tell_ready(const struct node *n) {
@@ -120,9 +124,10 @@ static void tell_ready(const struct node *n) {
     for (size_t i = 0; i < count; i++)
         (void)json_array_append_new(list, json_string(multiaddr_format(&addrs[i], text)));
     (void)snprintf(text, sizeof(text), "peerup %s", version_release());
-    node_write(json_pack("{s:s, s:s, s:o, s:s, s:b, s:{}}", "event", "ready", "peer",
+    node_write(json_pack("{s:s, s:s, s:o, s:s, s:b, s:{s:s}}", "event", "ready", "peer",
                          peer_id_format(&host_identity(n->host)->id, id), "addrs", list, "version",
-                         text, "limits_raised", true, "lacks"));
+                         text, "limits_raised", true, "lacks", "unlimited",
+                         "our relay tells of a limit also where it has none"));
 }
 
 /* --- The loop --- */
@@ -184,6 +189,7 @@ static void close_all(struct node *n) {
     flow_stop_served(n);
     node_forget_conns(n);
     node_stop_reserving(n);
+    node_close_relay(n);
     host_close(n->host, on_host_closed, n);
     while (!n->closed || reactor_has_handles(n->reactor))
         if (reactor_turn(n->reactor, reactor_now(n->reactor) + SEC(1)) < 0)

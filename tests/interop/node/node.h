@@ -9,6 +9,7 @@
  *   flow.c      one stream: the protocols, both parts of each
  *   report.c    events about connections
  *   circuit.c   reservations on relays, and events about them
+ *   relay.c     a relay, and events about what it does
  *
  * Thread: one. */
 
@@ -44,6 +45,8 @@ struct node {
     struct list conns;                 /* that were reported */
     struct circuit_transport *circuit; /* NULL: without -circuit; the host's */
     struct list reservings;
+    struct hop_service *relay; /* NULL: without -relay */
+    bool relay_closed;
     struct host_watch watch;
     bool ending;
     bool closed;
@@ -73,5 +76,9 @@ void node_reserve(struct node *n, const struct multiaddr *relay, nsec_t deadline
 void node_report_reservations(struct node *n);
 void node_stop_reserving(struct node *n);
 bool node_reserves_on(struct node *n, const struct peer_id *relay);
+/* relay.c */
+int node_serve_relay(struct node *n, const char *limits);
+void node_close_relay(struct node *n);
+
 /* A relay's limit; null where it sent none. */
 json_t *node_limit_json(bool is_there, uint32_t duration_s, uint64_t data_bytes);
