@@ -65,6 +65,8 @@ LIMITED = "duration={duration},data={data}".format(**LIMIT)
 # rust counts both directions together, and the handshakes count, too.
 BELOW_LIMIT, ABOVE_LIMIT = LIMIT["data"] // 4, LIMIT["data"] * 4
 SOON_S = 10
+LOST_S = 20  # rust ends without a word over QUIC, and its idle timeout is 10 s
+RETURN_S = 5  # when the loss is noticed and the relay listens
 
 
 @dataclass
@@ -130,6 +132,15 @@ class Trio(Group):
     @property
     def listener(self):
         return self.running["listener"]
+
+    def restart_relay(self):
+        """At the same place, with the same identity."""
+        place = self.relay.listen
+        expect(self.relay.stop() == 0, "the relay did not end well")
+        relay = self.start("relay", self.argv("relay"), SEEDS["relay"],
+                           **self.flags("relay") | {"listen": place})
+        self.reserved = self.connected = False
+        return relay
 
     def circuit_to(self, peer):
         return f"{self.relay.addr}/p2p-circuit/p2p/{peer}"
@@ -294,6 +305,22 @@ def a_reservation_is_renewed(trio):
     listener.wait_event("reserved", SOON_S, relay=relay.id, renewal=True)
     trio.dial()
     return note
+
+
+@cell("restart")
+def a_relay_comes_back(trio):
+    """Circuits end with it.  Our node reserves again by itself, the others when they are told."""
+    _, dialler, listener = trio.begin(f"{UNLIMITED},ttl={TTL_S}")
+    trio.dial()
+    marks = dialler.mark(), listener.mark()
+    relay = trio.restart_relay()
+    dialler.wait_event("closed", LOST_S, marks[0], peer=listener.id)
+    listener.wait_event("closed", LOST_S, marks[1], peer=dialler.id)
+    if listener.version.startswith("peerup"):
+        listener.wait_event("reserved", RETURN_S, marks[1], relay=relay.id)
+        trio.reserved = True
+    trio.dial()
+    dialler.call("ping", peer=listener.id, count=1)
 
 
 @cell("limits")
