@@ -123,6 +123,14 @@ static unsigned securities_of(const char *name) {
     return UPGRADE_TLS | UPGRADE_NOISE;
 }
 
+/* A relay's clients stand idle all day, and strangers may be welcome: they must not be trimmed. */
+static struct host_limits limits_of(const struct node_config *cfg) {
+    return (struct host_limits){.conns_max = HOST_CONNS_MAX + cfg->conns_wanted,
+                                .conns_high = HOST_CONNS_HIGH + cfg->conns_wanted,
+                                .conns_low = HOST_CONNS_LOW + cfg->conns_wanted,
+                                .grace = HOST_CONNS_GRACE};
+}
+
 static int open_host(struct node *n, const struct node_config *cfg, struct problem *problem) {
     struct multiaddr listen[LISTEN_MAX];
     char agent[64];
@@ -152,6 +160,7 @@ static int open_host(struct node *n, const struct node_config *cfg, struct probl
         .prefer = cfg->transport,
         .securities = securities_of(cfg->security),
         .serve_perf = cfg->serve_perf,
+        .limits = limits_of(cfg),
     };
     return host_new(&host_cfg, problem, &n->host);
 }

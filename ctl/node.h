@@ -49,7 +49,8 @@ struct node_config {
     /* Is a relay; reactor, host and log are filled in.  NULL: it is none */
     const struct hop_service_config *relay_service;
     bool serve_perf;
-    bool is_exclusive; /* holds the identity's lock: a daemon */
+    uint32_t conns_wanted; /* beyond the host's usual limits there is room for so many; 0: none */
+    bool is_exclusive;     /* holds the identity's lock: a daemon */
     /* The world, where it is not the machine's: the simulation's.  All NULL otherwise. */
     const struct reactor_backend *backend;
     void *backend_context;

@@ -126,6 +126,7 @@ static int open_node(struct relay *r, struct problem *problem) {
         .authorized_keys_file =
             c->security.enable_connection_gating ? c->security.authorized_keys_file : NULL,
         .relay_service = &hop,
+        .conns_wanted = hop.reservations_max,
         .is_exclusive = true,
     };
     int e = node_open(&cfg, &r->node, &why);

@@ -230,8 +230,7 @@ static void handle(struct keeper *k, enum reserver_event event, bool changed) {
     }
 }
 
-static void on_work(struct deferred *d) {
-    struct keeper *k = CONTAINER_OF(d, struct keeper, work);
+static void drain(struct keeper *k) {
     enum reserver_event event;
     bool changed = false;
     while (reserver_next_event(&k->engine, &event, &changed))
@@ -243,10 +242,15 @@ static void on_work(struct deferred *d) {
         timer_start(&k->timer, at);
 }
 
+static void on_work(struct deferred *d) {
+    drain(CONTAINER_OF(d, struct keeper, work));
+}
+
+/* At once: an exchange that is given up must not have an outcome in this turn still. */
 static void on_timer(struct timer *t) {
     struct keeper *k = CONTAINER_OF(t, struct keeper, timer);
     reserver_tick(&k->engine, now_of(k));
-    wake(k);
+    drain(k);
 }
 
 /* --- The host --- */
@@ -375,7 +379,7 @@ void reservations_network_changed(struct reservations *r) {
         if (!r->cfg.reserves)
             continue;
         reserver_network_changed(&r->keepers[i]->engine, now_of(r->keepers[i]));
-        wake(r->keepers[i]);
+        drain(r->keepers[i]);
     }
 }
 
