@@ -52,6 +52,12 @@ struct conn_ops {
     /* Since when bytes that we sent wait for any sign of the peer; NSEC_NEVER: none do.  NULL where
      * the transport does not tell. */
     nsec_t (*unanswered_since)(const struct conn *c);
+    /* Asks the peer at once for a sign of life, which heard_at() then shows.  NULL, as heard_at:
+     * the transport cannot. */
+    void (*probe)(struct conn *c);
+    nsec_t (*heard_at)(const struct conn *c);
+    /* Whether it goes on, after a probe, when our address `local` is gone.  NULL: it does not. */
+    bool (*can_move)(const struct conn *c);
 };
 
 /* What the host hears of its connections. */
@@ -79,8 +85,8 @@ struct conn {
     void *user;                 /* the host's */
     struct list transport_node; /* the transport's */
     struct peer_id peer;
-    struct multiaddr remote; /* without /p2p */
-    struct multiaddr local;
+    struct multiaddr remote; /* without /p2p; another one when the peer has moved */
+    struct multiaddr local;  /* as far as it is known; empty: not at all */
     nsec_t opened_at;
     nsec_t idle_since;          /* while streams_count is 0 */
     uint32_t streams_count;     /* struct streams on it (transport/stream.c) */

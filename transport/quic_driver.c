@@ -56,7 +56,8 @@ static void on_connected(struct quic_driver *d) {
     c->peer = *quic_conn_peer(d->engine);
     c->opened_at = reactor_now(d->transport->reactor);
     multiaddr_from_net_addr(&path->remote, MULTIADDR_KIND_QUIC, &c->remote);
-    multiaddr_from_net_addr(&path->local, MULTIADDR_KIND_QUIC, &c->local);
+    if (c->inbound)
+        multiaddr_from_net_addr(&path->local, MULTIADDR_KIND_QUIC, &c->local);
     half_open_leave(&d->transport->half_open, &d->half_open);
     d->handed_over = true;
     if (c->inbound) {
@@ -66,6 +67,11 @@ static void on_connected(struct quic_driver *d) {
         if (dial != NULL)
             dial->done(dial, c, 0, NULL);
     }
+}
+
+static void on_moved(struct quic_driver *d) {
+    const struct quic_path *path = quic_conn_path(d->engine);
+    multiaddr_from_net_addr(&path->remote, MULTIADDR_KIND_QUIC, &d->conn.remote);
 }
 
 static void on_closed(struct quic_driver *d) {
@@ -134,6 +140,9 @@ static bool handle_event(struct quic_driver *d, struct quic_event *ev) {
         c->confirmed = true;
         if (c->events != NULL)
             c->events->confirmed(c);
+        break;
+    case QUIC_EV_MOVED:
+        on_moved(d);
         break;
     case QUIC_EV_STREAMS_AVAILABLE:
         if (c->events != NULL)
@@ -238,11 +247,22 @@ static void on_timer(struct timer *timer) {
     quic_driver_wake(d);
 }
 
+/* Which of our addresses the system sends from, its answers tell. */
+static void note_local(struct quic_driver *d, const struct net_addr *local) {
+    if (local->family == NET_NONE || net_addr_ip_equal(local, &d->reached_at))
+        return;
+    d->reached_at = *local;
+    d->reached_at.port = d->dial_local.port;
+    multiaddr_from_net_addr(&d->reached_at, MULTIADDR_KIND_QUIC, &d->conn.local);
+}
+
 void quic_driver_recv(struct quic_driver *d, const struct quic_path *path, uint8_t ecn,
                       struct bytes packet) {
     struct quic_path p = *path;
-    if (!d->conn.inbound)
+    if (!d->conn.inbound) {
+        note_local(d, &path->local);
         p.local = d->dial_local; /* one path: the wildcard address that it was dialled from */
+    }
     quic_conn_recv(d->engine, &p, ecn, packet, reactor_now(d->transport->reactor));
     quic_driver_wake(d);
 }
@@ -467,6 +487,22 @@ static nsec_t conn_unanswered_since(const struct conn *c) {
     return quic_conn_unanswered_since(CONTAINER_OF(c, const struct quic_driver, conn)->engine);
 }
 
+static void conn_probe(struct conn *c) {
+    struct quic_driver *d = quic_driver_of(c);
+    quic_conn_probe(d->engine);
+    quic_driver_wake(d);
+}
+
+static nsec_t conn_heard_at(const struct conn *c) {
+    return quic_conn_heard_at(CONTAINER_OF(c, const struct quic_driver, conn)->engine);
+}
+
+/* A client's packets leave from whatever address the system has, and the server follows. */
+static bool conn_can_move(const struct conn *c) {
+    const struct quic_driver *d = CONTAINER_OF(c, const struct quic_driver, conn);
+    return !c->inbound && net_addr_is_unspecified(&d->dial_local);
+}
+
 const struct conn_ops quic_conn_ops = {
     .muxed =
         {
@@ -488,4 +524,7 @@ const struct conn_ops quic_conn_ops = {
     .close = conn_close,
     .rtt = conn_rtt,
     .unanswered_since = conn_unanswered_since,
+    .probe = conn_probe,
+    .heard_at = conn_heard_at,
+    .can_move = conn_can_move,
 };

@@ -85,6 +85,7 @@ struct quic_driver {
     struct list wait_node;
     struct quic_route routes[QUIC_ROUTES_MAX];
     struct net_addr dial_local; /* what a dialler's engine knows as our address */
+    struct net_addr reached_at; /* a dialler's: where the last packet arrived */
     struct dial *dial;          /* waiting for the handshake */
     struct half_open half_open; /* inbound, its handshake runs */
     bool handed_over;           /* the host knows the conn */

@@ -424,6 +424,15 @@ static nsec_t conn_rtt(const struct conn *c) {
     return yamux_rtt(CONTAINER_OF(c, const struct yamux_conn, conn)->engine);
 }
 
+static void conn_probe(struct conn *c) {
+    yamux_probe(conn_of(c)->engine);
+    wake(conn_of(c));
+}
+
+static nsec_t conn_heard_at(const struct conn *c) {
+    return yamux_heard_at(CONTAINER_OF(c, const struct yamux_conn, conn)->engine);
+}
+
 static const struct conn_ops yamux_conn_ops = {
     .muxed =
         {
@@ -444,6 +453,8 @@ static const struct conn_ops yamux_conn_ops = {
     .admit = conn_admit,
     .close = conn_close,
     .rtt = conn_rtt,
+    .probe = conn_probe,
+    .heard_at = conn_heard_at,
 };
 
 /* --- Making --- */

@@ -281,7 +281,8 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *user) {
     nsec_t idle = QUIC_IDLE_TIMEOUT;
     if (remote->max_idle_timeout > 0)
         idle = MIN(idle, (nsec_t)remote->max_idle_timeout);
-    ngtcp2_conn_set_keep_alive_timeout(conn, MIN(QUIC_KEEP_ALIVE, idle / 2));
+    c->keep_alive = MIN(QUIC_KEEP_ALIVE, idle / 2);
+    ngtcp2_conn_set_keep_alive_timeout(conn, c->keep_alive);
     set_state(c, QUIC_OPEN);
     c->tell_connected = true;
     if (c->server) {
@@ -296,6 +297,21 @@ static int on_handshake_confirmed(ngtcp2_conn *conn, void *user) {
     (void)conn;
     c->tell_confirmed = !c->confirmed;
     c->confirmed = true;
+    return 0;
+}
+
+/* Only a server's peer can move. */
+static int on_path_validated(ngtcp2_conn *conn, uint32_t flags, const ngtcp2_path *path,
+                             const ngtcp2_path *fallback, ngtcp2_path_validation_result result,
+                             void *user) {
+    struct quic_conn *c = user;
+    (void)flags;
+    (void)path;
+    (void)fallback;
+    if (result != NGTCP2_PATH_VALIDATION_RESULT_SUCCESS)
+        return 0;
+    quic_path_from_ngtcp2(ngtcp2_conn_get_path2(conn), &c->send_path);
+    c->tell_moved = true;
     return 0;
 }
 
@@ -436,6 +452,7 @@ static const ngtcp2_callbacks callbacks = {
     .rand = on_rand,
     .get_new_connection_id2 = on_new_cid,
     .remove_connection_id = on_remove_cid,
+    .path_validation = on_path_validated,
     .stream_open = on_stream_open,
     .recv_stream_data = on_stream_data,
     .acked_stream_data_offset = on_acked,
@@ -641,6 +658,7 @@ void quic_conn_recv(struct quic_conn *c, const struct quic_path *path, uint8_t e
         ngtcp2_conn_read_pkt(c->ngtcp2, &c->path_storage.path, &pi, packet.data, packet.len, now);
     c->unanswered_since = NSEC_NEVER;
     c->heard = true;
+    c->heard_at = now;
     if (c->unacked_packets++ == 0)
         c->ack_hold_until = now + QUIC_ACK_HOLD;
     if (e != 0)
@@ -652,8 +670,10 @@ void quic_conn_recv_stray(struct quic_conn *c, struct bytes packet, nsec_t now) 
         return;
     struct quic_path path = *quic_conn_path(c);
     nsec_t unanswered_since = c->unanswered_since;
+    nsec_t heard_at = c->heard_at;
     quic_conn_recv(c, &path, 0, packet, now);
     c->unanswered_since = unanswered_since;
+    c->heard_at = heard_at;
 }
 
 bool quic_conn_wants_retry(const struct quic_conn *c) {
@@ -776,6 +796,9 @@ bool quic_conn_next_event(struct quic_conn *c, struct quic_event *ret_event) {
     ret_event->type = QUIC_EV_CONFIRMED;
     if (take_flag(&c->tell_confirmed))
         return true;
+    ret_event->type = QUIC_EV_MOVED;
+    if (take_flag(&c->tell_moved) && c->state == QUIC_OPEN)
+        return true;
     ret_event->type = QUIC_EV_STREAMS_AVAILABLE;
     if (take_flag(&c->tell_streams))
         return true;
@@ -831,8 +854,22 @@ nsec_t quic_conn_rtt(const struct quic_conn *c) {
     return info.smoothed_rtt;
 }
 
+nsec_t quic_conn_heard_at(const struct quic_conn *c) {
+    return c->heard_at;
+}
+
 nsec_t quic_conn_unanswered_since(const struct quic_conn *c) {
     return c->state == QUIC_OPEN ? c->unanswered_since : NSEC_NEVER;
+}
+
+/* ngtcp2 has no other way to ask for a PING: it is overdue by the keep-alive's time until it, or
+ * something that has to be answered, too, is out. */
+void quic_conn_probe(struct quic_conn *c) {
+    if (c->state != QUIC_OPEN)
+        return;
+    c->probes = true;
+    quic_conn_hurry(c);
+    ngtcp2_conn_set_keep_alive_timeout(c->ngtcp2, 1);
 }
 
 void quic_conn_admit(struct quic_conn *c) {

@@ -134,6 +134,7 @@ enum quic_event_type {
     QUIC_EV_CONFIRMED, /* a dialler knows now that it was let in */
     QUIC_EV_CID_ADDED, /* packets to this ID are ours */
     QUIC_EV_CID_REMOVED,
+    QUIC_EV_MOVED, /* the peer is at another address, as it has proved: quic_conn_path() */
     QUIC_EV_STREAMS_AVAILABLE, /* quic_stream_open() may succeed again */
     QUIC_EV_STREAM_OPENED,     /* by the peer */
     QUIC_EV_STREAM_READABLE,
@@ -162,6 +163,10 @@ bool quic_conn_next_event(struct quic_conn *c, struct quic_event *ret_event);
  * ends with it at once.  Harmless otherwise: what was answered before may be again. */
 void quic_conn_unreachable(struct quic_conn *c, int error, nsec_t now);
 
+/* Asks the peer for a sign of life at once, from wherever packets leave now: a server follows a
+ * client whose address has changed.  Harmless when it is not open. */
+void quic_conn_probe(struct quic_conn *c);
+
 /* Ends the connection with an application code; CLOSED follows.  On a dead one it only ends streams
  * that were received whole and are still being read. */
 void quic_conn_close(struct quic_conn *c, uint64_t code, nsec_t now);
@@ -177,7 +182,8 @@ bool quic_conn_is_server(const struct quic_conn *c);
 bool quic_conn_is_open(const struct quic_conn *c); /* connected and not closed */
 bool quic_conn_is_confirmed(const struct quic_conn *c);
 const struct quic_path *quic_conn_path(const struct quic_conn *c);
-nsec_t quic_conn_rtt(const struct quic_conn *c); /* smoothed; 0 once closed */
+nsec_t quic_conn_rtt(const struct quic_conn *c);      /* smoothed; 0 once closed */
+nsec_t quic_conn_heard_at(const struct quic_conn *c); /* the last packet */
 /* Since when something is outstanding and the peer silent; NSEC_NEVER: it is not. */
 nsec_t quic_conn_unanswered_since(const struct quic_conn *c);
 

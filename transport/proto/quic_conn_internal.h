@@ -49,11 +49,15 @@ struct quic_conn {
     bool admitted;
     bool heard; /* a packet came in */
     bool wants_retry;
+    bool probes;       /* a PING is to go out */
+    nsec_t keep_alive; /* where it does not */
+    nsec_t heard_at;
     nsec_t now;
 
     /* What the driver has not heard of yet. */
     bool tell_connected;
     bool tell_confirmed;
+    bool tell_moved;
     bool tell_streams;
     bool tell_closed;
     bool told_closed;

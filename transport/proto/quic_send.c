@@ -144,6 +144,13 @@ static void note_outstanding(struct quic_conn *c, nsec_t now, const ngtcp2_conn_
         c->unanswered_since = now;
 }
 
+static void note_probe(struct quic_conn *c, const ngtcp2_conn_info *info) {
+    if (!c->probes || info->bytes_in_flight == 0)
+        return;
+    c->probes = false;
+    ngtcp2_conn_set_keep_alive_timeout(c->ngtcp2, c->keep_alive);
+}
+
 /* ngtcp2 sets the pace by all bytes since it did so last.  When a path was near and now is not,
  * those may be many megabytes, and nothing but acknowledgements would leave for as long as they
  * take: such a connection goes on without. */
@@ -180,6 +187,7 @@ bool quic_conn_pull(struct quic_conn *c, void *out, size_t out_size, struct quic
     }
     ngtcp2_conn_get_conn_info2(c->ngtcp2, &info);
     note_outstanding(c, now, &info);
+    note_probe(c, &info);
     c->urgent = false;
     c->unacked_packets = 0;
     c->uncredited_bytes = 0;

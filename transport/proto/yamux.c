@@ -475,6 +475,14 @@ nsec_t yamux_rtt(const struct yamux *y) {
     return y->rtt;
 }
 
+void yamux_probe(struct yamux *y) {
+    y->ping_due = !y->over && !y->ping_outstanding;
+}
+
+nsec_t yamux_heard_at(const struct yamux *y) {
+    return y->heard_at;
+}
+
 void yamux_admit(struct yamux *y) {
     y->peer_max = YAMUX_STREAMS_MAX;
 }

@@ -155,6 +155,9 @@ bool yamux_is_open(const struct yamux *y);
 /* Streams that are not released, or not yet over. */
 uint32_t yamux_streams_count(const struct yamux *y);
 nsec_t yamux_rtt(const struct yamux *y); /* smoothed; 0: not known */
+/* A ping is sent at once, if none is out. */
+void yamux_probe(struct yamux *y);
+nsec_t yamux_heard_at(const struct yamux *y);
 
 /* Raises the number of streams that the peer may have open, once it is admitted. */
 void yamux_admit(struct yamux *y);

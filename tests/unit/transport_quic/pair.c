@@ -102,6 +102,9 @@ static void note_event(struct side *s, const struct quic_event *ev) {
     case QUIC_EV_CID_REMOVED:
         s->cids--;
         break;
+    case QUIC_EV_MOVED:
+        s->moved = true;
+        break;
     case QUIC_EV_STREAMS_AVAILABLE:
         s->streams_available = true;
         break;

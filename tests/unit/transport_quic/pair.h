@@ -36,7 +36,7 @@ struct side {
     struct quic_path path;
     struct seen seen[PAIR_STREAMS_MAX];
     size_t seen_count;
-    bool connected, confirmed, closed, gone, streams_available;
+    bool connected, confirmed, closed, gone, streams_available, moved;
     size_t cids;
     size_t datagrams;
     struct slice datagram; /* the last one */

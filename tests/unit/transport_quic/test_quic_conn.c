@@ -535,6 +535,46 @@ Test(quic_conn, a_peer_that_vanishes_with_data_outstanding_is_dead_after_15_s) {
     pair_done(&p);
 }
 
+/* The client does nothing about it but speak: its packets come from elsewhere.  RFC 9000, 9. */
+Test(quic_conn, a_server_follows_a_client_whose_address_is_another) {
+    struct pair p;
+    struct net_addr elsewhere;
+    pair_init(&p);
+    p.delay = MSEC(10);
+    pair_connect(&p);
+    pair_run_until(&p, p.now + SEC(1));
+    cr_assert_eq(net_addr_parse("198.51.100.7:1111", &elsewhere), 0);
+    p.server.path.remote = elsewhere;
+    nsec_t heard_at = quic_conn_heard_at(p.client.conn);
+    nsec_t start = p.now;
+    quic_conn_probe(p.client.conn);
+    pair_run_until(&p, start + MSEC(30));
+    cr_assert_gt(quic_conn_heard_at(p.client.conn), heard_at);
+    pair_run_until(&p, start + MSEC(100));
+    cr_assert(p.server.moved);
+    cr_assert_not(p.client.moved);
+    cr_assert(net_addr_equal(&quic_conn_path(p.server.conn)->remote, &elsewhere));
+    cr_assert_eq(quic_conn_unanswered_since(p.client.conn), NSEC_NEVER);
+    pair_done(&p);
+}
+
+Test(quic_conn, a_probe_is_one_packet_and_the_keep_alive_goes_on_as_before) {
+    struct pair p;
+    pair_init(&p);
+    pair_connect(&p);
+    pair_run_until(&p, p.now + SEC(1));
+    size_t before = p.client.packets_out;
+    quic_conn_probe(p.client.conn);
+    pair_run_until(&p, p.now + SEC(5));
+    cr_assert_eq(p.client.packets_out - before, 1);
+    pair_run_until(&p, p.now + SEC(20));
+    cr_assert_leq(p.client.packets_out - before, 5);
+    cr_assert_gt(p.client.packets_out - before, 1);
+    quic_conn_close(p.client.conn, CONN_CODE_NONE, p.now);
+    quic_conn_probe(p.client.conn); /* harmless */
+    pair_done(&p);
+}
+
 /* What a server that was restarted answers to the client's next packet. */
 static size_t make_reset(struct pair *p, uint8_t ret_reset[QUIC_PACKET_OUT_MAX]) {
     static uint8_t out[65536];

@@ -326,6 +326,26 @@ Test(yamux, message_in_flight_when_the_peer_dies_answers_no_data) {
     pair_done(p);
 }
 
+Test(yamux, a_probe_is_a_ping_at_once_and_its_answer_a_sign_of_life) {
+    struct pair *p = raw_pair();
+    struct yamux *y = p->side[CLIENT].y;
+    HEARS(p, CLIENT, "000200020000000000000000");
+    p->now += SEC(1);
+    nsec_t heard_at = yamux_heard_at(y);
+    yamux_probe(y);
+    SAYS(p, CLIENT, "000200010000000000000001");
+    yamux_probe(y); /* one is out */
+    SAYS(p, CLIENT, "");
+    cr_assert_eq(yamux_heard_at(y), heard_at);
+    p->now += MSEC(10);
+    HEARS(p, CLIENT, "000200020000000000000001");
+    cr_assert_eq(yamux_heard_at(y), p->now);
+    yamux_close(y, CONN_CODE_NONE, p->now);
+    yamux_probe(y);
+    SAYS(p, CLIENT, "000300000000000000000000"); /* nothing behind the last word */
+    pair_done(p);
+}
+
 /* Data, a ping behind it, more data: the pong proves the former alone. */
 Test(yamux, answer_to_a_ping_proves_what_was_sent_before_it) {
     struct pair *p = raw_pair();
