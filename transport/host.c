@@ -333,6 +333,7 @@ int host_new(const struct host_config *cfg, struct problem *problem, struct host
     h->prefer = cfg->prefer;
     h->prefer_bulk = HOST_BULK_PREFERENCE;
     h->resolver = cfg->resolver;
+    h->netwatch = cfg->netwatch;
     int e = map_init(&h->peers, mem, reactor_rng(h->reactor));
     if (e < 0) {
         (void)mem_free(mem, h);

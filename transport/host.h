@@ -25,6 +25,8 @@
 struct conn;
 struct conn_limit;
 struct host;
+struct netwatch;
+struct netwatch_change;
 struct resolver;
 struct transport;
 
@@ -54,9 +56,10 @@ struct host_config {
     struct reactor *reactor;
     const struct identity *identity; /* copied */
     struct resolver *resolver;       /* outlives the host; NULL: names are not dialled */
-    const char *agent;               /* "peerup/1.2.3"; copied */
-    struct gate *gate;               /* NULL: everybody is authorized */
-    const struct multiaddr *listen;  /* which one of the transports must know */
+    struct netwatch *netwatch;      /* outlives the host; NULL: the system is asked for addresses */
+    const char *agent;              /* "peerup/1.2.3"; copied */
+    struct gate *gate;              /* NULL: everybody is authorized */
+    const struct multiaddr *listen; /* which one of the transports must know */
     size_t listen_count;
     enum dial_preference prefer; /* of dials, and of connections for new streams */
     unsigned securities;         /* UPGRADE_... bits (transport/upgrade.h) for TCP; 0: all */
@@ -98,6 +101,16 @@ size_t host_advertised_addrs(const struct host *h, const struct conn *c,
 
 /* What a transport listens on has changed: peers will hear of it. */
 void host_addrs_changed(struct host *h);
+
+/* The machine's network changed, as the host's netwatch (asserted: it has one) tells:
+ *   - what failed before may work now: back-offs and black holes are forgotten, rounds of dials
+ *     begin anew
+ *   - connections from an address of ours that is gone: those over QUIC that we dialled go on from
+ *     another one; others are closed, and their peers dialled, if the gate lists them
+ *   - those that may lead nowhere (the address changed, another default route, a sleep) take no new
+ *     streams before their peer was heard again, if there is another way
+ *   - peers are told where we are now, at once */
+void host_network_changed(struct host *h, const struct netwatch_change *change);
 
 /* --- Serving --- */
 

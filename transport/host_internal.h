@@ -55,6 +55,7 @@ struct peer {
     nsec_t race_again_at;         /* not before, when connections are in doubt */
     enum dial_preference missing; /* a bulk stream had to do without a connection of this kind */
     nsec_t missing_again_at;      /* one is not dialled before */
+    bool is_missed;               /* we closed its connection: it is dialled once */
 };
 
 /* A connection.  In its peer's list the oldest comes first. */
@@ -66,10 +67,11 @@ struct host_conn {
     bool full;  /* no stream can be opened now */
     bool tried; /* for the stream that is being opened */
     bool authorized;
-    bool closing; /* it was closed to make room */
+    bool closing; /* by us: it serves nobody */
     bool identified;
     bool wants_push;
-    bool push_due; /* we changed since the peer was told last */
+    bool push_due;     /* we changed since the peer was told last */
+    nsec_t doubted_at; /* suspect until the peer is heard later; 0: it is not */
     char agent[IDENTIFY_AGENT_SIZE];
 };
 
@@ -96,6 +98,7 @@ struct host {
     enum dial_preference prefer;
     enum dial_preference prefer_bulk; /* where prefer is DIAL_AUTO */
     struct resolver *resolver;        /* may be NULL */
+    struct netwatch *netwatch;        /* may be NULL */
     struct dial_backoff backoff;
     struct black_hole udp_hole;
     struct black_hole ip6_hole;
@@ -152,6 +155,8 @@ bool swarm_is_preferred(const struct conn *c, enum dial_preference prefer);
 /* Data on it, or on another beside it, is unanswered for so long that it is probably dead, of which
  * it will learn later. */
 bool swarm_is_suspect(const struct host_conn *hc);
+/* There is reason to think that the connection leads nowhere: asks the peer for a sign of life. */
+void swarm_doubt(struct host_conn *hc);
 bool swarm_has_sound_conn(const struct peer *p);
 /* One that no relay limits. */
 bool swarm_has_unlimited_conn(const struct peer *p);
@@ -167,6 +172,13 @@ bool swarm_room_may_come(const struct peer *p);
 /* An idle connection that we dialled and that another one to the peer stands in for, to be closed;
  * or NULL, and the time to look again (NSEC_NEVER: not before something else happens). */
 struct host_conn *swarm_spare_conn(const struct peer *p, nsec_t *ret_again);
+
+/* swarm_network.c */
+/* The peer has come from elsewhere: connections to where it was are in doubt. */
+void swarm_doubt_others(const struct host_conn *newcomer);
+/* The peer says where it is now, and was at `before` then: so are those to where it is no more. */
+void swarm_doubt_left(const struct peer *p, const struct addr_list *before,
+                      const struct identify_walk *now);
 
 /* swarm_limits.c */
 /* -ENOMEM */
@@ -184,6 +196,8 @@ NODISCARD int identify_service_init(struct host *h);
 void identify_start(struct host *h, struct host_conn *hc);
 /* Our protocols or addresses changed: peers that take pushes will hear of it. */
 void identify_changed(struct host *h);
+/* The same, without waiting for further changes. */
+void identify_moved(struct host *h);
 
 /* ping_service.c, perf_service.c */
 void ping_service_init(struct host *h);

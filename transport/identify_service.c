@@ -11,6 +11,7 @@
 #include "core/base/mem.h"
 #include "transport/host_internal.h"
 #include "uring/netif.h"
+#include "uring/netwatch.h"
 
 enum {
     /* Messages that one peer may be pushing at a time; each can take IDENTIFY_READ_MAX bytes. */
@@ -39,13 +40,30 @@ static size_t add_addr(const struct net_addr *a, enum multiaddr_kind kind, const
     return count + 1;
 }
 
+/* What "all addresses of this machine" comes to. */
+static size_t interface_addrs(const struct host *h, struct net_addr *out, size_t max) {
+    static const struct net_addr loopback[] = {
+        {.family = NET_IP4, .ip = {127, 0, 0, 1}},
+        {.family = NET_IP6, .ip = {[15] = 1}},
+    };
+    const struct netwatch_snapshot *s = h->netwatch == NULL ? NULL : netwatch_snapshot(h->netwatch);
+    if (s == NULL || !s->is_known)
+        return (size_t)MAX(netif_addrs(out, max), (ssize_t)0);
+    size_t count = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(loopback) && count < max; i++)
+        out[count++] = loopback[i];
+    for (uint32_t i = 0; i < s->addrs_count && count < max; i++)
+        out[count++] = s->addrs[i].ip;
+    return count;
+}
+
 /* Loopback addresses are for those who came that way: go's rule. */
 size_t host_advertised_addrs(const struct host *h, const struct conn *c,
                              struct multiaddr ret_addrs[HOST_ADVERTISED_MAX]) {
     struct multiaddr bound[HOST_LISTEN_MAX];
     struct net_addr interfaces[INTERFACE_ADDRS_MAX];
     size_t bound_count = host_listen_addrs(h, bound, HOST_LISTEN_MAX);
-    ssize_t interfaces_count = -1;
+    ssize_t interfaces_count = -1; /* not asked for */
     size_t count = 0;
     for (size_t i = 0; i < bound_count; i++) {
         enum multiaddr_kind kind = multiaddr_kind(&bound[i]);
@@ -59,7 +77,7 @@ size_t host_advertised_addrs(const struct host *h, const struct conn *c,
             continue;
         }
         if (interfaces_count < 0)
-            interfaces_count = netif_addrs(interfaces, INTERFACE_ADDRS_MAX);
+            interfaces_count = (ssize_t)interface_addrs(h, interfaces, INTERFACE_ADDRS_MAX);
         for (ssize_t j = 0; j < interfaces_count; j++) {
             struct net_addr *at = &interfaces[j];
             at->port = a.port;
@@ -386,6 +404,11 @@ static void on_push_timer(struct timer *t) {
     }
     if (count > 0)
         h->pushed_at = reactor_now(h->reactor);
+}
+
+void identify_moved(struct host *h) {
+    h->pushed_at = 0;
+    identify_changed(h);
 }
 
 void identify_changed(struct host *h) {

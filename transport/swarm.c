@@ -159,15 +159,18 @@ static bool is_worth_learning(const struct multiaddr *addr, const struct multiad
 void swarm_learn_addrs(struct host_conn *hc, struct identify_walk *addrs) {
     struct peer *p = hc->peer;
     struct multiaddr kept[HOST_ADDRS_PER_PEER_MAX];
+    struct identify_walk all = *addrs;
     struct multiaddr addr;
     uint32_t count = 0;
     while (count < HOST_ADDRS_PER_PEER_MAX && identify_next_addr(addrs, &addr)) {
         if (is_of_peer(&p->id, &addr, &kept[count]) && is_worth_learning(&addr, &hc->conn->remote))
             count++;
     }
+    if (count == 0)
+        return;
+    swarm_doubt_left(p, &p->learnt, &all);
     /* Without memory the old ones do. */
-    if (count > 0)
-        (void)addrs_replace(p->host, &p->learnt, kept, count);
+    (void)addrs_replace(p->host, &p->learnt, kept, count);
 }
 
 /* --- Requests --- */
@@ -343,6 +346,7 @@ int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn) 
     if (hc->authorized)
         c->ops->admit(c);
     *ret_conn = hc;
+    swarm_doubt_others(hc);
     swarm_check_limits(h);
     swarm_wake(p);
     tell_opened(hc);
@@ -545,7 +549,11 @@ static void dial_in_background(struct peer *p) {
     nsec_t now = reactor_now(p->host->reactor);
     enum dial_preference missing = p->missing;
     p->missing = DIAL_AUTO;
-    if (missing != DIAL_AUTO && now >= p->missing_again_at) {
+    bool is_missed = p->is_missed && !swarm_has_sound_conn(p);
+    p->is_missed = false;
+    if (is_missed) {
+        p->race_again_at = now + DOUBT_INTERVAL;
+    } else if (missing != DIAL_AUTO && now >= p->missing_again_at) {
         wish.prefer = missing;
         wish.only_preferred = true;
         p->missing_again_at = now + MISSING_INTERVAL;

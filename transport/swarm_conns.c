@@ -28,9 +28,21 @@ static bool shares_silence(const struct conn *idle, const struct conn *silent) {
            idle->opened_at < silent->ops->unanswered_since(silent);
 }
 
+void swarm_doubt(struct host_conn *hc) {
+    struct conn *c = hc->conn;
+    if (hc->closing || c->ops->probe == NULL)
+        return;
+    hc->doubted_at = reactor_now(hc->peer->host->reactor);
+    c->ops->probe(c);
+}
+
+static bool is_doubted(const struct host_conn *hc) {
+    return hc->doubted_at != 0 && hc->conn->ops->heard_at(hc->conn) <= hc->doubted_at;
+}
+
 bool swarm_is_suspect(const struct host_conn *hc) {
     nsec_t now = reactor_now(hc->peer->host->reactor);
-    if (suspect_at(hc->conn) <= now)
+    if (is_doubted(hc) || suspect_at(hc->conn) <= now)
         return true;
     list_for_each (node, &hc->peer->conns) {
         const struct conn *other = LIST_ENTRY(node, const struct host_conn, node)->conn;

@@ -107,6 +107,18 @@ static nsec_t conn_unanswered_since(const struct conn *c) {
     return CONTAINER_OF(c, const struct script_conn, conn)->unanswered_since;
 }
 
+static void conn_probe(struct conn *c) {
+    conn_of(c)->probes++;
+}
+
+static nsec_t conn_heard_at(const struct conn *c) {
+    return CONTAINER_OF(c, const struct script_conn, conn)->heard_at;
+}
+
+static bool conn_can_move(const struct conn *c) {
+    return CONTAINER_OF(c, const struct script_conn, conn)->can_move;
+}
+
 static const struct conn_ops conn_ops = {
     .muxed = {.set_owner = muxed_set_owner,
               .write = muxed_write,
@@ -123,6 +135,9 @@ static const struct conn_ops conn_ops = {
     .close = conn_close,
     .rtt = conn_rtt,
     .unanswered_since = conn_unanswered_since,
+    .probe = conn_probe,
+    .heard_at = conn_heard_at,
+    .can_move = conn_can_move,
 };
 
 static struct script_conn *conn_new(struct script *s, const struct peer_id *peer,
@@ -326,6 +341,7 @@ void script_init(struct script *s, const struct host_config *cfg) {
     c.agent = "scripted/1";
     s->resolver = (struct resolver){.start = resolver_start, .cancel = resolver_cancel};
     c.resolver = &s->resolver;
+    c.netwatch = &s->netwatch;
     c.gate = is_gated ? &s->gate : NULL;
     reactor_make_current(s->reactor);
     struct problem problem;
@@ -359,6 +375,22 @@ void script_wait(struct script *s, nsec_t time) {
         s->fake->now = MIN(MAX(next, s->fake->now), until);
         script_turn(s);
     }
+}
+
+static void on_network_changed(void *user, const struct netwatch_change *change) {
+    host_network_changed(((struct script *)user)->host, change);
+}
+
+void script_network(struct script *s, size_t count, const char *const *ips) {
+    struct netwatch_snapshot now = {.knows_routes = true};
+    for (size_t i = 0; i < count; i++) {
+        struct netwatch_addr a = {.link_index = 2};
+        cr_assert_eq(net_addr_parse_ip(ips[i], &a.ip), 0);
+        netwatch_add_addr(&now, &a);
+    }
+    netwatch_set_watcher(&s->netwatch, on_network_changed, s);
+    netwatch_publish(&s->netwatch, &now, false);
+    script_turn(s);
 }
 
 void script_knows(struct script *s, const struct peer_id *peer, size_t count,

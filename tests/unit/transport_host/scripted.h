@@ -13,6 +13,7 @@
 #include "transport/host.h"
 #include "transport/host_internal.h"
 #include "transport/swarm_dial.h"
+#include "uring/netwatch.h"
 #include "uring/resolver.h"
 
 enum { SCRIPT_DIALS_MAX = 256, SCRIPT_CONNS_MAX = 256, SCRIPT_QUESTIONS_MAX = 64 };
@@ -22,6 +23,9 @@ struct script_conn {
     struct script *script;
     struct list streams;
     nsec_t unanswered_since;
+    nsec_t heard_at;
+    uint32_t probes;
+    bool can_move;
     nsec_t rtt;
     uint32_t streams_max; /* then -EAGAIN */
     uint32_t streams_opened;
@@ -49,6 +53,7 @@ struct script {
     char hosts[SCRIPT_QUESTIONS_MAX][RESOLVE_HOST_MAX];
     size_t questions_count;
     size_t questions_asked;
+    struct netwatch netwatch;
     struct gate gate;
     const struct peer_id *allowed; /* by the gate; NULL: nobody */
     bool is_gated;
@@ -73,6 +78,8 @@ void script_dial_fails(struct script *s, const char *addr, int error);
 /* Answers a question in flight, in a turn of its own: addresses, or texts, separated by blanks;
  * NULL is a failure. */
 void script_resolve(struct script *s, const char *host, enum resolve_kind kind, const char *answer);
+/* Our addresses are these now. */
+void script_network(struct script *s, size_t count, const char *const *ips);
 /* An inbound connection. */
 struct script_conn *script_accept(struct script *s, const struct peer_id *peer, const char *addr);
 /* The connection ends. */
