@@ -12,6 +12,7 @@
 #include "core/p2p/identity.h"
 #include "ctl/gate.h"
 #include "ctl/lock.h"
+#include "ctl/netmon.h"
 #include "ctl/sysenv.h"
 #include "relay/circuit_transport.h"
 #include "relay/hop_service.h"
@@ -35,6 +36,7 @@ struct node {
     struct reactor *reactor;
     struct resolver *resolver;
     struct resolver *own_resolver; /* NULL: the caller's is used */
+    struct netmon netmon;
     struct gate_table *gate;
     struct timer expiry;
     struct host *host;
@@ -65,6 +67,8 @@ static int open_reactor(struct node *n, const struct node_config *node_cfg,
     if (node_cfg->resolver == NULL)
         e = resolver_system_new(n->reactor, NULL, &n->own_resolver);
     n->resolver = node_cfg->resolver == NULL ? n->own_resolver : node_cfg->resolver;
+    if (e == 0)
+        e = netmon_open(&n->netmon, n->reactor, node_cfg->netwatch);
     return e < 0 ? problem_set(problem, e, "%s", err_text(e)) : 0;
 }
 
@@ -153,6 +157,7 @@ static int open_host(struct node *n, const struct node_config *cfg, struct probl
         .reactor = n->reactor,
         .identity = &n->identity,
         .resolver = n->resolver,
+        .netwatch = n->netmon.watch,
         .agent = cfg->agent == NULL ? agent : cfg->agent,
         .gate = n->gate == NULL ? cfg->gate : gate_table_gate(n->gate),
         .listen = listen,
@@ -225,6 +230,15 @@ static int open_handlers(struct node *n, const struct node_config *cfg, struct p
     return e < 0 ? problem_set(problem, e, "%s", err_text(e)) : 0;
 }
 
+static void start_netmon(struct node *n, const struct node_config *cfg) {
+    struct netmon_config netmon_cfg = {.host = n->host,
+                                       .reservations = n->reservations,
+                                       .log = n->log,
+                                       .say = cfg->say,
+                                       .user = cfg->say_user};
+    netmon_start(&n->netmon, &netmon_cfg);
+}
+
 static int open_all(struct node *n, const struct node_config *cfg, struct problem *problem) {
     int e = identity_load_or_create(cfg->key_file, sysenv_rng(), &n->identity, NULL, problem);
     if (e == 0 && cfg->is_exclusive)
@@ -239,6 +253,8 @@ static int open_all(struct node *n, const struct node_config *cfg, struct proble
         e = open_relays(n, cfg, problem);
     if (e == 0)
         e = open_handlers(n, cfg, problem);
+    if (e == 0)
+        start_netmon(n, cfg);
     return e;
 }
 
@@ -301,6 +317,7 @@ void node_close(struct node *n) {
     if (n->is_closed || n->reactor == NULL)
         return;
     n->is_closed = true;
+    netmon_stop(&n->netmon);
     n->ping = ping_server_free(n->ping);
     n->reservations = reservations_free(n->reservations);
     if (n->services != NULL) {
@@ -318,9 +335,11 @@ void node_close(struct node *n) {
         if (!turn_until(n, &n->host_closed))
             log_warn(n->log, L_NODE, "connections did not end in time");
     }
-    /* Before the last turns, in which its descriptor closes.  Nobody asks it any more. */
-    if ((n->services == NULL || n->services_closed) && (n->host == NULL || n->host_closed))
+    /* Before the last turns, in which their descriptors close.  Nobody asks them any more. */
+    if ((n->services == NULL || n->services_closed) && (n->host == NULL || n->host_closed)) {
         n->own_resolver = resolver_system_free(n->own_resolver);
+        netmon_close(&n->netmon);
+    }
     turn_until_no_handles(n);
 }
 

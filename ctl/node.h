@@ -12,6 +12,7 @@
 #include "core/base/log.h"
 #include "core/base/time.h"
 #include "core/p2p/multiaddr.h"
+#include "ctl/say.h"
 #include "transport/proto/dial_rank.h"
 #include "uring/features.h"
 
@@ -23,6 +24,7 @@ struct hop_service_config;
 struct host;
 struct identity;
 struct mem;
+struct netwatch;
 struct node;
 struct problem;
 struct reactor;
@@ -51,10 +53,13 @@ struct node_config {
     bool serve_perf;
     uint32_t conns_wanted; /* beyond the host's usual limits there is room for so many; 0: none */
     bool is_exclusive;     /* holds the identity's lock: a daemon */
+    say_fn *say;           /* what people should know while it runs; NULL: nobody reads it */
+    void *say_user;
     /* The world, where it is not the machine's: the simulation's.  All NULL otherwise. */
     const struct reactor_backend *backend;
     void *backend_context;
-    struct resolver *resolver; /* must outlive the node */
+    struct resolver *resolver; /* must outlive the node, as the next */
+    struct netwatch *netwatch;
 };
 
 /* What each needs is named in the problem: a bad key, a list that cannot be read (gating without a

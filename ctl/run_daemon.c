@@ -90,6 +90,8 @@ static int open_node(struct daemon *d, struct problem *problem) {
         .reserves = true,
         .serve_perf = true,
         .is_exclusive = true,
+        .say = d->cfg->say,
+        .say_user = d->cfg->user,
     };
     int e = node_open(&cfg, &d->node, problem);
     (void)mem_free(mem, listen);

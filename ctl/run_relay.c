@@ -128,6 +128,8 @@ static int open_node(struct relay *r, struct problem *problem) {
         .relay_service = &hop,
         .conns_wanted = hop.reservations_max,
         .is_exclusive = true,
+        .say = r->cfg->say,
+        .say_user = r->cfg->user,
     };
     int e = node_open(&cfg, &r->node, &why);
     (void)mem_free(r->cfg->mem, listen);
