@@ -57,6 +57,12 @@ void net_add_addr(struct sim_host *h, const struct net_addr *a) {
     h->addrs[h->addrs_count++] = *a;
 }
 
+void net_readdress(struct sim_host *h, uint32_t index, const struct net_addr *to) {
+    assert(index < h->addrs_count);
+    assert(h->addrs[index].family == to->family);
+    h->addrs[index] = *to;
+}
+
 /* Listeners go last: what they have not accepted refers to them. */
 static void drop_socks(struct sim_host *h, bool listeners) {
     for (int proto = 0; proto < 2; proto++) {
@@ -364,6 +370,11 @@ void net_forward(struct sim_host *from, struct sim_host *to, struct packet *p) {
 void net_send(struct sim_host *from, struct packet *p) {
     struct net *n = from->net;
     n->stats.sent++;
+    if (!net_host_has(from, &p->src)) {
+        p->from = from;
+        net_drop(n, p, "no-source");
+        return;
+    }
     if (from->is_down || !net_host_has(from, &p->dst)) {
         net_forward(from, net_hop_out(from, &p->dst), p);
         return;

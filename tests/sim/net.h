@@ -139,6 +139,9 @@ struct sim_host *net_add_host(struct net *n);
 /* For nat.c, which makes a box of it. */
 struct sim_host *net_add_box(struct net *n);
 void net_add_addr(struct sim_host *h, const struct net_addr *a);
+/* An address becomes another.  Sockets stay as they are, and what they send from the old one does
+ * not leave. */
+void net_readdress(struct sim_host *h, uint32_t index, const struct net_addr *to);
 static inline struct sim_link *net_link(struct net *n, const struct sim_host *from,
                                         const struct sim_host *to) {
     return &n->links[from->index][to->index];

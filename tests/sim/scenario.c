@@ -33,6 +33,8 @@ enum {
 #define LEFTOVERS_MAX     SEC(240)
 #define SETTLES           SEC(45)
 #define STOPS_WITHIN      SEC(30)
+/* After the event; where a round trip takes long, asking whether a connection lives does, too. */
+#define NOTICED_WITHIN    SEC(3)
 
 static void run_for(struct scenario *s, nsec_t time) {
     world_run(&s->world, s->world.now + time);
@@ -306,6 +308,50 @@ static void silence(struct scenario *s) {
     wait_for_transfers(s, s->world.now + SEC(5), s->world.now + SEC(10));
 }
 
+/* --- Another address: decision 6 says when that is made up for --- */
+
+struct left {
+    struct net_addr addrs[HOST_ADDRS_MAX];
+    uint32_t count;
+    uint32_t conns;
+};
+
+static void count_left(void *user, const struct conn_info *info) {
+    struct left *l = user;
+    struct net_addr at;
+    if (multiaddr_to_net_addr(&info->remote, &at) < 0)
+        return;
+    for (uint32_t i = 0; i < l->count; i++)
+        l->conns += net_addr_ip_equal(&at, &l->addrs[i]);
+}
+
+static void check_left(struct scenario *s, struct left *l) {
+    for (uint32_t i = 0; i < s->nodes_count && !world_has_failed(&s->world); i++)
+        host_each_conn(node_host(s->nodes[i].node), count_left, l);
+    if (l->conns > 0)
+        world_fail(&s->world, "%u connections still lead to where node %u was", l->conns,
+                   s->mover->index);
+}
+
+static void moving(struct scenario *s) {
+    struct left left = {.count = 0};
+    if (s->mover == NULL)
+        return;
+    s->resets_are_on = false;
+    add_loads(s, s->world.now, s->world.now + SEC(2), 0, 1, false);
+    run_for(s, sim_rand_below(&s->moves, SEC(3)));
+    left.count = s->mover->host->addrs_count;
+    memcpy(left.addrs, s->mover->host->addrs, sizeof(left.addrs));
+    world_trace(&s->world, "node %u has other addresses", s->mover->index);
+    node_readdress(s, s->mover);
+    run_for(s, NOTICED_WITHIN + 5 * s->rtt_max);
+    s->hurry = true;
+    add_loads(s, s->world.now, s->world.now + SEC(1), 1, 1, true);
+    s->hurry = false;
+    wait_for_transfers(s, s->world.now + FOUND_DEAD, s->world.now + FOUND_DEAD + SEC(5));
+    check_left(s, &left);
+}
+
 /* --- End --- */
 
 static bool any_runs(const struct scenario *s) {
@@ -361,12 +407,13 @@ void scenario_run(const struct scenario_config *cfg, struct scenario_result *ret
     sim_rand_init(&s->plan, cfg->seed, "plan", 0);
     sim_rand_init(&s->fate, cfg->seed, "fate", 0);
     sim_rand_init(&s->walls, cfg->seed, "walls", 0);
+    sim_rand_init(&s->moves, cfg->seed, "moves", 0);
     s->has_boxes = cfg->has_boxes;
     s->folder = cfg->folder;
     topology_make(s);
     start_nodes(s);
-    void (*const phases[])(struct scenario * s) = {storm,       calm,    idle, crossing,
-                                                   udp_blocked, silence, end};
+    void (*const phases[])(struct scenario * s) = {storm,       calm,    idle,   crossing,
+                                                   udp_blocked, silence, moving, end};
     for (size_t i = 0; i < ARRAY_COUNT(phases) && !world_has_failed(&s->world); i++)
         phases[i](s);
     report(s, began, ret_result);

@@ -11,6 +11,7 @@
  *   crossing   all connections die, and all dial again at one instant
  *   (where nodes have both) UDP stops passing; new transfers go over TCP
  *   silence (every other seed) a host dies; the others find out in time, and it comes back
+ *   (a third of the seeds) a host has other addresses; both ways it is reached again in time
  *   end     all nodes stop; nothing may be left
  */
 

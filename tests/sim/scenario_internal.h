@@ -52,9 +52,11 @@ struct scenario {
     struct transfers transfers;
     struct sim_node nodes[HOSTS_MAX];
     uint32_t nodes_count;
-    struct sim_rand plan;  /* topology and load */
-    struct sim_rand fate;  /* faults */
-    struct sim_rand walls; /* boxes */
+    struct sim_rand plan;   /* topology and load */
+    struct sim_rand fate;   /* faults */
+    struct sim_rand walls;  /* boxes */
+    struct sim_rand moves;  /* who gets other addresses, and when */
+    struct sim_node *mover; /* NULL: nobody */
     bool has_boxes;
     const char *folder;
     uint64_t rate_min; /* of all links; 0: no limit */
@@ -86,6 +88,8 @@ void load_add(struct scenario *s, const struct sim_proxy *p, nsec_t from, nsec_t
 /* The power of a node's host fails; and is back, without its node. */
 void host_down(struct scenario *s, struct sim_node *n);
 void host_up(struct scenario *s, struct sim_node *n);
+/* Its host has other addresses from now on, of which all others know. */
+void node_readdress(struct scenario *s, struct sim_node *n);
 /* Begins the storm. */
 void faults_start(struct scenario *s);
 /* Ends it: everything works again, at once; processes are up soon. */

@@ -107,14 +107,27 @@ static void close_proxies(struct sim_node *n) {
     }
 }
 
+/* What the node's config says. */
+static void listen_addrs(const struct sim_node *n, struct multiaddr *out) {
+    for (uint32_t i = 0; i < n->listen_count; i++) {
+        struct net_addr at;
+        out[i] = n->listen[i];
+        if (!n->listens_everywhere || multiaddr_to_net_addr(&out[i], &at) < 0)
+            continue;
+        memset(at.ip, 0, sizeof(at.ip));
+        multiaddr_from_net_addr(&at, multiaddr_kind(&n->listen[i]), &out[i]);
+    }
+}
+
 static void node_main(void *user) {
     struct sim_node *n = user;
     struct problem why = PROBLEM_INIT;
+    struct multiaddr listen[NODE_LISTEN_MAX];
     struct node_config cfg = {
         .mem = &n->mem.mem,
         .log = &n->log,
         .key_file = n->key_file,
-        .listen = n->listen,
+        .listen = listen,
         .listen_count = n->listen_count,
         .transport = n->transport,
         .security = n->security,
@@ -123,8 +136,11 @@ static void node_main(void *user) {
         .backend = &backend_sim,
         .backend_context = &n->io,
         .resolver = &n->resolver.resolver,
+        .netwatch = &n->netwatch.netwatch,
     };
+    listen_addrs(n, listen);
     sim_resolver_init(&n->resolver, n->host);
+    sim_netwatch_init(&n->netwatch, n->host);
     n->resolver.zone = n->zone;
     int e = node_open(&cfg, &n->node, &why);
     if (e < 0) {
@@ -134,6 +150,7 @@ static void node_main(void *user) {
     if (n->world->sabotage == SABOTAGE_LEAK && mem_strdup(&n->mem.mem, "forgotten") == NULL)
         return;
     n->resolver.reactor = node_reactor(n->node);
+    n->netwatch.reactor = node_reactor(n->node);
     open_services(n);
     open_proxies(n);
     n->is_up = true;
@@ -145,6 +162,7 @@ static void node_main(void *user) {
     close_proxies(n);
     n->node = node_free(n->node);
     sim_resolver_done(&n->resolver);
+    sim_netwatch_done(&n->netwatch);
 }
 
 static void on_ended(struct sim_proc *p) {

@@ -12,6 +12,7 @@
 #include "core/p2p/identity.h"
 #include "core/p2p/multiaddr.h"
 #include "tests/sim/backend_sim.h"
+#include "tests/sim/netwatch_sim.h"
 #include "tests/sim/proc.h"
 #include "tests/sim/resolver_sim.h"
 #include "transport/proto/dial_rank.h"
@@ -54,6 +55,7 @@ struct sim_node {
     char gate_file[NODE_PATH_MAX]; /* "": everybody may connect */
     struct multiaddr listen[NODE_LISTEN_MAX];
     uint32_t listen_count;
+    bool listens_everywhere; /* at those ports of all addresses that the host has */
     /* What others know of it: the same, or names. */
     struct multiaddr dialled[NODE_LISTEN_MAX];
     uint32_t dialled_count;
@@ -71,6 +73,7 @@ struct sim_node {
     bool is_up;      /* and is serving */
     bool stop_wanted;
     struct sim_resolver resolver;
+    struct sim_netwatch netwatch;
     const struct sim_zone *zone;
     struct node *node;
     struct counting_mem mem;

@@ -249,6 +249,32 @@ Test(sim_net, tcp_gives_a_cut_link_up_after_its_retries) {
     close_pair();
 }
 
+/* What a host keeps of an address that it has no more: sockets, from which nothing leaves. */
+Test(sim_net, who_has_another_address_is_reached_there_and_silent_from_the_old_one) {
+    struct net_addr other = {.family = NET_IP4, .ip = {5, 1, 0, 9}};
+    struct net_addr any = {.family = NET_IP4, .port = 7};
+    struct sim_udp *from, *to;
+    connect_pair();
+    cr_assert_eq(udp_open_sock(a, &any, &from), 0);
+    cr_assert_eq(udp_open_sock(b, &any, &to), 0);
+    net_readdress(a, 0, &other);
+    cr_assert_eq(tcp_write_sock(client, "x", 1), 1);
+    cr_assert_eq(tcp_write_sock(server, "x", 1), 1);
+    run_for(SEC(1));
+    cr_assert_not(tcp_can_read(server));
+    cr_assert_not(tcp_can_read(client));
+
+    struct net_addr none = {.family = NET_NONE};
+    struct net_addr at = port_of(b, 7);
+    cr_assert_eq(udp_send_one(from, &none, &at, 0, (const uint8_t *)"x", 1), 0);
+    at = port_of(a, 7);
+    cr_assert_eq(udp_send_one(to, &none, &at, 0, (const uint8_t *)"x", 1), 0);
+    run_for(SEC(1));
+    cr_assert(net_addr_ip_equal(&LIST_ENTRY(to->queue.next, struct packet, node)->src, &other));
+    cr_assert_not(list_is_empty(&from->queue));
+    close_pair();
+}
+
 Test(sim_net, udp_over_the_mtu_or_to_nobody_vanishes) {
     struct net_addr at_a = port_of(a, 1000);
     struct net_addr at_b = port_of(b, 1000);

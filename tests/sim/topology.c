@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "ctl/node.h"
 #include "tests/sim/scenario_internal.h"
+#include "transport/host.h"
 
 enum {
     LISTEN_PORT = 4001,
@@ -17,6 +19,7 @@ enum {
     HURRY_BYTES_MAX = 2000,
     HURRY_ROUND_TRIPS = 10,
     PUBLIC_NODES = 2, /* where the others are behind boxes */
+    NEW_ADDR = 100,
     PPM = 1000000,
 };
 
@@ -179,13 +182,18 @@ static void know_by_name(struct sim_node *n, unsigned kinds) {
     }
 }
 
-static void know_by_dnsaddr(struct scenario *s, struct sim_node *n) {
+static void write_zone(struct scenario *s, const struct sim_node *n) {
     char id[PEER_ID_TEXT_MAX];
     char text[MULTIADDR_TEXT_MAX];
     (void)peer_id_format(&n->identity.id, id);
     for (uint32_t i = 0; i < n->listen_count; i++)
         (void)snprintf(s->zone_texts[n->index][i], ZONE_TEXT_MAX, "dnsaddr=%s/p2p/%s",
                        multiaddr_format(&n->listen[i], text), id);
+}
+
+static void know_by_dnsaddr(struct scenario *s, struct sim_node *n) {
+    char text[MULTIADDR_TEXT_MAX];
+    write_zone(s, n);
     (void)snprintf(text, sizeof(text), "/dnsaddr/host%u.test", n->index);
     know_as(n, text);
 }
@@ -268,6 +276,58 @@ static void make_gates(struct scenario *s) {
     }
 }
 
+/* --- Moving --- */
+
+/* One that listens to nothing in particular, so that it can be reached wherever it is; where there
+ * are boxes, behind one: who is behind another could not be told, and would take its time. */
+static void choose_mover(struct scenario *s) {
+    uint32_t first = s->has_boxes ? (uint32_t)PUBLIC_NODES : 0;
+    if (first == s->nodes_count || !sim_rand_chance(&s->moves, PPM / 3))
+        return;
+    s->mover = &s->nodes[sim_rand_range(&s->moves, first, s->nodes_count - 1)];
+    s->mover->listens_everywhere = true;
+}
+
+static void readdress(struct multiaddr *addrs, uint32_t count, const struct net_addr *from,
+                      const struct net_addr *to) {
+    for (uint32_t i = 0; i < count; i++) {
+        struct net_addr at;
+        if (multiaddr_to_net_addr(&addrs[i], &at) < 0 || !net_addr_ip_equal(&at, from))
+            continue;
+        memcpy(at.ip, to->ip, sizeof(at.ip));
+        multiaddr_from_net_addr(&at, multiaddr_kind(&addrs[i]), &addrs[i]);
+    }
+}
+
+static void tell_others(struct scenario *s, const struct sim_node *n) {
+    for (uint32_t i = 0; i < s->nodes_count; i++) {
+        struct sim_node *other = &s->nodes[i];
+        if (other == n || !other->is_up)
+            continue;
+        int e =
+            host_add_addrs(node_host(other->node), &n->identity.id, n->dialled, n->dialled_count);
+        assert(e == 0);
+        proc_wake(&other->proc);
+    }
+}
+
+void node_readdress(struct scenario *s, struct sim_node *n) {
+    struct netwatch_snapshot now;
+    for (uint32_t i = 0; i < n->host->addrs_count; i++) {
+        struct net_addr from = n->host->addrs[i];
+        struct net_addr to = from;
+        to.ip[to.family == NET_IP4 ? 3 : 15] += NEW_ADDR; /* which no neighbour has */
+        net_readdress(n->host, i, &to);
+        readdress(n->listen, n->listen_count, &from, &to);
+        readdress(n->dialled, n->dialled_count, &from, &to);
+    }
+    if (s->zone_texts[n->index][0][0] != '\0')
+        write_zone(s, n);
+    sim_netwatch_read_host(n->host, &now);
+    sim_netwatch_set(&n->netwatch, &now);
+    tell_others(s, n);
+}
+
 /* Whom a node has a proxy to: with boxes, one who is in public. */
 static const struct sim_node *proxied(const struct scenario *s, uint32_t owner, uint32_t to) {
     if (!s->has_boxes)
@@ -298,6 +358,7 @@ void topology_make(struct scenario *s) {
     make_links(s);
     make_wire_buffers(s);
     make_proxies(s);
+    choose_mover(s);
 }
 
 /* --- Load --- */
