@@ -283,6 +283,8 @@ static void on_reset(struct stream *s, uint64_t code) {
     slice_unref(&s->pending);
     if (s->acceptor != NULL)
         give_up(s, -ERR_STREAM_RESET, STREAM_CODE_NEGOTIATION_FAILED);
+    else if (s->phase == STREAM_NEGOTIATING && code == STREAM_CODE_NEGOTIATION_FAILED)
+        give_up(s, -ERR_PROTOCOL_NOT_SUPPORTED, code); /* its refusal was lost to the reset */
     else if (s->phase != STREAM_OVER && s->events != NULL && s->events->reset != NULL)
         s->events->reset(s, code);
 }

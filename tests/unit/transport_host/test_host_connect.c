@@ -250,6 +250,21 @@ CASE(protocol, one_that_nobody_speaks_is_told_by_closed) {
     cr_assert_eq(conns_count(&t->a), 1);
 }
 
+/* What is written before the answer is no proposal, so the peer resets the stream, and its refusal is
+ * lost with all that was not read. */
+CASE(protocol, one_that_nobody_speaks_is_told_also_to_who_writes_at_once) {
+    open_pair(t);
+    static struct tap x;
+    connect_pair(&t->a, &t->b);
+    tap_open(&x, &t->a, &t->b.identity.id, "/nobody/speaks/this");
+    while (x.opened == 0)
+        cr_assert_eq(reactor_turn(t->reactor, 0), 0);
+    tap_write(&x, 1000, false);
+    TURN_UNTIL(t, x.closed == 1);
+    cr_assert_eq(x.closed_error, -ERR_PROTOCOL_NOT_SUPPORTED);
+    cr_assert_eq(x.reset, 0);
+}
+
 CASE(protocol, is_registered_once_and_can_be_taken_back) {
     open_pair(t);
     static struct handler first;
