@@ -366,6 +366,8 @@ static bool can_dial(const struct transport *base, const struct multiaddr *to) {
 
 static void on_hop_opened(struct stream_request *r, struct stream *s, int error) {
     struct pending *p = CONTAINER_OF(r, struct pending, request);
+    if (p->dial->handle != p)
+        return; /* from inside the call: dial() itself says so */
     if (error < 0) {
         fail(p, error, "the relay cannot be reached: %s", r->base.problem.text);
         return;
@@ -402,9 +404,14 @@ static int dial(struct transport *base, struct dial *d) {
         return -ENOMEM;
     p->relay = relay;
     p->remote = d->to;
-    d->handle = p;
+    d->handle = NULL;
     host_open_stream_with(t->host, &p->request, &p->relay, PROTOCOL_CIRCUIT_HOP, 0,
                           reactor_now(t->reactor) + UPGRADE_TIMEOUT, on_hop_opened);
+    if (!p->request.base.pending) {
+        pending_free(p);
+        return -ENOMEM;
+    }
+    d->handle = p;
     return 0;
 }
 
