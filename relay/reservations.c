@@ -263,6 +263,15 @@ static struct keeper *find(const struct reservations *r, const struct peer_id *r
     return NULL;
 }
 
+static void on_conn_opened(struct host_watch *w, struct conn *c) {
+    struct reservations *r = CONTAINER_OF(w, struct reservations, watch);
+    struct keeper *k = find(r, &c->peer);
+    if (k == NULL || !r->cfg.reserves)
+        return;
+    reserver_conn_opened(&k->engine, now_of(k));
+    wake(k);
+}
+
 static void on_conn_closed(struct host_watch *w, struct conn *c) {
     struct reservations *r = CONTAINER_OF(w, struct reservations, watch);
     struct keeper *k = find(r, &c->peer);
@@ -343,6 +352,7 @@ int reservations_new(const struct reservations_config *cfg, struct problem *ret_
     r->cfg = *cfg;
     r->cfg.relays = NULL;
     r->mem = mem;
+    r->watch.opened = on_conn_opened;
     r->watch.closed = on_conn_closed;
     r->source.find = find_addrs;
     host_watch(cfg->host, &r->watch);

@@ -283,6 +283,14 @@ void reserver_conn_closed(struct reserver *r, nsec_t now) {
     rest_until(r, settled ? now : now + rest_after(r, RESERVER_BROKEN, r->short_holds));
 }
 
+void reserver_conn_opened(struct reserver *r, nsec_t now) {
+    set_now(r, now);
+    bool was_unreached = r->failures > 0 && r->last_failure == RESERVER_UNREACHED;
+    bool is_fine = r->held && r->failures == 0;
+    if (r->state == RESERVER_RESTING && (is_fine || was_unreached))
+        rest_until(r, now);
+}
+
 void reserver_network_changed(struct reserver *r, nsec_t now) {
     set_now(r, now);
     if (r->state == RESERVER_IDLE)

@@ -14,7 +14,9 @@
  *
  * An ASK without connection and one over the connection that is there are the same to the engine.
  * A reservation lasts as long as some connection to the relay, and until it expires; while it is
- * held, failures to renew it lose nothing before that.
+ * held, failures to renew it lose nothing before that.  A relay that was restarted has forgotten
+ * it, though, and where a new connection stands before the old one is found dead, none ever seems
+ * to be missing: so each new one is a reason to ask again.
  *
  * How soon it asks again.  Decision 6 wants retries 1, 2, 4 … 30 s, a reservation 5 s after the
  * relay listens again, and a packet a second at most.  A relay that is down can't tell us that it
@@ -31,6 +33,8 @@
  *   the connection closed, and with it a          none
  *     reservation; one of less than 10 s          1, 2, 4 … 30 s     that
  *   our network changed                           none
+ *   another connection to the relay came about,   none
+ *     and no answer since forbids it
  *
  * Each rest is shortened by up to a quarter, at random.  Attempts begin at least a second apart,
  * and one without connection is also followed by a second's rest.  It is given up after 10 s, when
@@ -145,6 +149,10 @@ void reserver_failed(struct reserver *r, enum reserver_failure why, nsec_t now);
 /* The last connection to the relay closed: the reservation went with it.  An attempt in flight is
  * not affected, its own outcome is awaited. */
 void reserver_conn_closed(struct reserver *r, nsec_t now);
+
+/* Another connection to the relay stands.  Asks at once while all was well or nobody was reached;
+ * rests after an answer, or after the loss of a young reservation, are not cut short. */
+void reserver_conn_opened(struct reserver *r, nsec_t now);
 
 /* Our own addresses changed: whatever is under way or awaited may work differently now.  An attempt
  * in flight is given up, another one begins as soon as RESERVER_SPACING allows. */

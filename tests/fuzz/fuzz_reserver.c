@@ -8,8 +8,18 @@
 #include "relay/proto/reserver.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { OP_TICK, OP_REACHED, OP_ANSWER, OP_FAILED, OP_CLOSED, OP_NETWORK, OP_STOP, OP_START };
-enum { OP_COUNT = OP_START + 1 };
+enum {
+    OP_TICK,
+    OP_REACHED,
+    OP_ANSWER,
+    OP_FAILED,
+    OP_CLOSED,
+    OP_NETWORK,
+    OP_STOP,
+    OP_START,
+    OP_OPENED
+};
+enum { OP_COUNT = OP_OPENED + 1 };
 
 /* In the last hour of the reservation of the vectors. */
 #define WALL ((walltime_t)1800000000 - 3600)
@@ -105,6 +115,9 @@ static void step(struct driver *d, struct bytes *script) {
         break;
     case OP_CLOSED:
         reserver_conn_closed(&d->r, d->now);
+        break;
+    case OP_OPENED:
+        reserver_conn_opened(&d->r, d->now);
         break;
     case OP_NETWORK:
         reserver_network_changed(&d->r, d->now);

@@ -519,6 +519,63 @@ Test(reserver, a_closed_connection_without_reservation_changes_nothing) {
     expect_ask_at(&b, next);
 }
 
+/* --- another connection ---------------------------------------------------------------------- */
+
+/* The relay was restarted, and a new connection stood before the old one was found dead. */
+Test(reserver, another_connection_is_a_reason_to_ask_whether_the_relay_still_knows_us) {
+    struct bed b;
+    struct hop_msg m = lasting(3600);
+    bed_init(&b, NSEC_NEVER);
+    hold(&b, 3600, START);
+    reserver_conn_opened(&b.r, START + SEC(60));
+    expect_only(&b, RESERVER_EV_ASK);
+    cr_assert(reserver_is_held(&b.r));
+    reserver_conn_opened(&b.r, START + SEC(60));
+    expect_silence(&b); /* it is being asked */
+    cr_assert_eq(answer(&b, &m, START + SEC(60)), 0);
+    expect_only(&b, RESERVER_EV_HELD);
+    reserver_conn_opened(&b.r, START + SEC(60));
+    expect_silence(&b);
+    expect_ask_at(&b, START + SEC(61)); /* attempts are a second apart */
+}
+
+Test(reserver, a_connection_that_somebody_else_made_ends_the_wait_for_one) {
+    struct bed b;
+    bed_init(&b, NSEC_NEVER);
+    start(&b);
+    reserver_failed(&b.r, RESERVER_UNREACHED, START + SEC(10));
+    reserver_conn_opened(&b.r, START + SEC(10) + MSEC(1));
+    expect_only(&b, RESERVER_EV_ASK);
+}
+
+Test(reserver, another_connection_changes_nothing_after_an_answer_that_was_no) {
+    struct bed b;
+    struct hop_msg full = status(200);
+    bed_init(&b, NSEC_NEVER);
+    hold(&b, 3600, START);
+    expect_ask_at(&b, START + SEC(2700));
+    nsec_t next = START + SEC(2701) + drawn(&b, SEC(15), 0);
+    cr_assert_eq(answer(&b, &full, START + SEC(2701)), -ERR_RESOURCE_LIMIT);
+    reserver_conn_opened(&b.r, START + SEC(2705));
+    expect_ask_at(&b, next);
+    reserver_stop(&b.r, next);
+    while (reserver_next_event(&b.r, &(enum reserver_event){0}, &(bool){false}))
+        ;
+    reserver_conn_opened(&b.r, next);
+    expect_silence(&b);
+}
+
+Test(reserver, another_connection_does_not_hurry_reservations_that_are_lost_soon) {
+    struct bed b;
+    bed_init(&b, NSEC_NEVER);
+    hold(&b, 3600, START);
+    nsec_t next = START + SEC(2) + drawn(&b, SEC(1), 0);
+    reserver_conn_closed(&b.r, START + SEC(2));
+    expect_only(&b, RESERVER_EV_LOST);
+    reserver_conn_opened(&b.r, START + SEC(2));
+    expect_ask_at(&b, next);
+}
+
 /* --- our network ----------------------------------------------------------------------------- */
 
 Test(reserver, after_a_network_change_it_asks_at_once_and_forgets_its_failures) {
