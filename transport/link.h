@@ -47,7 +47,9 @@ struct link_ops {
     void (*shutdown_write)(struct link *l);
     void (*close)(struct link *l, bool reset);
     struct quota *(*quota)(struct link *l);
-    int (*acked)(const struct link *l, uint64_t *ret_bytes, nsec_t *ret_at); /* may be NULL */
+    /* These may be NULL. */
+    int (*acked)(const struct link *l, uint64_t *ret_bytes, nsec_t *ret_at);
+    nsec_t (*unanswered_since)(const struct link *l);
 };
 
 struct link {
@@ -120,4 +122,10 @@ static inline struct quota *link_quota(struct link *l) {
  * is asked.  -ENOTSUP where that is not known. */
 NODISCARD static inline int link_acked(const struct link *l, uint64_t *ret_bytes, nsec_t *ret_at) {
     return l->ops->acked == NULL ? -ENOTSUP : l->ops->acked(l, ret_bytes, ret_at);
+}
+
+/* Since when what carries it waits for any sign that somebody is there, as in struct conn_ops: of a
+ * stream, its connection.  NSEC_NEVER: it does not wait, or does not tell. */
+static inline nsec_t link_unanswered_since(const struct link *l) {
+    return l->ops->unanswered_since == NULL ? NSEC_NEVER : l->ops->unanswered_since(l);
 }

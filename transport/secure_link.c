@@ -222,6 +222,10 @@ static int secure_link_acked(const struct link *l, uint64_t *ret_bytes, nsec_t *
     return link_acked(CONTAINER_OF(l, const struct secure_link, link)->lower, ret_bytes, ret_at);
 }
 
+static nsec_t secure_link_unanswered_since(const struct link *l) {
+    return link_unanswered_since(CONTAINER_OF(l, const struct secure_link, link)->lower);
+}
+
 static const struct link_ops secure_link_ops = {
     .write = secure_link_write,
     .read = secure_link_read,
@@ -230,6 +234,7 @@ static const struct link_ops secure_link_ops = {
     .close = secure_link_close,
     .quota = secure_link_quota,
     .acked = secure_link_acked,
+    .unanswered_since = secure_link_unanswered_since,
 };
 
 /* --- Making --- */

@@ -3,6 +3,7 @@
 
 #include "core/base/err.h"
 #include "core/base/mem.h"
+#include "transport/conn.h"
 #include "transport/stream.h"
 #include "uring/reactor.h"
 
@@ -126,6 +127,13 @@ static struct quota *stream_link_quota(struct link *l) {
     return stream_quota(link_of(l)->stream);
 }
 
+static nsec_t stream_link_unanswered_since(const struct link *l) {
+    const struct stream_link *t = CONTAINER_OF(l, const struct stream_link, link);
+    assert(!t->closing);
+    const struct conn *c = stream_conn(t->stream);
+    return c->ops->unanswered_since == NULL ? NSEC_NEVER : c->ops->unanswered_since(c);
+}
+
 static const struct link_ops stream_link_ops = {
     .write = stream_link_write,
     .read = stream_link_read,
@@ -133,6 +141,7 @@ static const struct link_ops stream_link_ops = {
     .shutdown_write = stream_link_shutdown_write,
     .close = stream_link_close,
     .quota = stream_link_quota,
+    .unanswered_since = stream_link_unanswered_since,
 };
 
 int stream_link_new(struct reactor *r, struct stream *s, struct slice *rest,

@@ -433,6 +433,12 @@ static nsec_t conn_heard_at(const struct conn *c) {
     return yamux_heard_at(CONTAINER_OF(c, const struct yamux_conn, conn)->engine);
 }
 
+/* The engine is more patient: over TCP, silence tells little. */
+static nsec_t conn_unanswered_since(const struct conn *c) {
+    const struct yamux_conn *t = CONTAINER_OF(c, const struct yamux_conn, conn);
+    return t->phase == RUNNING ? link_unanswered_since(t->link) : NSEC_NEVER;
+}
+
 static const struct conn_ops yamux_conn_ops = {
     .muxed =
         {
@@ -455,6 +461,7 @@ static const struct conn_ops yamux_conn_ops = {
     .rtt = conn_rtt,
     .probe = conn_probe,
     .heard_at = conn_heard_at,
+    .unanswered_since = conn_unanswered_since,
 };
 
 /* --- Making --- */

@@ -268,6 +268,38 @@ CASE_QUIC(stream_link, fails_with_its_connection) {
     cr_assert_eq(e.b.closed_error, -ERR_CONN_CLOSED);
 }
 
+static nsec_t since_three(const struct conn *c) {
+    (void)c;
+    return SEC(3);
+}
+
+/* By which a circuit comes under suspicion with the connection that carries it. */
+CASE_QUIC(stream_link, tells_since_when_its_connection_waits_also_from_below_a_channel) {
+    static struct ends e;
+    stream_ends_open(&e, t);
+    struct conn *c = only_conn(&t->a)->conn;
+    const struct conn_ops *ops = c->ops;
+    struct conn_ops waiting = *ops;
+    c->ops = &waiting;
+    waiting.unanswered_since = NULL;
+    cr_assert_eq(link_unanswered_since(e.a.link), NSEC_NEVER);
+    waiting.unanswered_since = since_three;
+    cr_assert_eq(link_unanswered_since(e.a.link), SEC(3));
+    e.channel_a.initiator = true;
+    end_attach(&e.a, t, channel_over(&e, TAKE(e.a.link), &e.channel_a, NULL));
+    end_attach(&e.b, t, channel_over(&e, TAKE(e.b.link), &e.channel_b, NULL));
+    cr_assert_eq(link_unanswered_since(e.a.link), SEC(3));
+    c->ops = ops;
+    ends_close(&e);
+}
+
+CASE_QUIC(tcp_link, tells_nothing_of_silence) {
+    static struct ends e;
+    tcp_ends_open(&e, t);
+    cr_assert_eq(link_unanswered_since(e.a.link), NSEC_NEVER);
+    ends_close(&e);
+}
+
 /* A circuit's stream was read up to its last message, and a little further. */
 CASE_QUIC(stream_link, what_was_read_ahead_comes_first) {
     static struct stream_pair p;
