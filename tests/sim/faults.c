@@ -14,7 +14,7 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_DELAY] = "link is slow",        [FAULT_KILL] = "process is killed",
     [FAULT_CRASH] = "host loses power",    [FAULT_RESTART] = "process restarts",
     [FAULT_STALL] = "process is stopped",  [FAULT_SERVICE] = "service is gone",
-    [FAULT_NAMES] = "names are not found",
+    [FAULT_NAMES] = "names are not found", [FAULT_BOX] = "box loses power",
 };
 
 static struct world *world_of(const struct fault *f) {
@@ -97,6 +97,14 @@ static bool pick_node(struct fault *f) {
     return f->node->is_up;
 }
 
+static bool pick_box(struct fault *f) {
+    struct net *n = &f->scenario->net;
+    if (n->boxes_count == 0)
+        return false;
+    f->box = &n->hosts[HOSTS_MAX + sim_rand_below(&f->scenario->fate, n->boxes_count)];
+    return !f->box->is_down;
+}
+
 static bool pick_port(struct fault *f) {
     struct scenario *s = f->scenario;
     f->port = &s->transfers.ports[sim_rand_below(&s->fate, s->transfers.ports_count)];
@@ -113,6 +121,8 @@ static void fault_end(struct fault *f) {
         service_port_open(f->port);
     if (f->node != NULL)
         node_fault(f, false);
+    if (f->box != NULL)
+        net_power(f->box, true);
     link_fault(f, f->link, false);
     link_fault(f, f->back, false);
 }
@@ -143,6 +153,8 @@ static bool fault_pick(struct fault *f) {
         return pick_node(f);
     case FAULT_SERVICE:
         return pick_port(f);
+    case FAULT_BOX:
+        return pick_box(f);
     case FAULT_COUNT:
         break;
     }
@@ -165,11 +177,18 @@ static void fault_begin(struct scenario *s, struct fault *f, enum fault_kind kin
         service_port_close(f->port);
     if (f->node != NULL)
         node_fault(f, true);
+    if (f->box != NULL)
+        net_power(f->box, false);
+}
+
+/* The last needs boxes. */
+static uint32_t kinds_count(const struct scenario *s) {
+    return s->has_boxes ? FAULT_COUNT : FAULT_BOX;
 }
 
 static void on_next(struct sim_event *e) {
     struct scenario *s = CONTAINER_OF(e, struct scenario, next_fault);
-    enum fault_kind kind = (enum fault_kind)sim_rand_below(&s->fate, FAULT_COUNT);
+    enum fault_kind kind = (enum fault_kind)sim_rand_below(&s->fate, kinds_count(s));
     for (size_t i = 0; i < FAULTS_MAX && s->fault_is_on[kind]; i++) {
         if (!s->faults[i].active) {
             fault_begin(s, &s->faults[i], kind);
@@ -181,7 +200,7 @@ static void on_next(struct sim_event *e) {
 
 void faults_start(struct scenario *s) {
     sim_event_init(&s->next_fault, on_next);
-    for (int i = 0; i < FAULT_COUNT; i++) {
+    for (uint32_t i = 0; i < kinds_count(s); i++) {
         s->fault_is_on[i] = sim_rand_bool(&s->fate);
         world_trace(&s->world, "fault \"%s\": %s", fault_names[i],
                     s->fault_is_on[i] ? "on" : "off");

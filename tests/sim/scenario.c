@@ -14,6 +14,7 @@ enum {
     IDLE_SECONDS = 60,
     /* A node with a few connections, each with a keep-alive now and then. */
     IDLE_TURNS_PER_SECOND_MAX = 20,
+    IDLE_TURNS_PER_CIRCUIT_MAX = 2, /* a second, of a relay */
     IDLE_PACKETS_SLACK = 20,
     IDLE_POOL_BYTES_MAX = 1 << 20,
     WAITING_SECONDS = 60,
@@ -108,6 +109,11 @@ static void calm(struct scenario *s) {
         world_fail(&s->world, "a node does not come back");
     nsec_t recovered = s->world.now + FOUND_DEAD;
     add_loads(s, s->world.now, recovered, 0, 1, false);
+    if (s->relays_count > 0 && !world_has_failed(&s->world)) {
+        world_run(&s->world, recovered + relays_reserved_within(s));
+        recovered = s->world.now;
+        relays_check_reserved(s, "after the storm");
+    }
     wait_for_transfers(s, recovered, recovered + SEC(5));
 }
 
@@ -116,12 +122,16 @@ static void calm(struct scenario *s) {
 static void check_idle_node(struct scenario *s, const struct sim_node *n, uint64_t turns,
                             uint64_t packets) {
     struct buf_pool_stats pool;
-    uint64_t packets_max = (uint64_t)IDLE_SECONDS * (s->nodes_count - 1) + IDLE_PACKETS_SLACK;
+    uint32_t circuits = relays_circuits_of(n);
+    /* Both ends of a circuit say now and then that they are there. */
+    uint64_t peers = s->nodes_count - 1 + 2 * circuits;
+    uint64_t packets_max = IDLE_SECONDS * peers + IDLE_PACKETS_SLACK;
+    uint64_t turns_max = IDLE_TURNS_PER_SECOND_MAX + IDLE_TURNS_PER_CIRCUIT_MAX * circuits;
     buf_pool_stats(reactor_pool(node_reactor(n->node)), &pool);
     world_trace(&s->world, "idle: node %u made %llu turns, sent %llu packets, holds %zu bytes",
                 n->index, (unsigned long long)turns, (unsigned long long)packets,
                 pool.bytes_in_use);
-    if (turns > (uint64_t)IDLE_TURNS_PER_SECOND_MAX * IDLE_SECONDS)
+    if (turns > turns_max * IDLE_SECONDS)
         world_fail(&s->world, "node %u made %llu turns in %d idle seconds", n->index,
                    (unsigned long long)turns, IDLE_SECONDS);
     if (packets > packets_max)
@@ -156,6 +166,8 @@ static void idle(struct scenario *s) {
         packets[i] = s->nodes[i].host->packets_sent;
     }
     run_for(s, SEC(IDLE_SECONDS));
+    if (!world_has_failed(&s->world))
+        relays_check_idle(s);
     for (uint32_t i = 0; i < s->nodes_count && !world_has_failed(&s->world); i++)
         check_idle_node(s, &s->nodes[i], s->nodes[i].proc.turns - turns[i],
                         s->nodes[i].host->packets_sent - packets[i]);
@@ -192,8 +204,10 @@ static void udp_blocked(struct scenario *s) {
     add_loads(s, s->world.now, s->world.now, 1, 1, false);
     run_for(s, found_blocked(s));
     s->hurry = true;
+    s->udp_is_cut = true;
     wait_for_transfers(s, s->world.now, s->world.now + SEC(1));
     s->hurry = false;
+    s->udp_is_cut = false;
     cut_udp(s, 0);
     wait_for_transfers(s, s->world.now + FOUND_DEAD, s->world.now + FOUND_DEAD + SEC(5));
 }
@@ -218,17 +232,19 @@ static void crossing(struct scenario *s) {
 /* --- Silence: a host dies, and decision 6 says when that is found --- */
 
 struct count {
-    const struct peer_id *peer;
+    const struct sim_node *peer;
     uint32_t conns;
 };
 
 static void count_conn(void *user, const struct conn_info *info) {
     struct count *c = user;
-    c->conns += peer_id_equal(&info->peer, c->peer);
+    c->conns += peer_id_equal(&info->peer, &c->peer->identity.id) ||
+                relays_is_through(&info->remote, c->peer);
 }
 
+/* To it, and through it where it is a relay. */
 static uint32_t conns_to(const struct sim_node *n, const struct sim_node *peer) {
-    struct count c = {.peer = &peer->identity.id};
+    struct count c = {.peer = peer};
     host_each_conn(node_host(n->node), count_conn, &c);
     return c.conns;
 }
@@ -260,8 +276,10 @@ static void load_dead(struct scenario *s, const struct sim_node *dead, uint32_t 
 
 static void check_waiting(struct scenario *s, const struct sim_node *dead, const uint64_t *before,
                           uint64_t seconds) {
-    /* A packet a second, where there are not more addresses to try than usual. */
-    uint64_t max = seconds * MAX(dead->listen_count, 4u) / 4 + WAITING_PACKETS_SLACK;
+    /* A packet a second, where there are not more addresses to try than usual.  Relays are tried
+     * all the time, each address four times in ten seconds. */
+    uint64_t in_20_seconds = MAX(dead->listen_count * (dead->is_relay ? 8u : 5u), 20u);
+    uint64_t max = seconds * in_20_seconds / 20 + WAITING_PACKETS_SLACK;
     if (dead->host->behind != NULL)
         return; /* nobody can dial it, and the link to its box is its neighbours', too */
     for (uint32_t i = 0; i < s->nodes_count; i++) {
@@ -305,6 +323,12 @@ static void silence(struct scenario *s) {
     check_waiting(s, dead, packets, WAITING_SECONDS);
     host_up(s, dead);
     sim_node_start(dead);
+    if (dead->is_relay) {
+        run_for(s, relays_reserved_within(s));
+        if (world_has_failed(&s->world))
+            return;
+        relays_check_reserved(s, "after its host came back");
+    }
     wait_for_transfers(s, s->world.now + SEC(5), s->world.now + SEC(10));
 }
 
@@ -361,11 +385,17 @@ static bool any_runs(const struct scenario *s) {
     return false;
 }
 
-static void end(struct scenario *s) {
-    for (uint32_t i = 0; i < s->nodes_count; i++) {
+static void stop_nodes(struct scenario *s, uint32_t first, uint32_t end) {
+    for (uint32_t i = first; i < end; i++) {
         sim_node_stop(&s->nodes[i]);
         run_for(s, sim_rand_below(&s->plan, MSEC(200)));
     }
+}
+
+static void end(struct scenario *s) {
+    stop_nodes(s, s->relays_count, s->nodes_count);
+    relays_check_empty(s);
+    stop_nodes(s, 0, s->relays_count);
     nsec_t until = s->world.now + STOPS_WITHIN;
     while (any_runs(s) && s->world.now < until && !world_has_failed(&s->world))
         run_for(s, MSEC(50));
@@ -412,8 +442,8 @@ void scenario_run(const struct scenario_config *cfg, struct scenario_result *ret
     s->folder = cfg->folder;
     topology_make(s);
     start_nodes(s);
-    void (*const phases[])(struct scenario * s) = {storm,       calm,    idle,   crossing,
-                                                   udp_blocked, silence, moving, end};
+    void (*const phases[])(struct scenario * s) = {
+        storm, calm, idle, crossing, udp_blocked, relays_come_back, silence, moving, end};
     for (size_t i = 0; i < ARRAY_COUNT(phases) && !world_has_failed(&s->world); i++)
         phases[i](s);
     report(s, began, ret_result);

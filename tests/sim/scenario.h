@@ -10,6 +10,7 @@
  *   idle    nobody does anything: packets and turns are counted
  *   crossing   all connections die, and all dial again at one instant
  *   (where nodes have both) UDP stops passing; new transfers go over TCP
+ *   (where there are relays) one of them is away for a while
  *   silence (every other seed) a host dies; the others find out in time, and it comes back
  *   (a third of the seeds) a host has other addresses; both ways it is reached again in time
  *   end     all nodes stop; nothing may be left
@@ -33,7 +34,7 @@ struct scenario_config {
     uint64_t seed;
     const char *folder; /* a place for the nodes' files, which are removed again */
     bool prints_trace;
-    bool has_boxes; /* all nodes but two are behind NATs, and reach those two only */
+    bool has_boxes; /* all nodes but two are behind NATs, and relays lead to them */
     enum sabotage sabotage;
 };
 

@@ -3,6 +3,7 @@
 
 /* What the parts of a scenario share. */
 
+#include "core/conf/schema.h"
 #include "tests/sim/nat.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/transfer.h"
@@ -19,10 +20,15 @@ enum fault_kind {
     FAULT_STALL,       /* a process does not run for a while */
     FAULT_SERVICE,     /* the program behind a service is gone */
     FAULT_NAMES,       /* a host's name server answers every other question only */
+    FAULT_BOX,         /* a box loses its power, and with it what it knows */
     FAULT_COUNT,
 };
 
-enum { FAULTS_MAX = 64, ZONE_TEXT_MAX = MULTIADDR_TEXT_MAX + PEER_ID_TEXT_MAX + 16 };
+enum {
+    FAULTS_MAX = 64,
+    RELAYS_MAX = 2,
+    ZONE_TEXT_MAX = MULTIADDR_TEXT_MAX + PEER_ID_TEXT_MAX + 16
+};
 
 /* What the nodes listen with. */
 enum transports {
@@ -43,6 +49,7 @@ struct fault {
     struct sim_link *link;
     struct sim_link *back; /* NULL: one way */
     struct service_port *port;
+    struct sim_host *box;
     bool active;
 };
 
@@ -58,6 +65,9 @@ struct scenario {
     struct sim_rand moves;  /* who gets other addresses, and when */
     struct sim_node *mover; /* NULL: nobody */
     bool has_boxes;
+    uint32_t relays_count; /* the first of the nodes; 0 without boxes */
+    struct config_addr relay_addrs[RELAYS_MAX * NODE_LISTEN_MAX];
+    struct config_addrs relays; /* the same, as others have them in their config */
     const char *folder;
     uint64_t rate_min; /* of all links; 0: no limit */
     nsec_t rtt_max;
@@ -69,6 +79,7 @@ struct scenario {
     bool fault_is_on[FAULT_COUNT];
     bool resets_are_on;
     bool slow_readers_are_on;
+    bool udp_is_cut;
     bool hurry; /* strict transfers are small, and have seconds */
     struct fault faults[FAULTS_MAX];
     struct sim_event next_fault;
@@ -82,6 +93,22 @@ static inline struct sim_link *link_of(struct scenario *s, uint32_t from, uint32
 }
 /* Hosts, boxes, links, nodes, proxies. */
 void topology_make(struct scenario *s);
+/* Some of the nodes become relays of the others. */
+void relays_make(struct scenario *s);
+/* Every node has a reservation on each relay, or the run fails. */
+void relays_check_reserved(struct scenario *s, const char *when);
+/* After a relay listens again. */
+nsec_t relays_reserved_within(const struct scenario *s);
+/* 0 where it is no relay. */
+uint32_t relays_circuits_of(const struct sim_node *n);
+/* A phase: one of them is away for a while. */
+void relays_come_back(struct scenario *s);
+/* Nothing is half-open, and circuits are the connections that nodes know of. */
+void relays_check_idle(struct scenario *s);
+/* All others have stopped: nothing is left of them. */
+void relays_check_empty(struct scenario *s);
+/* Whether an address leads over this relay. */
+bool relays_is_through(const struct multiaddr *a, const struct sim_node *relay);
 /* A transfer over the proxy that begins between the two; `strict`: it must succeed. */
 void load_add(struct scenario *s, const struct sim_proxy *p, nsec_t from, nsec_t until,
               bool strict);

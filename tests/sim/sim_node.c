@@ -75,8 +75,9 @@ static int open_proxy(struct sim_node *n, struct sim_proxy *p, struct problem *w
         .listen_count = ARRAY_COUNT(listen),
     };
     p->closed = false;
-    int e = host_add_addrs(node_host(n->node), &p->to->identity.id, p->to->dialled,
-                           p->to->dialled_count);
+    int e = p->to->dialled_count == 0 ? 0
+                                      : host_add_addrs(node_host(n->node), &p->to->identity.id,
+                                                       p->to->dialled, p->to->dialled_count);
     return e < 0 ? e : proxy_open(&cfg, why, &p->proxy);
 }
 
@@ -132,6 +133,9 @@ static void node_main(void *user) {
         .transport = n->transport,
         .security = n->security,
         .authorized_keys_file = n->gate_file[0] == '\0' ? NULL : n->gate_file,
+        .relays = n->relays,
+        .reserves = n->relays != NULL,
+        .relay_service = n->is_relay ? &n->relay_service : NULL,
         .is_exclusive = true,
         .backend = &backend_sim,
         .backend_context = &n->io,

@@ -11,6 +11,7 @@
 #include "core/base/mem.h"
 #include "core/p2p/identity.h"
 #include "core/p2p/multiaddr.h"
+#include "relay/hop_service.h"
 #include "tests/sim/backend_sim.h"
 #include "tests/sim/netwatch_sim.h"
 #include "tests/sim/proc.h"
@@ -26,6 +27,7 @@ enum {
     PROXY_PORT_FIRST = 9000,
 };
 
+struct config_addrs;
 struct node;
 struct proxy;
 struct sim_node;
@@ -56,11 +58,14 @@ struct sim_node {
     struct multiaddr listen[NODE_LISTEN_MAX];
     uint32_t listen_count;
     bool listens_everywhere; /* at those ports of all addresses that the host has */
-    /* What others know of it: the same, or names. */
+    /* What others know of it: the same, or names; nothing where only relays lead to it. */
     struct multiaddr dialled[NODE_LISTEN_MAX];
     uint32_t dialled_count;
     enum dial_preference transport;
-    const char *security; /* NULL: all */
+    const char *security;              /* NULL: all */
+    const struct config_addrs *relays; /* on which it reserves; NULL: none */
+    bool is_relay;
+    struct hop_service_config relay_service;
     uint32_t services_count;
     const char *services_host; /* a name or an address of this host's loopback */
     struct sim_proxy proxies[NODE_PROXIES_MAX];

@@ -383,6 +383,13 @@ static void take_reset(struct sim_tcp *t, const struct packet *p) {
 }
 
 static void arrive_syn_sent(struct sim_tcp *t, const struct packet *p) {
+    /* The far end still has an older connection of these ports, which a reset ends (RFC 9293).
+     * Where there are boxes alone, so that the seeds without them stay what they were. */
+    bool is_of_older = (p->flags & TCP_ACK) && p->ack != 1;
+    if (is_of_older && t->sock.host->net->boxes_count > 0) {
+        send_reset_for(t->sock.host, p);
+        return;
+    }
     if ((p->flags & TCP_SYN) == 0)
         return;
     t->rcv_nxt = 1;

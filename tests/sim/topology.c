@@ -23,6 +23,8 @@ enum {
     PPM = 1000000,
 };
 
+#define HURRY_RESERVATION SEC(10)
+
 /* --- Links --- */
 
 /* What waits in the buffers of a connection over TCP goes first: half a megabyte, twice, before an
@@ -31,6 +33,8 @@ enum { RATE_MIN = 100 << 10, RATE_MIN_TCP = 512 << 10 };
 
 static struct link_quality quality(struct scenario *s, uint32_t features) {
     struct sim_rand *r = &s->plan;
+    /* A circuit's connection is over bytes in order, too, whatever carries it. */
+    bool narrow = s->transports == TRANSPORTS_QUIC && !s->has_boxes;
     struct link_quality q = {.delay = sim_rand_scale(r, USEC(50), MSEC(150)), .mtu = 1500};
     if (features & 1)
         q.jitter = sim_rand_below(r, q.delay + 1);
@@ -43,8 +47,7 @@ static struct link_quality quality(struct scenario *s, uint32_t features) {
     if (features & 8)
         q.dup_ppm = (uint32_t)sim_rand_scale(r, 100, PPM / 20);
     if (features & 16) {
-        q.rate =
-            sim_rand_scale(r, s->transports == TRANSPORTS_QUIC ? RATE_MIN : RATE_MIN_TCP, 12 << 20);
+        q.rate = sim_rand_scale(r, narrow ? RATE_MIN : RATE_MIN_TCP, 12 << 20);
         q.queue_bytes = (uint32_t)MAX((uint64_t)30000, q.rate * sim_rand_range(r, 20, 300) / 1000);
     }
     if (features & 32)
@@ -202,6 +205,8 @@ static void choose_name(struct scenario *s, struct sim_node *n, unsigned kinds) 
     uint64_t how = s->has_names ? sim_rand_below(&s->plan, 4) : 0;
     n->zone = &s->zone;
     s->zone.texts = zone_texts;
+    if (n->host->behind != NULL)
+        return; /* relays lead to it, and to them its ID is enough */
     if (how == 1) {
         know_by_name(n, kinds);
     } else if (how == 2) {
@@ -328,9 +333,9 @@ void node_readdress(struct scenario *s, struct sim_node *n) {
     tell_others(s, n);
 }
 
-/* Whom a node has a proxy to: with boxes, one who is in public. */
+/* Whom a node has a proxy to: of a relay, which has no relay, one who is in public. */
 static const struct sim_node *proxied(const struct scenario *s, uint32_t owner, uint32_t to) {
-    if (!s->has_boxes)
+    if (owner >= s->relays_count)
         return &s->nodes[to % s->nodes_count];
     return &s->nodes[to % PUBLIC_NODES == owner ? PUBLIC_NODES - 1 - owner : to % PUBLIC_NODES];
 }
@@ -354,6 +359,8 @@ void topology_make(struct scenario *s) {
     make_nodes(s);
     if (sim_rand_bool(&s->plan))
         make_gates(s);
+    if (s->has_boxes)
+        relays_make(s);
     choose_dialling(s);
     make_links(s);
     make_wire_buffers(s);
@@ -370,10 +377,19 @@ static uint64_t some_bytes(struct scenario *s) {
     return sim_rand_scale(&s->plan, 8, max);
 }
 
+static bool is_relayed(const struct sim_proxy *p) {
+    return p->to->host->behind != NULL;
+}
+
+/* Over a relay the way has two parts. */
+static nsec_t rtt_of(const struct scenario *s, const struct sim_proxy *p) {
+    return is_relayed(p) ? 2 * s->rtt_max : s->rtt_max;
+}
+
 /* Generous: what is looked for is that it ends. */
 static nsec_t time_for(const struct scenario *s, const struct transfer_plan *p) {
     uint64_t bytes = p->bytes[0] + p->bytes[1];
-    nsec_t time = SEC(60) + bytes / 5000 * s->rtt_max;
+    nsec_t time = SEC(60) + bytes / 5000 * rtt_of(s, p->proxy);
     if (s->rate_min > 0)
         time += bytes * 10 * SEC(1) / s->rate_min;
     for (int side = 0; side < 2; side++)
@@ -385,6 +401,9 @@ static nsec_t time_for(const struct scenario *s, const struct transfer_plan *p) 
 void load_add(struct scenario *s, const struct sim_proxy *p, nsec_t from, nsec_t until,
               bool strict) {
     struct sim_rand *r = &s->plan;
+    /* That a circuit is dead is found later: the half of it behind the relay tells nothing. */
+    if (s->udp_is_cut && is_relayed(p))
+        strict = false;
     struct transfer_plan plan = {.proxy = p,
                                  .bytes = {some_bytes(s), some_bytes(s)},
                                  .reset_at = {UINT64_MAX, UINT64_MAX},
@@ -403,7 +422,9 @@ void load_add(struct scenario *s, const struct sim_proxy *p, nsec_t from, nsec_t
     if (strict && s->hurry) {
         plan.bytes[0] = MIN(plan.bytes[0], (uint64_t)HURRY_BYTES_MAX);
         plan.bytes[1] = MIN(plan.bytes[1], (uint64_t)HURRY_BYTES_MAX);
-        plan.must_end = plan.begins + SEC(5) + HURRY_ROUND_TRIPS * s->rtt_max;
+        plan.must_end = plan.begins + SEC(5) + HURRY_ROUND_TRIPS * rtt_of(s, p);
+        if (is_relayed(p)) /* it must have its reservation again */
+            plan.must_end += HURRY_RESERVATION;
     } else if (strict) {
         plan.must_end = plan.begins + time_for(s, &plan);
     }
