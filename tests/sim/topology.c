@@ -377,8 +377,9 @@ static uint64_t some_bytes(struct scenario *s) {
     return sim_rand_scale(&s->plan, 8, max);
 }
 
+/* Whether it may be: who is in public is also met over the circuit that it dialled. */
 static bool is_relayed(const struct sim_proxy *p) {
-    return p->to->host->behind != NULL;
+    return p->owner->relays != NULL && p->to->relays != NULL;
 }
 
 /* Over a relay the way has two parts. */
@@ -401,7 +402,7 @@ static nsec_t time_for(const struct scenario *s, const struct transfer_plan *p) 
 void load_add(struct scenario *s, const struct sim_proxy *p, nsec_t from, nsec_t until,
               bool strict) {
     struct sim_rand *r = &s->plan;
-    /* That a circuit is dead is found later: the half of it behind the relay tells nothing. */
+    /* Silence behind the relay is found by yamux alone, and later. */
     if (s->udp_is_cut && is_relayed(p))
         strict = false;
     struct transfer_plan plan = {.proxy = p,
@@ -423,7 +424,7 @@ void load_add(struct scenario *s, const struct sim_proxy *p, nsec_t from, nsec_t
         plan.bytes[0] = MIN(plan.bytes[0], (uint64_t)HURRY_BYTES_MAX);
         plan.bytes[1] = MIN(plan.bytes[1], (uint64_t)HURRY_BYTES_MAX);
         plan.must_end = plan.begins + SEC(5) + HURRY_ROUND_TRIPS * rtt_of(s, p);
-        if (is_relayed(p)) /* it must have its reservation again */
+        if (is_relayed(p)) /* which takes a reservation first */
             plan.must_end += HURRY_RESERVATION;
     } else if (strict) {
         plan.must_end = plan.begins + time_for(s, &plan);
