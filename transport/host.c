@@ -417,6 +417,19 @@ void host_remove_source(struct addr_source *s) {
     list_remove(&s->node);
 }
 
+size_t host_conns(const struct host *h, const struct peer_id *peer, struct conn **out, size_t max) {
+    const struct map_node *node = map_find(&h->peers, peer_id_bytes(peer));
+    size_t count = 0;
+    if (node == NULL)
+        return 0;
+    list_for_each (conn, &CONTAINER_OF(node, const struct peer, node)->conns) {
+        const struct host_conn *hc = LIST_ENTRY(conn, const struct host_conn, node);
+        if (!hc->closing && count < max)
+            out[count++] = hc->conn;
+    }
+    return count;
+}
+
 uint32_t host_conns_count(const struct host *h, const struct peer_id *peer) {
     const struct map_node *node = map_find(&h->peers, peer_id_bytes(peer));
     uint32_t count = 0;

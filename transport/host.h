@@ -93,8 +93,8 @@ const struct identity *host_identity(const struct host *h);
 size_t host_listen_addrs(const struct host *h, struct multiaddr *out, size_t max);
 
 /* What identify tells the peer of a connection about where we are, best first: what is bound, and
- * the interfaces' addresses where that is unspecified; loopback for those alone who came that way.
- * Returns the count. */
+ * the interfaces' addresses where that is unspecified; loopback for those alone who came that way;
+ * and what is announced.  Returns the count. */
 enum { HOST_ADVERTISED_MAX = 32 };
 size_t host_advertised_addrs(const struct host *h, const struct conn *c,
                              struct multiaddr ret_addrs[HOST_ADVERTISED_MAX]);
@@ -111,6 +111,11 @@ void host_addrs_changed(struct host *h);
  *     streams before their peer was heard again, if there is another way
  *   - peers are told where we are now, at once */
 void host_network_changed(struct host *h, const struct netwatch_change *change);
+
+/* Where we can be reached beside what we listen on, as others see us; replaces what was announced
+ * before.  At most HOST_ANNOUNCED_MAX are kept; peers will hear of a change. */
+enum { HOST_ANNOUNCED_MAX = 16 };
+void host_announce(struct host *h, const struct multiaddr *addrs, size_t count);
 
 /* --- Serving --- */
 
@@ -140,6 +145,11 @@ NODISCARD int host_add_addrs(struct host *h, const struct peer_id *peer,
  * happens when it is known already. */
 NODISCARD int host_add_addr(struct host *h, const struct peer_id *peer,
                             const struct multiaddr *addr);
+
+/* Where a peer may be found as far as it is known here: what was given, and what it told.  Returns
+ * how many are written, at most `max`. */
+size_t host_peer_addrs(const struct host *h, const struct peer_id *peer, struct multiaddr *out,
+                       size_t max);
 
 /* Somebody who may know where peers are, and is asked before each round of dials; embedded by its
  * owner.  Writes at most `max` addresses, without /p2p of the peer, and returns how many. */
@@ -206,6 +216,13 @@ host_open_stream(struct host *h, struct stream_request *r, const struct peer_id 
 /* Harmless when it is not pending. */
 void stream_request_cancel(struct stream_request *r);
 
+/* Opens a stream on this connection and no other, limited or not; its protocol is still under
+ * negotiation.
+ *   -EAGAIN  it has no room for one
+ *   -ERR_CONN_CLOSED, -ENOMEM */
+NODISCARD int host_open_stream_on(struct host *h, struct conn *c, const char *protocol,
+                                  struct stream **ret_stream);
+
 /* Dials without opening a stream; the same rules.  done() comes when the peer is known to have
  * accepted us (handshake confirmed). */
 struct connect_request {
@@ -231,6 +248,9 @@ struct host_watch {
     struct list node;
     /* Its peer is proved, and admitted by us; whether the peer admits us is not known yet. */
     void (*opened)(struct host_watch *w, struct conn *c);
+    /* The peer told from which address it sees us; undecoded, borrowed.  With each message of
+     * identify that says so, and before identified(). */
+    void (*observed)(struct host_watch *w, struct conn *c, struct bytes addr);
     /* The peer told who it is (identify, the first time). */
     void (*identified)(struct host_watch *w, struct conn *c);
     /* All streams are over; `c` is good during this call. */
@@ -242,6 +262,11 @@ void host_unwatch(struct host_watch *w);
 
 /* How many connections to a peer stand that are not being closed. */
 uint32_t host_conns_count(const struct host *h, const struct peer_id *peer);
+
+/* Those connections, the oldest first.  Returns how many are written, at most `max`; they are good
+ * until they close. */
+enum { HOST_CONNS_PER_PEER_MAX = 8 }; /* with one peer, whoever opened them (go's limit, too) */
+size_t host_conns(const struct host *h, const struct peer_id *peer, struct conn **out, size_t max);
 
 struct conn_info {
     struct peer_id peer;

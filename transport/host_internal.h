@@ -15,7 +15,6 @@
 
 enum {
     HOST_AGENT_SIZE = 96,
-    HOST_CONNS_PER_PEER_MAX = 8, /* with one peer, whoever opened them (go's limit, too) */
     HOST_LISTEN_MAX = 16,
     HOST_TCP_DIALS_MAX = 160, /* in flight to all peers (go's limit, too) */
 };
@@ -89,6 +88,7 @@ struct host {
     struct map peers;
     struct list conns;
     struct list watches;
+    struct addr_list announced;
     struct list sources;
     uint32_t conns_count;
     struct host_limits limits;
@@ -104,6 +104,7 @@ struct host {
     struct black_hole ip6_hole;
     uint32_t tcp_dials;      /* in flight */
     struct list tcp_waiting; /* rounds with addresses beyond HOST_TCP_DIALS_MAX */
+    struct list direct_dials;
     struct deferred work;
     struct timer push_timer;
     nsec_t pushed_at;
@@ -140,6 +141,8 @@ void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *wh
 void swarm_learn_addrs(struct host_conn *hc, struct identify_walk *addrs);
 /* The peer has said who it is. */
 void swarm_identified(struct host_conn *hc);
+/* The peer has said where it sees us. */
+void swarm_observed(struct host_conn *hc, struct bytes addr);
 /* The host is closing: ends all dials, and has all requests fail at the end of the turn. */
 void swarm_fail_all(struct host *h);
 void swarm_done(struct host *h);
@@ -188,6 +191,10 @@ void swarm_limits_done(struct host *h);
 bool swarm_has_room(struct host *h, const struct conn *c);
 /* There is one more. */
 void swarm_check_limits(struct host *h);
+
+/* direct_dial.c */
+/* The host is closing: ends them all at the end of the turn. */
+void direct_dial_fail_all(struct host *h);
 
 /* identify_service.c */
 /* Also sets up what identify_changed() needs.  -ENOMEM */

@@ -57,6 +57,17 @@ static size_t interface_addrs(const struct host *h, struct net_addr *out, size_t
     return count;
 }
 
+/* Behind no NAT it is what we listen on. */
+static size_t add_announced(const struct multiaddr *a, struct multiaddr *out, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (multiaddr_equal(&out[i], a))
+            return count;
+    }
+    if (count < HOST_ADVERTISED_MAX)
+        out[count++] = *a;
+    return count;
+}
+
 /* Loopback addresses are for those who came that way: go's rule. */
 size_t host_advertised_addrs(const struct host *h, const struct conn *c,
                              struct multiaddr ret_addrs[HOST_ADVERTISED_MAX]) {
@@ -85,6 +96,8 @@ size_t host_advertised_addrs(const struct host *h, const struct conn *c,
                 count = add_addr(at, kind, c, ret_addrs, count);
         }
     }
+    for (uint32_t i = 0; i < h->announced.count; i++)
+        count = add_announced(&h->announced.items[i], ret_addrs, count);
     identify_sort_addrs(ret_addrs, count);
     return count;
 }
@@ -182,6 +195,8 @@ static void learn(struct reading *r, const struct identify_message *m) {
     struct host_conn *hc = r->conn;
     struct identify_walk addrs = identify_addrs(m, &hc->peer->id);
     swarm_learn_addrs(hc, &addrs);
+    if (m->observed.len > 0)
+        swarm_observed(hc, m->observed);
     _Static_assert(sizeof(hc->agent) == sizeof(m->agent), "one limit");
     memcpy(hc->agent, m->agent, sizeof(hc->agent));
     swarm_identified(hc);
@@ -282,21 +297,9 @@ static int start_reading(struct host *h, struct host_conn *hc, struct stream *s,
     return 0;
 }
 
-static int open_stream(struct host *h, struct conn *c, const char *protocol,
-                       struct stream **ret_stream) {
-    struct muxed *m;
-    int e = c->ops->open_stream(c, &m);
-    if (e < 0)
-        return e;
-    e = stream_new_outbound(h->reactor, c, m, protocol, ret_stream);
-    if (e < 0)
-        c->ops->muxed.release(m);
-    return e;
-}
-
 void identify_start(struct host *h, struct host_conn *hc) {
     struct stream *s;
-    int e = open_stream(h, hc->conn, identify_protocol, &s);
+    int e = host_open_stream_on(h, hc->conn, identify_protocol, &s);
     if (e == 0) {
         e = start_reading(h, hc, s, false);
         if (e < 0)
@@ -373,7 +376,7 @@ static int start_push(struct host *h, struct host_conn *hc) {
         (void)mem_free(mem, p);
         return e;
     }
-    e = open_stream(h, hc->conn, push_protocol, &p->stream);
+    e = host_open_stream_on(h, hc->conn, push_protocol, &p->stream);
     if (e == 0)
         e = write_message(h, p->stream);
     if (e < 0) {

@@ -10,9 +10,13 @@
 
 /* --- Peers --- */
 
-struct peer *swarm_find(struct host *h, const struct peer_id *id) {
+static struct peer *find_peer(const struct host *h, const struct peer_id *id) {
     struct map_node *node = map_find(&h->peers, peer_id_bytes(id));
     return node == NULL ? NULL : CONTAINER_OF(node, struct peer, node);
+}
+
+struct peer *swarm_find(struct host *h, const struct peer_id *id) {
+    return find_peer(h, id);
 }
 
 static void on_peer_timer(struct timer *t) {
@@ -173,6 +177,33 @@ void swarm_learn_addrs(struct host_conn *hc, struct identify_walk *addrs) {
     (void)addrs_replace(p->host, &p->learnt, kept, count);
 }
 
+static size_t copy_addrs(const struct addr_list *l, struct multiaddr *out, size_t max) {
+    size_t count = MIN((size_t)l->count, max);
+    for (size_t i = 0; i < count; i++)
+        out[i] = l->items[i];
+    return count;
+}
+
+size_t host_peer_addrs(const struct host *h, const struct peer_id *peer, struct multiaddr *out,
+                       size_t max) {
+    const struct peer *p = find_peer(h, peer);
+    if (p == NULL)
+        return 0;
+    size_t count = copy_addrs(&p->given, out, max);
+    return count + copy_addrs(&p->learnt, out + count, max - count);
+}
+
+/* What is announced lies here as the lists of peers do. */
+void host_announce(struct host *h, const struct multiaddr *addrs, size_t count) {
+    uint32_t kept = (uint32_t)MIN(count, (size_t)HOST_ANNOUNCED_MAX);
+    bool is_same = kept == h->announced.count;
+    for (uint32_t i = 0; is_same && i < kept; i++)
+        is_same = multiaddr_equal(&h->announced.items[i], &addrs[i]);
+    /* Without memory the old ones do. */
+    if (!is_same && addrs_replace(h, &h->announced, addrs, kept) == 0)
+        identify_changed(h);
+}
+
 /* --- Requests --- */
 
 static void request_end(struct host_request *q) {
@@ -311,6 +342,14 @@ void swarm_identified(struct host_conn *hc) {
     }
 }
 
+void swarm_observed(struct host_conn *hc, struct bytes addr) {
+    list_for_each_safe (node, &hc->peer->host->watches) {
+        struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
+        if (w->observed != NULL)
+            w->observed(w, hc->conn, addr);
+    }
+}
+
 static void tell_closed(struct host *h, struct conn *c) {
     list_for_each_safe (node, &h->watches) {
         struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
@@ -355,18 +394,23 @@ int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn) 
 
 /* --- Streams --- */
 
-static int open_on(struct host_conn *hc, const char *protocol, struct stream **ret_stream) {
-    struct conn *c = hc->conn;
+int host_open_stream_on(struct host *h, struct conn *c, const char *protocol,
+                        struct stream **ret_stream) {
     struct muxed *m;
     int e = c->ops->open_stream(c, &m);
-    if (e < 0) {
-        hc->full = e == -EAGAIN;
-        return -EAGAIN; /* another connection may do */
-    }
-    e = stream_new_outbound(hc->peer->host->reactor, c, m, protocol, ret_stream);
+    if (e < 0)
+        return e;
+    e = stream_new_outbound(h->reactor, c, m, protocol, ret_stream);
     if (e < 0)
         c->ops->muxed.release(m);
     return e;
+}
+
+static int open_on(struct host_conn *hc, const char *protocol, struct stream **ret_stream) {
+    int e = host_open_stream_on(hc->peer->host, hc->conn, protocol, ret_stream);
+    if (e == -EAGAIN)
+        hc->full = true;
+    return e == -ERR_CONN_CLOSED ? -EAGAIN : e; /* another connection may do */
 }
 
 /* Opens a stream on the best connection that has room.  -EAGAIN when none has. */
@@ -634,12 +678,14 @@ void swarm_fail_all(struct host *h) {
         p->round = dial_round_free(p->round);
         swarm_wake(p);
     }
+    direct_dial_fail_all(h);
 }
 
 void swarm_done(struct host *h) {
     struct map_node *node;
     while ((node = map_next(&h->peers, NULL)) != NULL)
         free_peer(CONTAINER_OF(node, struct peer, node));
+    (void)mem_free(reactor_mem(h->reactor), h->announced.items);
     dial_backoff_done(&h->backoff);
     swarm_limits_done(h);
 }
@@ -647,6 +693,7 @@ void swarm_done(struct host *h) {
 int swarm_init(struct host *h, const struct host_limits *limits) {
     list_init(&h->busy);
     list_init(&h->tcp_waiting);
+    list_init(&h->direct_dials);
     deferred_init(&h->work, swarm_work);
     int e = swarm_limits_init(h, limits);
     if (e < 0)

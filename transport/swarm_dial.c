@@ -41,8 +41,7 @@ static bool is_own(const struct host *h, const struct multiaddr *a, const struct
     return false;
 }
 
-/* Whether an address can lead to another host at all. */
-static bool is_possible(const struct host *h, const struct multiaddr *a) {
+bool dial_addr_is_possible(const struct host *h, const struct multiaddr *a) {
     struct net_addr ip;
     if (multiaddr_to_net_addr(a, &ip) < 0)
         return true; /* the transport that takes it will know */
@@ -60,8 +59,8 @@ static bool is_plain_twin(const struct multiaddr *plain, const struct multiaddr 
 }
 
 static void add_addr(struct dial_round *r, const struct multiaddr *a) {
-    if (r->addrs_count == DIAL_ADDRS_MAX || names_is_name(a) || !is_possible(host_of(r), a) ||
-        host_transport_for(host_of(r), a) == NULL)
+    if (r->addrs_count == DIAL_ADDRS_MAX || names_is_name(a) ||
+        !dial_addr_is_possible(host_of(r), a) || host_transport_for(host_of(r), a) == NULL)
         return;
     for (uint32_t i = 0; i < r->addrs_count; i++) {
         if (multiaddr_equal(&r->addrs[i], a) || is_plain_twin(&r->addrs[i], a))

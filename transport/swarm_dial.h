@@ -16,7 +16,11 @@
 #include "uring/reactor.h"
 
 struct dial_round;
+struct host;
 struct peer;
+
+/* Whether an address can lead to another host at all. */
+bool dial_addr_is_possible(const struct host *h, const struct multiaddr *a);
 
 struct dial_slot {
     struct dial dial;
