@@ -76,6 +76,7 @@ bool observed_add(struct observed *o, const struct observed_report *report) {
         .external = external,
         .group = group_of(&report->observer),
         .is_tcp = is_tcp_kind(report->kind),
+        .is_trusted = report->is_trusted,
     };
     return true;
 }
@@ -89,6 +90,14 @@ static bool is_of_socket(const struct observed_entry *e, const struct net_addr *
 
 static bool is_same_finding(const struct observed_entry *a, const struct observed_entry *b) {
     return is_of_socket(a, &b->local, b->is_tcp) && net_addr_equal(&a->external, &b->external);
+}
+
+static bool is_vouched_for(const struct observed *o, const struct observed_entry *e) {
+    for (size_t i = 0; i < o->entries_count; i++) {
+        if (o->entries[i].is_trusted && is_same_finding(&o->entries[i], e))
+            return true;
+    }
+    return false;
 }
 
 /* The networks that found what entry `at` did; 0 unless it is the first that did. */
@@ -142,13 +151,15 @@ size_t observed_addrs(const struct observed *o, unsigned observers_min, struct o
     for (size_t i = 0; i < o->entries_count; i++) {
         const struct observed_entry *e = &o->entries[i];
         unsigned observers = count_observers(o, i);
-        if (observers < observers_min)
+        bool is_trusted = is_vouched_for(o, e);
+        if (observers == 0 || (observers < observers_min && !is_trusted))
             continue;
         count = insert(list, count,
                        &(struct observed_addr){.local = e->local,
                                                .external = e->external,
                                                .is_tcp = e->is_tcp,
-                                               .observers_count = observers});
+                                               .observers_count = observers,
+                                               .is_trusted = is_trusted});
     }
     count = MIN(count, out_max);
     memcpy(out, list, count * sizeof(*out));

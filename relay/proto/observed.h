@@ -9,7 +9,8 @@
  *
  * One peer's word is not enough to announce an address to others: a liar would direct them to a
  * victim.  Peers of one network (IPv4 /24, IPv6 /56) count once, since one liar may have many
- * addresses there.  Hole punching only tells the peer at hand and may use what one observer says.
+ * addresses there.  Whom the user trusts decides alone.  Hole punching only tells the peer at hand
+ * and may use what one observer says.
  *
  * Spec:    libp2p identify, "Observed addresses"; go-libp2p counts each IPv4 address.
  * Memory:  the struct, under 12 KiB; beyond OBSERVED_REPORTS_MAX connections the oldest report is
@@ -37,6 +38,7 @@ struct observed_report {
     struct net_addr local;    /* the listen address that it uses; of any other it is useless */
     struct net_addr observer; /* the peer's */
     struct bytes addr;        /* observedAddr, undecoded */
+    bool is_trusted;          /* its word alone is enough: a relay that the user named */
 };
 
 /* An external address of a socket. */
@@ -45,6 +47,7 @@ struct observed_addr {
     struct net_addr external;
     bool is_tcp;
     unsigned observers_count;
+    bool is_trusted; /* one of them is */
 };
 
 struct observed_entry {
@@ -53,6 +56,7 @@ struct observed_entry {
     struct net_addr external;
     struct net_addr group; /* the observer's network */
     bool is_tcp;
+    bool is_trusted;
 };
 
 /* Embedded by its owner; fields are the engine's. */
@@ -72,8 +76,9 @@ bool observed_add(struct observed *o, const struct observed_report *report);
 
 void observed_conn_closed(struct observed *o, uint64_t conn);
 
-/* The addresses that at least `observers_min` networks see, OBSERVED_PER_LOCAL_MAX of one socket,
- * those with more observers first.  Returns how many are written. */
+/* The addresses that at least `observers_min` networks see, or somebody trusted,
+ * OBSERVED_PER_LOCAL_MAX of one socket, those with more observers first.  Returns how many are
+ * written. */
 size_t observed_addrs(const struct observed *o, unsigned observers_min, struct observed_addr *out,
                       size_t out_max);
 

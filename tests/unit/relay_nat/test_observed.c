@@ -262,3 +262,28 @@ Test(observed, a_socket_that_is_seen_as_it_is_has_no_nat) {
 Test(observed, the_engine_stays_within_its_stated_size) {
     cr_assert_leq(sizeof(struct observed), 12 * 1024);
 }
+
+Test(observed, the_word_of_one_who_is_trusted_is_enough) {
+    struct observed o;
+    struct observed_addr out[8];
+    struct multiaddr a = maddr(SEEN);
+    struct observed_report r = {.conn = 9,
+                                .kind = MULTIADDR_KIND_QUIC,
+                                .local = naddr(LOCAL),
+                                .observer = naddr("5.9.9.9:1"),
+                                .addr = multiaddr_bytes(&a),
+                                .is_trusted = true};
+    observed_init(&o, false);
+    seen_by(&o, 1, 1, "/ip4/8.8.8.8/udp/701/quic-v1");
+    seen_by(&o, 2, 1, SEEN);
+    cr_assert_eq(announced(&o, out), 0);
+    cr_assert(observed_add(&o, &r));
+    cr_assert_eq(announced(&o, out), 1);
+    cr_assert_eq(out[0].external.port, 700);
+    cr_assert_eq(out[0].observers_count, 2);
+    cr_assert(out[0].is_trusted);
+    observed_conn_closed(&o, 9);
+    cr_assert_eq(announced(&o, out), 0);
+    cr_assert_eq(observed_addrs(&o, 1, out, 8), 2);
+    cr_assert_not(out[0].is_trusted);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+#include "relay/external_addrs.h"
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/net_addr.h"
+#include "relay/proto/observed.h"
+#include "transport/conn.h"
+#include "transport/host.h"
+#include "uring/reactor.h"
+
+enum { LISTEN_ADDRS_MAX = 32 };
+
+_Static_assert((int)EXTERNAL_ADDRS_MAX <= (int)HOST_ANNOUNCED_MAX, "all may be announced");
+
+struct addrs {
+    struct multiaddr list[EXTERNAL_ADDRS_MAX];
+    size_t count;
+};
+
+struct external_addrs {
+    struct external_addrs_config cfg;
+    struct host_watch watch;
+    struct peer_id trusted[EXTERNAL_TRUSTED_MAX];
+    size_t trusted_count;
+    struct observed tracker;
+    struct addrs seen; /* as `added` was told */
+    struct addrs announced;
+};
+
+/* --- What is believed --- */
+
+static void collect(const struct external_addrs *x, unsigned observers_min,
+                    struct addrs *ret_addrs) {
+    struct observed_addr found[EXTERNAL_ADDRS_MAX];
+    size_t count = observed_addrs(&x->tracker, observers_min, found, EXTERNAL_ADDRS_MAX);
+    for (size_t i = 0; i < count; i++)
+        multiaddr_from_net_addr(&found[i].external,
+                                found[i].is_tcp ? MULTIADDR_KIND_TCP : MULTIADDR_KIND_QUIC,
+                                &ret_addrs->list[i]);
+    ret_addrs->count = count;
+}
+
+static bool contains(const struct addrs *all, const struct addrs *some) {
+    for (size_t i = 0; i < some->count; i++) {
+        size_t j = 0;
+        while (j < all->count && !multiaddr_equal(&all->list[j], &some->list[i]))
+            j++;
+        if (j == all->count)
+            return false;
+    }
+    return true;
+}
+
+/* Another order, as observers come and go, is no news to peers. */
+static void announce(struct external_addrs *x) {
+    struct addrs now;
+    collect(x, OBSERVED_TO_ANNOUNCE, &now);
+    if (contains(&now, &x->announced) && contains(&x->announced, &now))
+        return;
+    char text[MULTIADDR_TEXT_MAX];
+    for (size_t i = 0; i < now.count; i++)
+        log_debug(x->cfg.log, L_RELAY, "external address",
+                  kv_str("address", multiaddr_format(&now.list[i], text)));
+    x->announced = now;
+    host_announce(x->cfg.host, now.list, now.count);
+}
+
+static void look(struct external_addrs *x) {
+    struct addrs now;
+    collect(x, OBSERVED_TO_PUNCH, &now);
+    bool has_more = !contains(&x->seen, &now);
+    x->seen = now;
+    announce(x);
+    if (has_more && x->cfg.added != NULL)
+        x->cfg.added(x->cfg.user);
+}
+
+/* --- What peers say --- */
+
+/* The listen address that a connection uses. */
+static bool find_listen(const struct host *h, enum multiaddr_kind kind, const struct net_addr *used,
+                        struct net_addr *ret_listen) {
+    struct multiaddr bound[LISTEN_ADDRS_MAX];
+    size_t count = host_listen_addrs(h, bound, LISTEN_ADDRS_MAX);
+    for (size_t i = 0; i < MIN(count, (size_t)LISTEN_ADDRS_MAX); i++) {
+        struct net_addr a;
+        if (multiaddr_kind(&bound[i]) != kind || multiaddr_to_net_addr(&bound[i], &a) < 0 ||
+            a.family != used->family || a.port != used->port)
+            continue;
+        *ret_listen = a;
+        if (net_addr_is_unspecified(&a) || net_addr_equal(&a, used))
+            return true;
+    }
+    return false;
+}
+
+static bool is_trusted(const struct external_addrs *x, const struct peer_id *peer) {
+    for (size_t i = 0; i < x->trusted_count; i++) {
+        if (peer_id_equal(&x->trusted[i], peer))
+            return true;
+    }
+    return false;
+}
+
+static void on_observed(struct host_watch *w, struct conn *c, struct bytes addr) {
+    struct external_addrs *x = CONTAINER_OF(w, struct external_addrs, watch);
+    struct observed_report report = {.conn = (uintptr_t)c,
+                                     .kind = multiaddr_kind(&c->remote),
+                                     .addr = addr,
+                                     .is_trusted = is_trusted(x, &c->peer)};
+    struct net_addr used;
+    bool is_punchable = report.kind == MULTIADDR_KIND_TCP || report.kind == MULTIADDR_KIND_QUIC;
+    if (!is_punchable || c->relayed || multiaddr_to_net_addr(&c->local, &used) < 0 ||
+        multiaddr_to_net_addr(&c->remote, &report.observer) < 0 ||
+        !find_listen(x->cfg.host, report.kind, &used, &report.local))
+        return;
+    if (observed_add(&x->tracker, &report))
+        look(x);
+}
+
+static void on_closed(struct host_watch *w, struct conn *c) {
+    struct external_addrs *x = CONTAINER_OF(w, struct external_addrs, watch);
+    observed_conn_closed(&x->tracker, (uintptr_t)c);
+    look(x);
+}
+
+/* --- Life --- */
+
+int external_addrs_new(const struct external_addrs_config *cfg, struct external_addrs **ret_addrs) {
+    struct external_addrs *x = mem_alloc(reactor_mem(cfg->reactor), sizeof(*x));
+    if (x == NULL)
+        return -ENOMEM;
+    x->cfg = *cfg;
+    x->cfg.trusted = NULL;
+    x->trusted_count = MIN(cfg->trusted_count, (size_t)EXTERNAL_TRUSTED_MAX);
+    for (size_t i = 0; i < x->trusted_count; i++)
+        x->trusted[i] = cfg->trusted[i];
+    observed_init(&x->tracker, cfg->accept_private);
+    x->watch = (struct host_watch){.observed = on_observed, .closed = on_closed};
+    host_watch(cfg->host, &x->watch);
+    *ret_addrs = x;
+    return 0;
+}
+
+struct external_addrs *external_addrs_free(struct external_addrs *x) {
+    if (x == NULL)
+        return NULL;
+    host_unwatch(&x->watch);
+    host_announce(x->cfg.host, NULL, 0);
+    return mem_free(reactor_mem(x->cfg.reactor), x);
+}
+
+size_t external_addrs_seen(const struct external_addrs *x,
+                           struct multiaddr ret_addrs[EXTERNAL_ADDRS_MAX]) {
+    for (size_t i = 0; i < x->seen.count; i++)
+        ret_addrs[i] = x->seen.list[i];
+    return x->seen.count;
+}

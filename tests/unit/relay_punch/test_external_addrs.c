@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* Goal: what peers see of our listening sockets is known, and announced when enough of them agree
+ * or the user's own relay says so.
+ * Spec: libp2p identify, "Observed addresses". */
+#include <stdio.h>
+
+#include "core/base/net_addr.h"
+#include "relay/external_addrs.h"
+#include "tests/unit/transport_host/scripted.h"
+
+#define LISTEN "/ip4/192.0.2.1/tcp/4001" /* the scripted host's */
+#define SEEN   "/ip4/8.8.8.8/tcp/700"
+
+struct world {
+    struct script script;
+    struct external_addrs *addrs;
+    int added;
+};
+
+static void on_added(void *user) {
+    ((struct world *)user)->added++;
+}
+
+static void open_world(struct world *w, size_t trusted_count) {
+    *w = (struct world){.added = 0};
+    script_init(&w->script, &(struct host_config){0});
+    struct external_addrs_config cfg = {.reactor = w->script.reactor,
+                                        .host = w->script.host,
+                                        .trusted = &w->script.peer,
+                                        .trusted_count = trusted_count,
+                                        .added = on_added,
+                                        .user = w};
+    cr_assert_eq(external_addrs_new(&cfg, &w->addrs), 0);
+}
+
+static void close_world(struct world *w) {
+    w->addrs = external_addrs_free(w->addrs);
+    script_done(&w->script);
+}
+
+#define CASE_EXTERNAL(name)                       \
+    static void external_##name(struct world *w); \
+    Test(external_addrs, name) {                  \
+        static struct world w;                    \
+        open_world(&w, 0);                        \
+        external_##name(&w);                      \
+        close_world(&w);                          \
+    }                                             \
+    static void external_##name(struct world *w)
+
+static struct multiaddr parse(const char *text) {
+    struct multiaddr a;
+    cr_assert_eq(multiaddr_parse(text, &a), 0, "%s", text);
+    return a;
+}
+
+/* A connection of the n-th peer, from a network of its own, to where we listen. */
+static struct script_conn *meet(struct world *w, unsigned n, const char *local) {
+    struct peer_id peer = script_peer(n);
+    char from[64];
+    (void)snprintf(from, sizeof(from), "/ip4/5.6.%u.8/tcp/9", n);
+    struct script_conn *c = script_accept(&w->script, &peer, from);
+    c->conn.local = parse(local);
+    return c;
+}
+
+static void tell(struct script_conn *c, const char *seen) {
+    struct multiaddr a = parse(seen);
+    swarm_observed(host_conn_of(&c->conn), multiaddr_bytes(&a));
+}
+
+static size_t seen_count(const struct world *w) {
+    struct multiaddr out[EXTERNAL_ADDRS_MAX];
+    return external_addrs_seen(w->addrs, out);
+}
+
+static uint32_t announced_count(const struct world *w) {
+    return w->script.host->announced.count;
+}
+
+CASE_EXTERNAL(one_observer_is_enough_to_punch_with_and_four_to_announce) {
+    struct script_conn *conns[4];
+    struct multiaddr out[EXTERNAL_ADDRS_MAX];
+    struct multiaddr expected = parse(SEEN);
+    for (unsigned i = 0; i < 4; i++) {
+        cr_assert_eq(announced_count(w), 0);
+        conns[i] = meet(w, i + 1, LISTEN);
+        tell(conns[i], SEEN);
+        cr_assert_eq(external_addrs_seen(w->addrs, out), 1);
+        cr_assert(multiaddr_equal(&out[0], &expected));
+    }
+    cr_assert_eq(w->added, 1, "the same again is no news");
+    cr_assert_eq(announced_count(w), 1);
+    cr_assert(multiaddr_equal(&w->script.host->announced.items[0], &expected));
+    script_conn_over(conns[1], 0, "");
+    cr_assert_eq(announced_count(w), 0);
+    cr_assert_eq(seen_count(w), 1);
+}
+
+CASE_EXTERNAL(it_is_news_again_when_it_was_gone) {
+    struct script_conn *c = meet(w, 1, LISTEN);
+    tell(c, SEEN);
+    script_conn_over(c, 0, "");
+    cr_assert_eq(seen_count(w), 0);
+    cr_assert_eq(w->added, 1);
+    tell(meet(w, 2, LISTEN), SEEN);
+    cr_assert_eq(w->added, 2);
+}
+
+CASE_EXTERNAL(a_connections_new_word_replaces_its_old_one) {
+    struct script_conn *c = meet(w, 1, LISTEN);
+    tell(c, SEEN);
+    tell(c, "/ip4/8.8.8.8/tcp/701");
+    cr_assert_eq(seen_count(w), 1);
+    cr_assert_eq(w->added, 2);
+}
+
+CASE_EXTERNAL(only_sockets_that_listen_count) {
+    tell(meet(w, 1, "/ip4/192.0.2.1/tcp/50000"), SEEN);
+    tell(meet(w, 2, "/ip4/192.0.2.2/tcp/4001"), SEEN);
+    struct script_conn *c = meet(w, 3, LISTEN);
+    c->conn.local = (struct multiaddr){0}; /* unknown */
+    tell(c, SEEN);
+    cr_assert_eq(seen_count(w), 0);
+}
+
+CASE_EXTERNAL(a_detours_word_is_of_no_use) {
+    struct script_conn *c = meet(w, 1, LISTEN);
+    c->conn.relayed = true;
+    tell(c, SEEN);
+    cr_assert_eq(seen_count(w), 0);
+}
+
+CASE_EXTERNAL(nor_is_what_no_punch_can_reach) {
+    struct script_conn *c = meet(w, 1, LISTEN);
+    tell(c, "/ip4/10.0.0.1/tcp/700");
+    tell(c, "/ip4/8.8.8.8/udp/700/quic-v1");
+    c->conn.remote = parse("/ip4/5.6.7.8/tcp/9/ws");
+    tell(c, SEEN);
+    cr_assert_eq(seen_count(w), 0);
+    cr_assert_eq(w->added, 0);
+}
+
+Test(external_addrs, the_users_own_relay_is_enough_to_announce) {
+    static struct world w;
+    open_world(&w, 1);
+    struct script_conn *c = meet(&w, 1, LISTEN); /* script.peer is the first one */
+    tell(c, SEEN);
+    cr_assert_eq(announced_count(&w), 1);
+    tell(meet(&w, 2, LISTEN), "/ip4/8.8.8.8/tcp/701");
+    cr_assert_eq(announced_count(&w), 1);
+    cr_assert_eq(seen_count(&w), 2);
+    script_conn_over(c, 0, "");
+    cr_assert_eq(announced_count(&w), 0);
+    close_world(&w);
+}
+
+Test(external_addrs, nothing_is_announced_any_more_when_it_ends) {
+    static struct world w;
+    open_world(&w, 1);
+    tell(meet(&w, 1, LISTEN), SEEN);
+    cr_assert_eq(announced_count(&w), 1);
+    w.addrs = external_addrs_free(w.addrs);
+    cr_assert_eq(announced_count(&w), 0);
+    close_world(&w);
+}
