@@ -21,6 +21,8 @@ struct stream_frame {
 };
 
 void stream_frame_init(struct stream_frame *f, void *memory, size_t size);
+/* Begins with the next message: what came behind the last one is read first. */
+void stream_frame_next(struct stream_frame *f);
 /* Before the stream is released. */
 void stream_frame_done(struct stream_frame *f);
 

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Hole punching: direct connections with peers that we reach, or that reach us, over a relay.  For
+ * each of them one upgrade (relay/punch.h) at a time, as long as the way to it is relayed:
+ *
+ *   it dialled us   we open, as soon as identify has told where it is; when that fails again after
+ *                   30 s, 60 s, 2, 5, 10, 10 ... minutes, and at once when our addresses change
+ *   we dialled it   we accept: its streams over such circuits alone (decision 1).  A stream that
+ *                   comes while both dial replaces that upgrade, one that comes earlier is reset
+ *   both            the side with the smaller peer ID opens
+ *
+ * Whoever speaks no DCUtR, or has no address, is asked again as rarely.
+ *
+ * Bounds:  HOLEPUNCH_ACTIVE_MAX upgrades; of a peer one, and HOLEPUNCH_ACCEPTS_MAX of its streams
+ *          in HOLEPUNCH_ACCEPTS_PERIOD, since each has us send to addresses that it names.
+ * Spec:    libp2p DCUtR; decisions 1, 6.
+ * Thread:  the reactor's. */
+
+#include "core/base/base.h"
+#include "core/base/time.h"
+
+struct external_addrs;
+struct holepunch;
+struct host;
+struct log;
+struct reactor;
+
+enum {
+    HOLEPUNCH_ACTIVE_MAX = 32,
+    HOLEPUNCH_ACCEPTS_MAX = 6, /* twice the attempts of one upgrade */
+};
+
+#define HOLEPUNCH_ACCEPTS_PERIOD SEC(30)
+#define HOLEPUNCH_FIRST_PAUSE    SEC(30)
+/* However often our addresses change: after an upgrade in which the two dialled. */
+#define HOLEPUNCH_PAUSE_MIN      SEC(5)
+
+struct holepunch_config {
+    struct reactor *reactor;
+    struct host *host;                     /* outlives this, and has no connection yet */
+    struct log *log;                       /* may be NULL */
+    const struct external_addrs *external; /* outlives this; NULL: only what we listen on is told */
+    bool accept_private;                   /* addresses of ours and of peers: for labs */
+};
+
+/* -ENOMEM; -EEXIST: somebody serves the protocol on this host */
+NODISCARD int holepunch_new(const struct holepunch_config *cfg, struct holepunch **ret_holepunch);
+/* Gives up what runs.  Accepts NULL, returns NULL. */
+struct holepunch *holepunch_free(struct holepunch *h);
+
+/* Our addresses changed, or more of them are known. */
+void holepunch_network_changed(struct holepunch *h);
+
+/* Upgrades that are over, of those in which the two agreed to dial. */
+struct holepunch_stats {
+    uint64_t succeeded;
+    uint64_t failed;
+};
+const struct holepunch_stats *holepunch_stats(const struct holepunch *h);
