@@ -15,6 +15,8 @@
 #include "ctl/netmon.h"
 #include "ctl/sysenv.h"
 #include "relay/circuit_transport.h"
+#include "relay/external_addrs.h"
+#include "relay/holepunch.h"
 #include "relay/hop_service.h"
 #include "relay/ping.h"
 #include "relay/reservations.h"
@@ -43,6 +45,8 @@ struct node {
     struct services *services;
     struct circuit_transport *circuit; /* the host's */
     struct reservations *reservations;
+    struct external_addrs *external; /* NULL: we do not listen */
+    struct holepunch *holepunch;
     struct hop_service *relay_service;
     struct ping_server *ping;
     int lock;
@@ -170,6 +174,46 @@ static int open_host(struct node *n, const struct node_config *cfg, struct probl
     return host_new(&host_cfg, problem, &n->host);
 }
 
+/* --- Our addresses, and direct ways instead of relayed ones --- */
+
+static void on_addr_added(void *user) {
+    const struct node *n = user;
+    if (n->holepunch != NULL)
+        holepunch_network_changed(n->holepunch);
+}
+
+/* The relays of the config are the user's own: their word on where we are seen counts. */
+static int open_external(struct node *n, const struct node_config *cfg) {
+    struct peer_id trusted[EXTERNAL_TRUSTED_MAX];
+    struct multiaddr addr;
+    size_t count = 0;
+    for (uint32_t i = 0; cfg->relays != NULL && i < cfg->relays->count; i++) {
+        if (count < EXTERNAL_TRUSTED_MAX)
+            count += multiaddr_split_peer(&cfg->relays->items[i].addr, &addr, &trusted[count]) == 0;
+    }
+    struct external_addrs_config external_cfg = {.reactor = n->reactor,
+                                                 .host = n->host,
+                                                 .log = n->log,
+                                                 .trusted = trusted,
+                                                 .trusted_count = count,
+                                                 .added = on_addr_added,
+                                                 .user = n};
+    return external_addrs_new(&external_cfg, &n->external);
+}
+
+/* Who does not listen has no address to tell. */
+static int open_punching(struct node *n, const struct node_config *cfg, struct problem *problem) {
+    if (cfg->listen_count == 0)
+        return 0;
+    int e = open_external(n, cfg);
+    if (e == 0 && cfg->punches) {
+        struct holepunch_config punch_cfg = {
+            .reactor = n->reactor, .host = n->host, .log = n->log, .external = n->external};
+        e = holepunch_new(&punch_cfg, &n->holepunch);
+    }
+    return e < 0 ? problem_set(problem, e, "cannot set up hole punching: %s", err_text(e)) : 0;
+}
+
 /* --- Relays --- */
 
 static int open_reservations(struct node *n, const struct node_config *cfg,
@@ -250,6 +294,8 @@ static int open_all(struct node *n, const struct node_config *cfg, struct proble
     if (e == 0)
         e = open_host(n, cfg, problem);
     if (e == 0)
+        e = open_punching(n, cfg, problem);
+    if (e == 0)
         e = open_relays(n, cfg, problem);
     if (e == 0)
         e = open_handlers(n, cfg, problem);
@@ -319,6 +365,7 @@ void node_close(struct node *n) {
     n->is_closed = true;
     netmon_stop(&n->netmon);
     n->ping = ping_server_free(n->ping);
+    n->holepunch = holepunch_free(n->holepunch);
     n->reservations = reservations_free(n->reservations);
     if (n->services != NULL) {
         services_close(n->services, on_services_closed, n);
@@ -330,6 +377,7 @@ void node_close(struct node *n) {
         if (!turn_until(n, &n->relay_closed))
             log_warn(n->log, L_NODE, "circuits did not end in time");
     }
+    n->external = external_addrs_free(n->external); /* peers need not hear of it any more */
     if (n->host != NULL) {
         host_close(n->host, on_host_closed, n);
         if (!turn_until(n, &n->host_closed))
@@ -384,6 +432,10 @@ struct hop_service *node_relay_service(const struct node *n) {
 
 struct reservations *node_reservations(const struct node *n) {
     return n->reservations;
+}
+
+struct holepunch *node_holepunch(const struct node *n) {
+    return n->holepunch;
 }
 
 const struct identity *node_identity(const struct node *n) {

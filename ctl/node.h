@@ -19,6 +19,7 @@
 struct config_addrs;
 struct gate;
 struct gate_table;
+struct holepunch;
 struct hop_service;
 struct hop_service_config;
 struct host;
@@ -48,6 +49,7 @@ struct node_config {
     const struct config_addrs *relays; /* NULL: none; each ends in /p2p/<relay> */
     nsec_t reservation_interval;       /* see relay/reservations.h; 0: as the relay demands */
     bool reserves;                     /* is reached through the relays: a daemon */
+    bool punches;                      /* makes relayed connections direct ones; needs `listen` */
     /* Is a relay; reactor, host and log are filled in.  NULL: it is none */
     const struct hop_service_config *relay_service;
     bool serve_perf;
@@ -93,6 +95,8 @@ struct services *node_services(const struct node *n);
 struct hop_service *node_relay_service(const struct node *n);
 /* NULL without relays. */
 struct reservations *node_reservations(const struct node *n);
+/* NULL where it does not punch. */
+struct holepunch *node_holepunch(const struct node *n);
 const struct identity *node_identity(const struct node *n);
 /* NULL where gating is off. */
 const struct gate_table *node_gate(const struct node *n);

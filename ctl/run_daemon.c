@@ -88,6 +88,7 @@ static int open_node(struct daemon *d, struct problem *problem) {
         .relays = &c->relay.addresses,
         .reservation_interval = (nsec_t)c->relay.reservation_interval_ns,
         .reserves = true,
+        .punches = true,
         .serve_perf = true,
         .is_exclusive = true,
         .say = d->cfg->say,
