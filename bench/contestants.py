@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""What is measured: each entry of the table knows how to start its two processes.
+"""What is measured: each entry of the table knows how to start its processes.
 
 To add one, write a function that starts it in a Lab and returns a Tunnel, and name it in TABLE.
 The service is at SERVICE_PORT on side "a", on every address; the tunnel's user side listens on
-LOCAL_PORT of 127.0.0.1 on side "b".
+LOCAL_PORT of 127.0.0.1 on side "b".  Circuits go through a relay on side "r", which alone listens on
+an address that others can reach.
 """
 
 import os
 import shutil
 import subprocess
 
-from lab import ADDRESSES, BenchError, command, write_text
+from lab import ADDRESSES, RELAY_ADDRESS, BenchError, command, write_text
 from tools import BUILD, ROOT
 
 SERVICE_PORT = 9000
@@ -24,7 +25,8 @@ class Tunnel:
     def __init__(self, host, port, processes, handshakes=None):
         self.host = host
         self.port = port
-        self.processes = processes  # by role: "server" beside the service, "client" beside the user
+        # By role: "server" beside the service, "client" beside the user, "relay" between them.
+        self.processes = processes
         # The command on side "b" that makes handshakes with the server, but for its last two
         # arguments: how many in flight, and for how many milliseconds.  It answers like
         # `load connections`.
@@ -62,6 +64,11 @@ def prepare_golibp2p(options):
     return ", ".join(version.stdout.split("\n")[:-1])
 
 
+def no_link(options):
+    if options.link:
+        raise BenchError("no emulated link leads to the relay")
+
+
 def golibp2p(transport):
     def start(lab, options):
         server = lab.spawn("golibp2p server", "a", [
@@ -73,6 +80,29 @@ def golibp2p(transport):
         client = lab.spawn("golibp2p client", "b", [*connect, "-local", f"127.0.0.1:{LOCAL_PORT}"])
         return Tunnel("127.0.0.1", LOCAL_PORT, {"server": server, "client": client},
                       [*connect, "-handshakes"])
+    return start
+
+
+def prepare_golibp2p_relay(options):
+    no_link(options)
+    return prepare_golibp2p(options)
+
+
+def golibp2p_relay(buffer_bytes):
+    def start(lab, options):
+        lab.add_relay()
+        lab.mark_start()
+        noise = [GOLIBP2P, "-transport", "noise"]
+        relay = lab.spawn("golibp2p relay", "r", [
+            *noise, "-listen", f"{RELAY_ADDRESS}:{TUNNEL_PORT}", "-relay", str(buffer_bytes)])
+        via = relay.wait_line(r"^/ip4/\S+$").group()
+        server = lab.spawn("golibp2p server", "a", [
+            *noise, "-via", via, "-target", f"127.0.0.1:{SERVICE_PORT}"])
+        address = server.wait_line(r"^/ip4/\S+/p2p-circuit/\S+$").group()
+        client = lab.spawn("golibp2p client", "b", [
+            *noise, "-connect", address, "-local", f"127.0.0.1:{LOCAL_PORT}"])
+        return Tunnel("127.0.0.1", LOCAL_PORT,
+                      {"server": server, "relay": relay, "client": client})
     return start
 
 
@@ -133,8 +163,8 @@ network:
   listen_addresses:
     - "{listen}"
   security: "{security}"
-relay:
-  addresses: []
+{network}relay:
+  addresses: [{relay}]
   reservation_interval: "2m"
 discovery:
   rendezvous: "peerup-bench"
@@ -164,7 +194,25 @@ def prepare_peerup(options):
     return version.stdout.split("\n")[0]
 
 
-def peerup_node(lab, options, side, listen, security):
+# Both nodes listen where only they themselves are.
+PEERUP_BEHIND = """\
+  transport: "tcp"
+  force_private_reachability: true
+"""
+PEERUP_RELAY_CONFIG = """\
+version: 1
+identity:
+  key_file: "{home}/relay.key"
+network:
+  listen_addresses:
+    - "{listen}"
+security:
+  authorized_keys_file: "{home}/authorized_keys"
+  enable_connection_gating: true
+"""
+
+
+def peerup_node(lab, options, side, listen, security, network="", relay=""):
     """Makes a node's directory; returns its home, its config file and its peer ID."""
     home = lab.directory("peerup-" + side)
     directory = os.path.join(home, "node")
@@ -179,7 +227,8 @@ def peerup_node(lab, options, side, listen, security):
     with open(config, "w", encoding="utf-8") as file:
         file.write(PEERUP_CONFIG.format(
             listen=listen.format(address=ADDRESSES[side], port=TUNNEL_PORT),
-            security=security, services=PEERUP_SERVICES if side == "a" else ""))
+            security=security, network=network, relay=relay,
+            services=PEERUP_SERVICES if side == "a" else ""))
     return home, config, done.stdout.strip()
 
 
@@ -229,6 +278,46 @@ def peerup(transport):
     return start
 
 
+def peerup_relay_serve(lab, options, listen):
+    """Starts a relay that lets nobody in yet; returns it, its config file and its peer ID."""
+    home = lab.directory("peerup-relay")
+    config = os.path.join(home, "relay-server.yaml")
+    write_text(config, PEERUP_RELAY_CONFIG.format(home=home, listen=listen))
+    write_text(os.path.join(home, "authorized_keys"), "")
+    relay = lab.spawn("peerup relay", "r", [options.peerup, "relay", "serve", "--config", config],
+                      env={"HOME": home})
+    return relay, config, relay.wait_line(r"^Peer ID: (\S+)$").group(1)
+
+
+def prepare_peerup_relay(options):
+    no_link(options)
+    return prepare_peerup(options)
+
+
+def start_peerup_relay(lab, options):
+    lab.add_relay()
+    lab.mark_start()
+    address = PEERUP_ADDRESSES["noise"].format(address=RELAY_ADDRESS, port=TUNNEL_PORT)
+    relay, relay_config, relay_id = peerup_relay_serve(lab, options, address)
+    behind = {"listen": "/ip4/127.0.0.1/tcp/0", "security": "noise", "network": PEERUP_BEHIND,
+              "relay": f'"{address}/p2p/{relay_id}"'}
+    home_a, config_a, id_a = peerup_node(lab, options, "a", **behind)
+    home_b, config_b, id_b = peerup_node(lab, options, "b", **behind)
+    authorize(config_a, id_b)
+    authorize(config_b, id_a)
+    for peer_id in (id_a, id_b):
+        authorize(relay_config, peer_id)
+    relay.wait_line(r"^Private relay running\.$")
+    server = lab.spawn("peerup daemon", "a", [options.peerup, "daemon", "--config", config_a],
+                       env={"HOME": home_a})
+    server.wait_line('msg="reservation on the relay"')
+    client = lab.spawn("peerup proxy", "b", [
+        options.peerup, "proxy", "--config", config_b, id_a, "bench", str(LOCAL_PORT)],
+        env={"HOME": home_b})
+    client.wait_line(r"^Connected \[RELAYED\]")
+    return Tunnel("127.0.0.1", LOCAL_PORT, {"server": server, "relay": relay, "client": client})
+
+
 LIBP2P_STREAMS = "its QUIC transport takes 256 streams a connection and has no option for it"
 
 TABLE = {
@@ -240,10 +329,18 @@ TABLE = {
     "peerup": Contestant("peerup, QUIC", peerup("quic"), prepare_peerup),
     "peerup-tls": Contestant("peerup, TCP+TLS", peerup("tls"), prepare_peerup),
     "peerup-noise": Contestant("peerup, TCP+Noise", peerup("noise"), prepare_peerup),
+    "go-relay-2k": Contestant("go-libp2p, 2 KiB", golibp2p_relay(2 << 10), prepare_golibp2p_relay,
+                              "the buffers that its relay has by default"),
+    "go-relay-64k": Contestant("go-libp2p, 64 KiB", golibp2p_relay(64 << 10),
+                               prepare_golibp2p_relay),
+    "relay": Contestant("peerup", start_peerup_relay, prepare_peerup_relay),
 }
+CIRCUITS = "Through a relay, TCP, Noise, yamux inside and outside"
 # One table of the report each: what is measured beside what.
 STACKS = {
     "QUIC": ["direct", "golibp2p", "peerup"],
     "TCP, TLS, yamux": ["direct", "ssh", "golibp2p-tls", "peerup-tls"],
     "TCP, Noise, yamux": ["golibp2p-noise", "peerup-noise"],
+    CIRCUITS: ["go-relay-2k", "go-relay-64k", "relay"],
 }
+DEFAULT = [name for name in TABLE if name not in STACKS[CIRCUITS]]

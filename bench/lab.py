@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Two network namespaces joined by a veth pair or an emulated link, and the processes in them.
 
-Side "a" is where the service is, side "b" where its user is.  Everything made here is removed by
+Side "a" is where the service is, side "b" where its user is.  Of a relay's path, "r" stands between
+them: both have a veth pair to it, and no way past it there.  Everything made here is removed by
 Lab.close(); namespaces that a killed run left are removed by the next one, as the lock allows no two.
 """
 
@@ -22,6 +23,8 @@ LOCK_PATH = "/tmp/peerup-bench.lock"
 NAMESPACE_PREFIX = "peerup-bench-"
 DEVICE = "bench0"
 ADDRESSES = {"a": "10.90.0.1", "b": "10.90.0.2"}
+RELAY_ADDRESS = "10.91.0.3"
+RELAYED_ADDRESSES = {"a": "10.91.0.1", "b": "10.91.0.2"}  # which only the relay has a route to
 # cubic: where the host's default is BBR it slows veth.  Ports and TIME_WAIT: the connection rate
 # must not be the ephemeral range's.  UDP buffers need nothing: as root a program forces its own.
 SYSCTLS = {
@@ -212,16 +215,38 @@ class Lab:
             command("ip", "netns", "add", namespace)
         self._join()
         sysctls = {**SYSCTLS, **(LINK_SYSCTLS if self.link else {})}
-        # What only the kernel would say there is no part of a measurement.
-        sysctls[f"net/ipv6/conf/{DEVICE}/disable_ipv6"] = "1"
-        writes = [f"echo '{value}' > /proc/sys/{key}" for key, value in sysctls.items()]
         for side, namespace in self.namespaces.items():
-            command("ip", "netns", "exec", namespace, "sh", "-e", "-c", "\n".join(writes))
+            self._set_sysctls(namespace, sysctls)
             command("ip", "-n", namespace, "link", "set", "lo", "up")
-            command("ip", "-n", namespace, "addr", "add", ADDRESSES[side] + "/24", "dev", DEVICE)
-            command("ip", "-n", namespace, "link", "set", DEVICE, "up")
-            if self.real_packets:
-                command("ip", "netns", "exec", namespace, "ethtool", "-K", DEVICE, *REAL_PACKETS)
+            self._set_up(namespace, DEVICE, ADDRESSES[side] + "/24")
+
+    @staticmethod
+    def _set_sysctls(namespace, sysctls):
+        writes = [f"echo '{value}' > /proc/sys/{key}" for key, value in sysctls.items()]
+        command("ip", "netns", "exec", namespace, "sh", "-e", "-c", "\n".join(writes))
+
+    def _set_up(self, namespace, device, *address):
+        # What only the kernel would say there is no part of a measurement.
+        self._set_sysctls(namespace, {f"net/ipv6/conf/{device}/disable_ipv6": "1"})
+        command("ip", "-n", namespace, "addr", "add", *address, "dev", device)
+        command("ip", "-n", namespace, "link", "set", device, "up")
+        if self.real_packets:
+            command("ip", "netns", "exec", namespace, "ethtool", "-K", device, *REAL_PACKETS)
+
+    def add_relay(self):
+        """Makes the side "r", once."""
+        if "r" in self.namespaces:
+            return
+        sides, relay = dict(self.namespaces), self.prefix + "r"
+        command("ip", "netns", "add", relay)
+        self.namespaces["r"] = relay
+        self._set_sysctls(relay, SYSCTLS)
+        for side, namespace in sides.items():
+            command("ip", "link", "add", "relay0", "netns", namespace, "type", "veth",
+                    "peer", "name", "side-" + side, "netns", relay)
+            address = RELAYED_ADDRESSES[side]
+            self._set_up(namespace, "relay0", address, "peer", RELAY_ADDRESS)
+            self._set_up(relay, "side-" + side, RELAY_ADDRESS, "peer", address)
 
     def _join(self):
         a, b = self.namespaces["a"], self.namespaces["b"]

@@ -3,7 +3,7 @@
 
 import statistics
 
-from contestants import STACKS
+from contestants import CIRCUITS, STACKS
 
 # name, label, digits
 FIGURES = [
@@ -13,14 +13,16 @@ FIGURES = [
     ("down_10_mbit_s", "10 streams down, Mbit/s", 0),
     ("up_1_link_percent", "share of the link, 1 up, %", 1),
     ("down_1_link_percent", "share of the link, 1 down, %", 1),
-    ("up_1_cpu_tunnel_s_per_gib", "CPU s/GiB, 1 up, both sides", 2),
+    ("up_1_cpu_tunnel_s_per_gib", "CPU s/GiB, 1 up, whole tunnel", 2),
     ("up_1_cpu_client_s_per_gib", "– sending side", 2),
+    ("up_1_cpu_relay_s_per_gib", "– relay", 2),
     ("up_1_cpu_server_s_per_gib", "– receiving side", 2),
-    ("down_1_cpu_tunnel_s_per_gib", "CPU s/GiB, 1 down, both sides", 2),
+    ("down_1_cpu_tunnel_s_per_gib", "CPU s/GiB, 1 down, whole tunnel", 2),
     ("down_1_cpu_server_s_per_gib", "– sending side", 2),
+    ("down_1_cpu_relay_s_per_gib", "– relay", 2),
     ("down_1_cpu_client_s_per_gib", "– receiving side", 2),
-    ("up_10_cpu_tunnel_s_per_gib", "CPU s/GiB, 10 up, both sides", 2),
-    ("down_10_cpu_tunnel_s_per_gib", "CPU s/GiB, 10 down, both sides", 2),
+    ("up_10_cpu_tunnel_s_per_gib", "CPU s/GiB, 10 up, whole tunnel", 2),
+    ("down_10_cpu_tunnel_s_per_gib", "CPU s/GiB, 10 down, whole tunnel", 2),
     ("latency_p50_us", "64-byte echo p50, µs", 0),
     ("latency_p99_us", "64-byte echo p99, µs", 0),
     ("latency_p999_us", "64-byte echo p99.9, µs", 0),
@@ -44,6 +46,7 @@ FIGURES = [
     ("held_1000", "held of 1,000", 0),
     ("resident_after_bulk_server_mib", "resident after bulk, service's side, MiB", 1),
     ("resident_after_bulk_client_mib", "– user's side", 1),
+    ("resident_after_bulk_relay_mib", "– relay", 1),
     ("ready_s", "first byte after start, s", 2),
     ("up_1_cpu_load_s_per_gib", "CPU s/GiB of the load itself, 1 up", 2),
     ("up_1_other_cores", "cores taken by other programs, 1 up", 2),
@@ -77,6 +80,12 @@ LOCAL_BARS = [
     ("peerup-noise", "golibp2p-noise", "down_1_mbit_s", "at least", 2.0),
     ("peerup-noise", "golibp2p-noise", "up_1_cpu_tunnel_s_per_gib", "at most", 0.45),
     ("peerup-noise", "golibp2p-noise", "down_1_cpu_tunnel_s_per_gib", "at most", 0.45),
+    ("relay", "go-relay-2k", "up_1_mbit_s", "at least", 4.0),
+    ("relay", "go-relay-2k", "down_1_mbit_s", "at least", 4.0),
+    ("relay", "go-relay-64k", "up_1_mbit_s", "at least", 2.0),
+    ("relay", "go-relay-64k", "down_1_mbit_s", "at least", 2.0),
+    ("relay", "go-relay-2k", "up_1_cpu_tunnel_s_per_gib", "at most", 0.3),
+    ("relay", "go-relay-2k", "down_1_cpu_tunnel_s_per_gib", "at most", 0.3),
 ]
 LINK_BARS = [
     *[(subject, None, figure, "at least", 80.0) for subject in ("peerup", "peerup-tls", "peerup-noise")
@@ -192,6 +201,8 @@ def section_of(run):
     """The name of the run's results, and of its section in the document."""
     if run["link"]:
         return "round-trips" if run["flights"] else "link"
+    if set(run["contestants"]) <= set(STACKS[CIRCUITS]):
+        return "circuits"
     return "real-packets" if run["real_packets"] else "offloads"
 
 

@@ -6,6 +6,7 @@
     bench/run.py --peerup build/release/peerup --quick     one round, under 90 s
     bench/run.py --only bulk,latency --contestants golibp2p,peerup --rounds 2
     bench/run.py --quick --only bulk --profile             where the time goes, by function
+    bench/run.py --contestants go-relay-2k,go-relay-64k,relay --only bulk      through a relay
     bench/run.py --real-packets                            no offloads on the veth pair
     bench/run.py --link delay=30ms,rate=1gbit              bulk over an emulated link
     bench/run.py --link delay=50ms --only round-trips      up to the first byte, counted on the wire
@@ -39,8 +40,9 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--peerup", default=os.path.join(tools.ROOT, "build/release/peerup"),
                         help="the program to measure")
-    parser.add_argument("--contestants", default=",".join(contestants.TABLE),
-                        help="of " + ", ".join(contestants.TABLE))
+    parser.add_argument("--contestants", default=",".join(contestants.DEFAULT),
+                        help="of " + ", ".join(contestants.TABLE) + "; default: those without a "
+                        "relay")
     parser.add_argument("--only", help="of " + ", ".join(measure.KINDS) + "; default: all but the "
                         "last, with --link " + ", ".join(measure.LINK_KINDS))
     parser.add_argument("--rounds", type=int, default=4)

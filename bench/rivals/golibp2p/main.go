@@ -6,9 +6,12 @@
 //	golibp2p -listen ADDR:PORT -target HOST:PORT            serve a TCP target on a protocol
 //	golibp2p -connect /ip4/…/p2p/ID -local HOST:PORT        accept TCP, one stream a connection
 //	golibp2p -connect /ip4/…/p2p/ID -handshakes N MS        new connections, N at a time, for MS
+//	golibp2p -listen ADDR:PORT -relay BYTES                 relay circuits through buffers of BYTES
+//	golibp2p -via /ip4/…/p2p/ID -target HOST:PORT           serve behind that relay
 //
 // -transport is quic (default), noise or tls; the last two are TCP with yamux. The serving side
-// prints the multiaddr to connect to, the other side prints one line when it is connected.
+// prints the multiaddr to connect to, the other side prints one line when it is connected. What
+// runs inside a circuit is secured and multiplexed as what is outside it.
 package main
 
 import (
@@ -22,6 +25,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -33,6 +37,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	circuit "github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
@@ -117,7 +123,7 @@ func transportOptions(transport string) ([]libp2p.Option, string, error) {
 
 // newHost makes a host with every limit of the resource manager lifted. What stays is the QUIC
 // transport's own 256 incoming streams a connection, which has no option.
-func newHost(transport, listen string) (host.Host, error) {
+func newHost(transport, listen string, more ...libp2p.Option) (host.Host, error) {
 	options, format, err := transportOptions(transport)
 	if err != nil {
 		return nil, err
@@ -139,10 +145,10 @@ func newHost(transport, listen string) (host.Host, error) {
 		}
 		options = append(options, libp2p.ListenAddrStrings(fmt.Sprintf(format, ip, port)))
 	}
-	return libp2p.New(options...)
+	return libp2p.New(append(options, more...)...)
 }
 
-func serve(h host.Host, target string) {
+func forwardTo(h host.Host, target string) {
 	h.SetStreamHandler(forwardProtocol, func(stream network.Stream) {
 		conn, err := net.Dial("tcp", target)
 		if err != nil {
@@ -151,9 +157,36 @@ func serve(h host.Host, target string) {
 		}
 		forward(conn.(*net.TCPConn), stream)
 	})
+}
+
+func printAddrs(h host.Host) {
 	for _, addr := range h.Addrs() {
 		fmt.Printf("%s/p2p/%s\n", addr, h.ID())
 	}
+}
+
+// serveCircuits relays without limits of data or time.
+func serveCircuits(h host.Host, bufferBytes int) error {
+	resources := relay.DefaultResources()
+	resources.BufferSize = bufferBytes
+	_, err := relay.New(h, relay.WithResources(resources), relay.WithInfiniteLimits())
+	return err
+}
+
+// reserve prints the address behind the relay, for as long as the relay's reservations last.
+func reserve(h host.Host, via string) error {
+	info, err := peer.AddrInfoFromString(via)
+	if err != nil {
+		return err
+	}
+	if err := h.Connect(context.Background(), *info); err != nil {
+		return err
+	}
+	if _, err := circuit.Reserve(context.Background(), h, *info); err != nil {
+		return err
+	}
+	fmt.Printf("%s/p2p-circuit/p2p/%s\n", via, h.ID())
+	return nil
 }
 
 func open(h host.Host, id peer.ID) (network.Stream, error) {
@@ -271,6 +304,8 @@ func run() error {
 	transport := flag.String("transport", "quic", "quic, noise or tls")
 	listen := flag.String("listen", "", "address to serve on")
 	target := flag.String("target", "", "TCP service to expose")
+	relayBytes := flag.Int("relay", 0, "relay, with buffers of so many bytes")
+	via := flag.String("via", "", "multiaddr of the relay to serve behind")
 	connect := flag.String("connect", "", "multiaddr of the serving side")
 	local := flag.String("local", "", "TCP address to accept on")
 	inFlight := flag.Int("handshakes", 0, "measure handshakes, so many at a time")
@@ -283,17 +318,31 @@ func run() error {
 	if *inFlight > 0 {
 		return handshakes(*transport, *connect, *inFlight, flag.Arg(0))
 	}
-	if (*listen == "") == (*connect == "") {
-		return errors.New("give -listen and -target, or -connect and -local")
+	var more []libp2p.Option
+	if *via != "" || strings.Contains(*connect, "/p2p-circuit/") {
+		more = append(more, libp2p.EnableRelay())
 	}
-	h, err := newHost(*transport, *listen)
+	h, err := newHost(*transport, *listen, more...)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	if *listen != "" {
-		serve(h, *target)
-	} else if err := accept(h, *connect, *local); err != nil {
+	switch {
+	case *listen != "" && *relayBytes > 0:
+		err = serveCircuits(h, *relayBytes)
+		printAddrs(h)
+	case *listen != "":
+		forwardTo(h, *target)
+		printAddrs(h)
+	case *via != "":
+		forwardTo(h, *target)
+		err = reserve(h, *via)
+	case *connect != "":
+		err = accept(h, *connect, *local)
+	default:
+		err = errors.New("one of -listen, -via and -connect is needed")
+	}
+	if err != nil {
 		return err
 	}
 	stop := make(chan os.Signal, 1)
