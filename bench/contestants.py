@@ -307,7 +307,7 @@ def start_peerup_relay(lab, options):
     authorize(config_b, id_a)
     for peer_id in (id_a, id_b):
         authorize(relay_config, peer_id)
-    relay.wait_line(r"^Private relay running\.$")
+    relay.wait_line(r'msg="updated authorized peers list" count=2\b')
     server = lab.spawn("peerup daemon", "a", [options.peerup, "daemon", "--config", config_a],
                        env={"HOME": home_a})
     server.wait_line('msg="reservation on the relay"')

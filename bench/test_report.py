@@ -5,7 +5,7 @@ import unittest
 
 import flights
 import report
-from contestants import STACKS, TABLE
+from contestants import CIRCUITS, DEFAULT, STACKS, TABLE
 
 
 def rounds(*pairs):
@@ -50,6 +50,12 @@ class Report(unittest.TestCase):
 
     def test_each_contestant_stands_in_a_table(self):
         self.assertEqual(set(sum(STACKS.values(), [])), set(TABLE))
+
+    def test_circuits_have_a_section_of_their_own_and_are_not_measured_unasked(self):
+        circuits = {"contestants": ["go-relay-2k", "relay"], "link": None, "real_packets": False}
+        self.assertEqual(report.section_of(circuits), "circuits")
+        self.assertEqual(report.section_of({**circuits, "contestants": DEFAULT}), "offloads")
+        self.assertEqual(set(DEFAULT) & set(STACKS[CIRCUITS]), set())
 
     def test_a_stack_is_shown_with_the_contestants_that_ran(self):
         both = run(rounds((4000, 1000)))
