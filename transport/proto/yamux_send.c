@@ -133,14 +133,25 @@ static size_t move_body(struct yamux_stream *s, uint32_t len, struct slice *out)
     return count;
 }
 
+/* How much of what waits goes into a frame.  A slice that the largest body would cut is left for
+ * the next one: as it is cut here it would be sealed, each part in records of its own. */
+static uint32_t body_len(const struct yamux_stream *s, size_t slices_max) {
+    uint32_t room = MIN(s->send_window, (uint32_t)YAMUX_BODY_MAX);
+    uint32_t len = 0;
+    for (uint32_t i = 0; i < s->unsent.count && i < slices_max && len < room; i++) {
+        uint32_t next = slice_queue_at(&s->unsent, i)->len;
+        if (i > 0 && next > room - len && s->send_window > room)
+            break;
+        len += MIN(next, room - len);
+    }
+    return len;
+}
+
 /* One frame of the stream whose turn it is: as much as its window, the largest body and `max`
  * slices hold. */
 static size_t pull_data(struct yamux *y, struct slice *out, size_t max) {
     struct yamux_stream *s = LIST_ENTRY(y->sendable.next, struct yamux_stream, send_node);
-    uint32_t room = MIN(s->send_window, (uint32_t)YAMUX_BODY_MAX);
-    uint32_t len = 0;
-    for (uint32_t i = 0; i < s->unsent.count && i + 1 < max && len < room; i++)
-        len += MIN(slice_queue_at(&s->unsent, i)->len, room - len);
+    uint32_t len = body_len(s, max - 1);
     assert(len > 0);
     struct yamux_frame f = {.type = YAMUX_DATA, .stream_id = s->id, .length = len};
     if (s->syn_due)

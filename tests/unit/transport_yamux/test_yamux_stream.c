@@ -482,6 +482,16 @@ Test(yamux_stream, credit_of_the_opening_counts) {
     pair_done(p);
 }
 
+Test(yamux_stream, begins_a_frame_with_a_slice_that_would_not_fit_into_the_last_one) {
+    static const uint8_t zeros[40000];
+    struct pair *p = raw_pair();
+    struct yamux_stream *s = raw_open(p, CLIENT);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(pair_write(p, s, BYTES_OF(zeros)), (ssize_t)sizeof(zeros));
+    cr_assert_eq(bytes_said(p, CLIENT), 3 * (sizeof(zeros) + YAMUX_HEADER_BYTES));
+    pair_done(p);
+}
+
 Test(yamux_stream, takes_writes_up_to_its_bound_and_tells_when_it_takes_more) {
     struct pair *p = raw_pair();
     struct yamux_stream *s = raw_open(p, CLIENT);
