@@ -43,6 +43,14 @@ static bool tail_reserve(struct secure_link *t, size_t min, size_t hint) {
     return false;
 }
 
+/* The end of a slab cuts a record only where half of the largest one fits, or for want of slabs:
+ * the rest would be another record, and the sealing of short ones is dear. */
+static bool tail_reserve_for_record(struct secure_link *t, size_t plain_len, size_t hint) {
+    const struct secure_ops *ops = t->engine->ops;
+    return tail_reserve(t, MIN(plain_len, ops->plain_max / 2) + ops->overhead_max, hint) ||
+           tail_reserve(t, GATHER_MAX + ops->overhead_max, hint);
+}
+
 /* The next n bytes of the tail are to be sent. */
 static void tail_publish(struct secure_link *t, size_t n) {
     struct slice *last = t->out_count == 0 ? NULL : &t->out[t->out_count - 1];
@@ -124,7 +132,7 @@ static size_t gather(struct secure_link *t, struct bytes in, size_t hint) {
 
 static size_t seal_from(struct secure_link *t, struct bytes in, size_t hint) {
     seal_gathered(t);
-    if (!may_seal(t) || !tail_reserve(t, GATHER_MAX + t->engine->ops->overhead_max, hint))
+    if (!may_seal(t) || !tail_reserve_for_record(t, in.len, hint))
         return 0;
     size_t n = MIN(in.len, record_room(t));
     if (!seal(t, bytes_of(in.data, n)))

@@ -165,6 +165,21 @@ CASE_QUIC(secure_link, seals_small_pieces_together_and_large_ones_from_where_the
     ends_close(&e);
 }
 
+CASE_QUIC(secure_link, leaves_the_end_of_a_slab_rather_than_cut_a_record_short) {
+    static struct ends e = {.channel_a.plain_max = 15 << 10};
+    static const uint32_t sizes[] = {12, 60 << 10, 12, 60 << 10};
+    struct slice v[ARRAY_COUNT(sizes)];
+    secure_ends_open(&e, t);
+    for (size_t i = 0; i < ARRAY_COUNT(v); i++) {
+        v[i] = end_slice(&e.a, sizes[i]);
+        e.a.written += v[i].len;
+    }
+    cr_assert_eq(link_write(e.a.link, v, 4), 4);
+    cr_assert_eq(xor_secure_sealed(secure_link_engine(e.a.link)), 2 * (1 + 4));
+    TURN_UNTIL(t, e.b.got == e.a.written);
+    ends_close(&e);
+}
+
 CASE_QUIC(secure_link, fills_records_of_every_size) {
     static const size_t sizes[] = {1, 15, 1024, 1025, 4096, 16384, 65519};
     for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
