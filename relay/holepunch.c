@@ -106,22 +106,38 @@ static void peer_addrs(const struct hole *o, struct dcutr_addrs *ret_addrs) {
 
 /* --- The end of an upgrade --- */
 
-static void log_end(const struct hole *o, int error) {
-    char id[PEER_ID_SHORT_MAX];
-    struct log *log = o->all->cfg.log;
+static void tell(const struct hole *o, enum holepunch_outcome outcome, int error) {
+    static const char *const texts[] = {[HOLEPUNCH_FAILED] = "hole punch failed",
+                                        [HOLEPUNCH_SUCCEEDED] = "hole punch succeeded",
+                                        [HOLEPUNCH_REVERSED] = "direct dial succeeded"};
+    const struct holepunch_config *cfg = &o->all->cfg;
     nsec_t elapsed = now_of(o) - o->started_at;
+    char id[PEER_ID_SHORT_MAX];
     (void)peer_id_format_short(&o->peer, id);
-    if (punch_attempts(o->punch) > 0 && error == 0)
-        log_info(log, L_RELAY, "hole punch succeeded", kv_str("peer", id),
-                 kv_nsec("elapsed", elapsed));
-    else if (punch_attempts(o->punch) > 0)
-        log_info(log, L_RELAY, "hole punch failed", kv_str("peer", id), kv_nsec("elapsed", elapsed),
+    if (outcome == HOLEPUNCH_FAILED)
+        log_info(cfg->log, L_RELAY, texts[outcome], kv_str("peer", id), kv_nsec("elapsed", elapsed),
                  kv_err(error));
-    else if (error == 0)
-        log_info(log, L_RELAY, "direct dial succeeded", kv_str("peer", id),
-                 kv_nsec("elapsed", elapsed));
     else
-        log_debug(log, L_RELAY, "no hole punch with the peer", kv_str("peer", id), kv_err(error));
+        log_info(cfg->log, L_RELAY, texts[outcome], kv_str("peer", id),
+                 kv_nsec("elapsed", elapsed));
+    if (cfg->ended != NULL)
+        cfg->ended(cfg->user, &o->peer, outcome);
+}
+
+static void take_outcome(struct hole *o, int error) {
+    struct holepunch *h = o->all;
+    char id[PEER_ID_SHORT_MAX];
+    if (punch_is_reversed(o->punch)) {
+        tell(o, HOLEPUNCH_REVERSED, 0);
+    } else if (punch_attempts(o->punch) > 0) {
+        h->stats.succeeded += error == 0;
+        h->stats.failed += error != 0;
+        o->rests_till = now_of(o) + HOLEPUNCH_PAUSE_MIN;
+        tell(o, error == 0 ? HOLEPUNCH_SUCCEEDED : HOLEPUNCH_FAILED, error);
+    } else if (error < 0) {
+        log_debug(h->cfg.log, L_RELAY, "no hole punch with the peer",
+                  kv_str("peer", peer_id_format_short(&o->peer, id)), kv_err(error));
+    }
 }
 
 static void rest(struct hole *o) {
@@ -137,12 +153,7 @@ static void begin_anew(struct hole *o) {
 
 static void end_punch(struct hole *o, int error) {
     struct holepunch *h = o->all;
-    log_end(o, error);
-    if (punch_attempts(o->punch) > 0) {
-        h->stats.succeeded += error == 0;
-        h->stats.failed += error != 0;
-        o->rests_till = now_of(o) + HOLEPUNCH_PAUSE_MIN;
-    }
+    take_outcome(o, error);
     if (punch_is_opener(o->punch)) {
         o->failures = error == 0 ? 0 : o->failures + 1;
         rest(o);

@@ -24,6 +24,7 @@ struct external_addrs;
 struct holepunch;
 struct host;
 struct log;
+struct peer_id;
 struct reactor;
 
 enum {
@@ -36,12 +37,22 @@ enum {
 /* However often our addresses change: after an upgrade in which the two dialled. */
 #define HOLEPUNCH_PAUSE_MIN      SEC(5)
 
+/* What became of an upgrade that came as far as a dial. */
+enum holepunch_outcome {
+    HOLEPUNCH_FAILED,
+    HOLEPUNCH_SUCCEEDED,
+    HOLEPUNCH_REVERSED, /* the one-sided dial was enough */
+};
+
 struct holepunch_config {
     struct reactor *reactor;
     struct host *host;                     /* outlives this, and has no connection yet */
     struct log *log;                       /* may be NULL */
     const struct external_addrs *external; /* outlives this; NULL: only what we listen on is told */
     bool accept_private;                   /* addresses of ours and of peers: for labs */
+    /* May be NULL; what it starts happens later. */
+    void (*ended)(void *user, const struct peer_id *peer, enum holepunch_outcome outcome);
+    void *user;
 };
 
 /* -ENOMEM; -EEXIST: somebody serves the protocol on this host */
@@ -52,7 +63,8 @@ struct holepunch *holepunch_free(struct holepunch *h);
 /* Our addresses changed, or more of them are known. */
 void holepunch_network_changed(struct holepunch *h);
 
-/* Upgrades that are over, of those in which the two agreed to dial. */
+/* Upgrades that are over, of those in which the two agreed to dial and the one-sided dial was not
+ * enough. */
 struct holepunch_stats {
     uint64_t succeeded;
     uint64_t failed;

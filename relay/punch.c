@@ -29,8 +29,8 @@ struct punch {
     struct stream_frame in;
     struct direct_dial direct; /* one-sided */
     struct direct_dial dial;   /* together with the peer */
-    /* The engine waits for `dial`.  The opener's says little: the peer's may come in. */
-    bool is_dialling;
+    bool is_dialling;          /* the engine waits for `dial`, the opener's for `udp`, too */
+    bool is_reversed;          /* `direct` won */
     struct udp_punch udp;
     struct net_addr targets[DCUTR_ADDRS_MAX];
     size_t targets_count;
@@ -51,6 +51,10 @@ bool punch_is_opener(const struct punch *p) {
 
 unsigned punch_attempts(const struct punch *p) {
     return p->attempts;
+}
+
+bool punch_is_reversed(const struct punch *p) {
+    return p->is_reversed;
 }
 
 /* --- The stream --- */
@@ -126,7 +130,6 @@ static void send_message(struct punch *p, const struct dcutr_event *ev) {
 
 static void stop_dials(struct punch *p) {
     direct_dial_cancel(&p->dial);
-    p->targets_count = 0;
     p->is_dialling = false;
 }
 
@@ -156,17 +159,20 @@ static size_t choose_dials(struct punch *p, const struct dcutr_addrs *addrs,
     return count;
 }
 
+static bool is_punching(const struct punch *p) {
+    return p->is_dialling && punch_is_opener(p) && !udp_punch_is_over(&p->udp);
+}
+
+/* Without targets, too: that is the time for which the peer's dials are waited for. */
 static void send_punches(struct punch *p) {
     uint8_t out[UDP_PUNCH_BYTES];
-    while (p->targets_count > 0 && udp_punch_next(&p->udp, out, now_of(p))) {
+    while (is_punching(p) && udp_punch_next(&p->udp, out, now_of(p))) {
         for (size_t i = 0; i < p->targets_count; i++) {
             int e = quic_transport_send_raw(host_quic(p->cfg.host), NULL, &p->targets[i],
                                             BYTES_OF(out));
             (void)e; /* one that is lost here is as one that is lost on the way */
         }
     }
-    if (p->targets_count > 0 && udp_punch_is_over(&p->udp))
-        p->targets_count = 0;
 }
 
 static void dial_together(struct punch *p, const struct dcutr_event *ev) {
@@ -180,7 +186,7 @@ static void dial_together(struct punch *p, const struct dcutr_event *ev) {
     if (p->stream != NULL)
         close_stream(p);
     direct_dial_drop_tcp(&p->direct, ev->addrs->list, ev->addrs->count);
-    p->is_dialling = !punch_is_opener(p);
+    p->is_dialling = true;
     udp_punch_init(&p->udp, reactor_rng(p->cfg.reactor), now_of(p));
     send_punches(p);
     int e = count > 0 ? host_dial_direct(p->cfg.host, &p->dial, &cfg, on_dial_done) : 0;
@@ -246,7 +252,7 @@ static bool report(struct punch *p) {
     } else if (p->has_no_direct) {
         p->has_no_direct = false;
         dcutr_direct_failed(&p->engine, now);
-    } else if (p->is_dialling && !p->dial.pending) {
+    } else if (p->is_dialling && !p->dial.pending && !is_punching(p)) {
         p->is_dialling = false;
         dcutr_dial_failed(&p->engine, now);
     } else {
@@ -257,7 +263,7 @@ static bool report(struct punch *p) {
 
 static void schedule(struct punch *p) {
     nsec_t at = dcutr_deadline(&p->engine);
-    if (p->targets_count > 0)
+    if (is_punching(p))
         at = MIN(at, udp_punch_deadline(&p->udp));
     timer_start(&p->timer, at);
 }
@@ -293,6 +299,7 @@ static void on_timer(struct timer *t) {
 
 static void on_direct_done(struct direct_dial *d, int error) {
     struct punch *p = CONTAINER_OF(d, struct punch, direct);
+    p->is_reversed = error == 0;
     if (error == 0)
         dcutr_connected(&p->engine, now_of(p));
     else

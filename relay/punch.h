@@ -51,5 +51,8 @@ bool punch_is_opener(const struct punch *p);
 /* How often the two agreed to dial so far. */
 unsigned punch_attempts(const struct punch *p);
 
+/* The opener's one-sided dial was it. */
+bool punch_is_reversed(const struct punch *p);
+
 /* The relayed connection on which we are the opener: the newest that the peer dialled, or NULL. */
 struct conn *punch_find_conn(const struct host *h, const struct peer_id *peer);

@@ -88,9 +88,10 @@ static void take_conn(struct direct_dial *d, struct conn *c) {
     const struct peer *p = swarm_find(h, &c->peer);
     struct host_conn *hc;
     int e = -ERR_RESOURCE_LIMIT;
+    end(d, 0); /* before watches hear of the connection, who may wonder whose it is */
     if (p == NULL || p->conns_count < HOST_CONNS_PER_PEER_MAX)
         e = swarm_add_conn(h, c, &hc);
-    end(d, e);
+    d->error = e;
     if (e == 0)
         identify_start(h, hc);
     else

@@ -26,6 +26,7 @@ struct side {
     struct party *party;
     struct relayer relayer;
     struct holepunch *holepunch;
+    int ended[3]; /* by outcome */
 };
 
 struct pair {
@@ -59,9 +60,20 @@ static void open_side(struct side *s, struct party *p) {
     host_watch(p->host, &s->relayer.watch);
 }
 
+static void on_ended(void *user, const struct peer_id *peer, enum holepunch_outcome outcome) {
+    struct side *s = user;
+    const struct fixture *t = s->party->t;
+    const struct party *other = s->party == &t->a ? &t->b : &t->a;
+    cr_assert(peer_id_equal(peer, &other->identity.id));
+    s->ended[outcome]++;
+}
+
 static void add_holepunch(struct side *s) {
-    struct holepunch_config cfg = {
-        .reactor = s->party->t->reactor, .host = s->party->host, .accept_private = true};
+    struct holepunch_config cfg = {.reactor = s->party->t->reactor,
+                                   .host = s->party->host,
+                                   .accept_private = true,
+                                   .ended = on_ended,
+                                   .user = s};
     cr_assert_eq(holepunch_new(&cfg, &s->holepunch), 0);
 }
 
@@ -115,6 +127,8 @@ CASE(punch, opens_a_direct_connection_where_one_side_is_not_reached) {
     TURN_UNTIL(t, succeeded(&p.a) == 1 && succeeded(&p.b) == 1);
     cr_assert_eq(p.a.relayer.direct, 1);
     cr_assert_eq(p.b.relayer.direct, 1);
+    cr_assert_eq(p.a.ended[HOLEPUNCH_SUCCEEDED], 1);
+    cr_assert_eq(p.b.ended[HOLEPUNCH_SUCCEEDED], 1);
     cr_assert_eq(failed(&p.a) + failed(&p.b), 0);
     close_punchers(&p);
 }
@@ -296,6 +310,7 @@ CASE_QUIC(acceptor, a_stream_replaces_an_upgrade_whose_dials_run) {
     TURN_UNTIL(t, first.tap.eof || is_over(&first));
     open_on(&p, &second, &p.b, p.b.relayer.conn);
     TURN_UNTIL(t, failed(&p.a) == 1);
+    cr_assert_eq(p.a.ended[HOLEPUNCH_FAILED], 1);
     turn_for(t, MSEC(10));
     cr_assert_not(is_over(&second));
     tap_end(&first.tap);

@@ -21,6 +21,7 @@ struct world {
     bool plays;
     struct holepunch *holepunch;
     struct script_conn *circuit;
+    int reversed;
 };
 
 static void on_opened(struct host_watch *w, struct conn *c) {
@@ -29,12 +30,21 @@ static void on_opened(struct host_watch *w, struct conn *c) {
     c->limited = world->plays;
 }
 
+static void on_ended(void *user, const struct peer_id *peer, enum holepunch_outcome outcome) {
+    struct world *w = user;
+    cr_assert(peer_id_equal(peer, &w->script.peer));
+    w->reversed += outcome == HOLEPUNCH_REVERSED;
+}
+
 static void open_world(struct world *w) {
     *w = (struct world){.plays = true, .relayer.opened = on_opened};
     script_init(&w->script, &(struct host_config){0});
     host_watch(w->script.host, &w->relayer);
-    struct holepunch_config cfg = {
-        .reactor = w->script.reactor, .host = w->script.host, .accept_private = true};
+    struct holepunch_config cfg = {.reactor = w->script.reactor,
+                                   .host = w->script.host,
+                                   .accept_private = true,
+                                   .ended = on_ended,
+                                   .user = w};
     cr_assert_eq(holepunch_new(&cfg, &w->holepunch), 0);
 }
 
@@ -198,6 +208,7 @@ CASE_CLOCK(the_one_sided_dial_ends_everything) {
     w->plays = false;
     (void)script_dial_ok(&w->script, Q1);
     cr_assert_eq(w->script.dials_count, 0);
+    cr_assert_eq(w->reversed, 1);
     wait_for(w, SEC(1000));
     cr_assert_eq(asked(w), 1);
     cr_assert_eq(holepunch_stats(w->holepunch)->succeeded, 0, "no hole was punched");
