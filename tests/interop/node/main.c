@@ -24,6 +24,7 @@ struct flags {
     struct multiaddr listen[LISTEN_MAX];
     size_t listen_count;
     bool circuits;
+    bool punches;
     const char *relay; /* its limits; NULL: none */
 };
 
@@ -47,10 +48,15 @@ void node_write(json_t *line) {
 
 static void parse_flags(int argc, char **argv, struct flags *ret_flags) {
     static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},   {"stack", required_argument, NULL, 't'},
-        {"agent", required_argument, NULL, 'a'},  {"listen", required_argument, NULL, 'l'},
-        {"limits", required_argument, NULL, 'm'}, {"circuit", required_argument, NULL, 'c'},
-        {"relay", required_argument, NULL, 'r'},  {0},
+        {"seed", required_argument, NULL, 's'},
+        {"stack", required_argument, NULL, 't'},
+        {"agent", required_argument, NULL, 'a'},
+        {"listen", required_argument, NULL, 'l'},
+        {"limits", required_argument, NULL, 'm'},
+        {"circuit", required_argument, NULL, 'c'},
+        {"relay", required_argument, NULL, 'r'},
+        {"dcutr", required_argument, NULL, 'd'},
+        {0},
     };
     *ret_flags = (struct flags){.stack = "quic", .agent = "interop/peerup"};
     int c;
@@ -67,6 +73,8 @@ static void parse_flags(int argc, char **argv, struct flags *ret_flags) {
             ret_flags->listen_count++;
         else if (c == 'c')
             ret_flags->circuits = strcmp(optarg, "on") == 0;
+        else if (c == 'd')
+            ret_flags->punches = strcmp(optarg, "on") == 0;
         else if (c == 'r')
             ret_flags->relay = optarg;
         else if (c != 'm') /* ours are the same */
@@ -110,6 +118,8 @@ static void open_host(struct node *n, const struct flags *flags) {
         fatal("the host", e, problem.text);
     if (flags->circuits)
         node_use_circuits(n, cfg.securities);
+    if (flags->punches)
+        node_punch_holes(n);
     if (flags->relay != NULL)
         e = node_serve_relay(n, flags->relay);
     if (e < 0)
@@ -189,6 +199,7 @@ static void close_all(struct node *n) {
     flow_stop_served(n);
     node_forget_conns(n);
     node_stop_reserving(n);
+    node_stop_punching(n);
     node_close_relay(n);
     host_close(n->host, on_host_closed, n);
     while (!n->closed || reactor_has_handles(n->reactor))

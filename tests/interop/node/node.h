@@ -10,6 +10,7 @@
  *   report.c    events about connections
  *   circuit.c   reservations on relays, and events about them
  *   relay.c     a relay, and events about what it does
+ *   punch.c     hole punching, and events about it
  *
  * Thread: one. */
 
@@ -47,6 +48,9 @@ struct node {
     struct list reservings;
     struct hop_service *relay; /* NULL: without -relay */
     bool relay_closed;
+    struct external_addrs *external; /* NULL: without -dcutr */
+    struct holepunch *holepunch;
+    bool knows_itself; /* an address of its own; told */
     struct host_watch watch;
     bool ending;
     bool closed;
@@ -76,6 +80,10 @@ void node_reserve(struct node *n, const struct multiaddr *relay, nsec_t deadline
 void node_report_reservations(struct node *n);
 void node_stop_reserving(struct node *n);
 bool node_reserves_on(struct node *n, const struct peer_id *relay);
+/* punch.c */
+void node_punch_holes(struct node *n);
+void node_stop_punching(struct node *n);
+
 /* relay.c */
 int node_serve_relay(struct node *n, const char *limits);
 void node_close_relay(struct node *n);
