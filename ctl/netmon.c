@@ -3,6 +3,7 @@
 
 #include "core/base/log.h"
 #include "core/base/net_addr.h"
+#include "relay/holepunch.h"
 #include "relay/reservations.h"
 #include "transport/host.h"
 #include "uring/netwatch.h"
@@ -53,6 +54,8 @@ static void on_changed(void *user, const struct netwatch_change *c) {
     host_network_changed(m->host, c);
     if (m->reservations != NULL)
         reservations_network_changed(m->reservations);
+    if (m->holepunch != NULL)
+        holepunch_network_changed(m->holepunch);
 }
 
 int netmon_open(struct netmon *m, struct reactor *r, struct netwatch *watch) {
@@ -67,6 +70,7 @@ int netmon_open(struct netmon *m, struct reactor *r, struct netwatch *watch) {
 void netmon_start(struct netmon *m, const struct netmon_config *cfg) {
     m->host = cfg->host;
     m->reservations = cfg->reservations;
+    m->holepunch = cfg->holepunch;
     m->log = cfg->log;
     m->say = cfg->say;
     m->user = cfg->user;

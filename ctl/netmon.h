@@ -11,6 +11,7 @@
 
 #include "ctl/say.h"
 
+struct holepunch;
 struct host;
 struct log;
 struct netwatch;
@@ -22,6 +23,7 @@ struct netmon {
     struct netwatch *own_watch; /* NULL: the caller's is used */
     struct host *host;
     struct reservations *reservations;
+    struct holepunch *holepunch;
     struct log *log;
     say_fn *say;
     void *user;
@@ -33,12 +35,13 @@ NODISCARD int netmon_open(struct netmon *m, struct reactor *r, struct netwatch *
 struct netmon_config {
     struct host *host;                 /* made with netmon.watch */
     struct reservations *reservations; /* may be NULL */
+    struct holepunch *holepunch;       /* may be NULL */
     struct log *log;                   /* may be NULL */
     say_fn *say;                       /* may be NULL */
     void *user;
 };
 void netmon_start(struct netmon *m, const struct netmon_config *cfg);
-/* Before the host and the reservations go.  Harmless when it was not started. */
+/* Before the host, reservations and hole punching go.  Harmless when it was not started. */
 void netmon_stop(struct netmon *m);
 
 /* After the host has gone; what the system's watch has open closes in the reactor's next turns.

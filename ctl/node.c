@@ -277,6 +277,7 @@ static int open_handlers(struct node *n, const struct node_config *cfg, struct p
 static void start_netmon(struct node *n, const struct node_config *cfg) {
     struct netmon_config netmon_cfg = {.host = n->host,
                                        .reservations = n->reservations,
+                                       .holepunch = n->holepunch,
                                        .log = n->log,
                                        .say = cfg->say,
                                        .user = cfg->say_user};

@@ -107,8 +107,8 @@ static bool is_better(const struct host_conn *x, const struct host_conn *y,
         return !a->relayed;
     if (swarm_is_preferred(a, prefer) != swarm_is_preferred(b, prefer))
         return swarm_is_preferred(a, prefer);
-    if (a->streams_count != b->streams_count)
-        return a->streams_count > b->streams_count;
+    /* Not that with more streams, as in go: what still counts as one here may be over there, and
+     * the connection be closed as idle while we open another. */
     return is_kept_before(x, y);
 }
 
@@ -171,14 +171,21 @@ static bool stands_in(const struct host_conn *hc, const struct host_conn *spare)
     return (is_of_its_kind || spare->conn->relayed) && is_kept_before(hc, spare);
 }
 
-static bool is_spare(const struct host_conn *hc) {
+/* Since when nothing is on a connection of ours that another one stands in for; NSEC_NEVER: none
+ * does.  It counts from when there are both: a new one is often the peer's next step behind a
+ * stream that it has just opened on the old one. */
+static nsec_t spare_since(const struct host_conn *hc, nsec_t now) {
+    nsec_t since = NSEC_NEVER;
     if (hc->closing || hc->conn->inbound)
-        return false;
+        return NSEC_NEVER;
     list_for_each (node, &hc->peer->conns) {
-        if (stands_in(LIST_ENTRY(node, const struct host_conn, node), hc))
-            return true;
+        const struct host_conn *other = LIST_ENTRY(node, const struct host_conn, node);
+        if (stands_in(other, hc))
+            since = MIN(since, other->conn->opened_at);
     }
-    return false;
+    if (since == NSEC_NEVER)
+        return NSEC_NEVER;
+    return MAX(since, hc->conn->streams_count > 0 ? now : hc->conn->idle_since);
 }
 
 struct host_conn *swarm_spare_conn(const struct peer *p, nsec_t *ret_again) {
@@ -186,9 +193,9 @@ struct host_conn *swarm_spare_conn(const struct peer *p, nsec_t *ret_again) {
     nsec_t again = NSEC_NEVER;
     list_for_each (node, &p->conns) {
         struct host_conn *hc = LIST_ENTRY(node, struct host_conn, node);
-        if (!is_spare(hc))
+        nsec_t since = spare_since(hc, now);
+        if (since == NSEC_NEVER)
             continue;
-        nsec_t since = hc->conn->streams_count > 0 ? now : hc->conn->idle_since;
         if (now >= since + HOST_SPARE_AFTER)
             return hc;
         again = MIN(again, since + HOST_SPARE_AFTER);

@@ -95,6 +95,20 @@ Test(swarm_conns, streams_keep_one_open_and_their_end_starts_the_wait) {
     script_done(&s);
 }
 
+/* The peer opens a stream on the old one, and dials another way behind its back: the stream may
+ * come later than the connection. */
+Test(swarm_conns, one_that_was_idle_for_long_is_not_closed_as_soon_as_another_stands) {
+    begin();
+    struct script_conn *a = dial(Q1);
+    script_wait(&s, SEC(60));
+    (void)script_accept(&s, &s.peer, Q2);
+    script_wait(&s, HOST_SPARE_AFTER - 1);
+    cr_assert_not(a->close_asked);
+    script_wait(&s, 1);
+    cr_assert(a->close_asked);
+    script_done(&s);
+}
+
 Test(swarm_conns, what_the_peer_dialled_is_the_peers_to_close) {
     begin();
     struct script_conn *a = script_accept(&s, &s.peer, Q1);
