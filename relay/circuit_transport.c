@@ -313,8 +313,6 @@ static void on_reset(struct stream *s, uint64_t code) {
     struct pending *p = stream_user(s);
     if (code == STREAM_CODE_RESOURCE_LIMIT)
         fail(p, -ERR_RESOURCE_LIMIT, "the relay is at its limit of streams");
-    else if (code == STREAM_CODE_NEGOTIATION_FAILED)
-        fail(p, -ERR_PROTOCOL_NOT_SUPPORTED, "it is no relay");
     else if (code == STREAM_CODE_GATED)
         fail(p, -ERR_GATED, "the relay does not let us use it: we are not authorized there");
     else
@@ -324,7 +322,7 @@ static void on_reset(struct stream *s, uint64_t code) {
 static void on_stream_closed(struct stream *s, int error) {
     struct pending *p = stream_user(s);
     if (error == -ERR_PROTOCOL_NOT_SUPPORTED)
-        fail(p, error, "it is no relay");
+        fail(p, error, "the peer does not relay");
     else
         fail(p, error == 0 ? -ERR_TRUNCATED : error, "the relay breaks off: %s",
              err_text(error == 0 ? -ERR_TRUNCATED : error));

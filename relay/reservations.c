@@ -129,8 +129,6 @@ static void on_reset(struct stream *s, uint64_t code) {
     struct keeper *k = stream_user(s);
     if (code == STREAM_CODE_GATED)
         exchange_failed(k, RESERVER_DENIED, -ERR_GATED, "it does not let us use it");
-    else if (code == STREAM_CODE_NEGOTIATION_FAILED)
-        exchange_failed(k, RESERVER_BROKEN, -ERR_PROTOCOL_NOT_SUPPORTED, "it is no relay");
     else
         exchange_failed(k, RESERVER_BROKEN, -ERR_STREAM_RESET, "it resets our stream");
 }

@@ -433,16 +433,11 @@ static void on_opened(struct stream_request *r, struct stream *s, int error) {
         tap_attach(x, x->t, s);
 }
 
-void tap_open_with(struct tap *x, struct party *from, const struct peer_id *to,
-                   const char *protocol, unsigned flags) {
-    x->t = from->t;
-    host_open_stream_with(from->host, &x->request, to, protocol, flags,
-                          reactor_now(from->t->reactor) + SEC(5), on_opened);
-    cr_assert_eq(x->opened, 0, "a callback from inside the call");
-}
-
 void tap_open(struct tap *x, struct party *from, const struct peer_id *to, const char *protocol) {
-    tap_open_with(x, from, to, protocol, 0);
+    x->t = from->t;
+    host_open_stream(from->host, &x->request, to, protocol, reactor_now(from->t->reactor) + SEC(5),
+                     on_opened);
+    cr_assert_eq(x->opened, 0, "a callback from inside the call");
 }
 
 static void on_accepted(struct protocol_handler *ph, struct stream *s) {

@@ -208,8 +208,6 @@ void tap_write(struct tap *x, uint64_t bytes, bool fin);
 
 /* Opens a stream of `protocol` from a party; done when x->opened. */
 void tap_open(struct tap *x, struct party *from, const struct peer_id *to, const char *protocol);
-void tap_open_with(struct tap *x, struct party *from, const struct peer_id *to,
-                   const char *protocol, unsigned flags);
 
 /* A handler that gives its streams to taps, in order; streams beyond are reset. */
 struct handler {
