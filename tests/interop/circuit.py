@@ -116,6 +116,15 @@ class Run:
         if obstacle:
             self.results.add_row(row, *obstacle)
             return
+        for _ in range(getattr(self.module, "TRIES", 1) - 1):
+            self.try_row(row)
+            failed = self.results.forget(row)
+            if not failed:
+                return
+            print(f"again   {' '.join(row)}: {', '.join(failed)}", flush=True)
+        self.try_row(row)
+
+    def try_row(self, row):
         log_dir = Path(tempfile.mkdtemp(prefix="peerup-circuit-"))
         group = None
         try:

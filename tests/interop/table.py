@@ -44,6 +44,15 @@ class Results:
             print(f"{verdict:8}{' '.join(row):{self.row_width}}{why}", flush=True)
             self.notes[verdict, why] += 1
 
+    def forget(self, row):
+        """The row is tried again; returns the cells that failed, none: it need not be."""
+        with self.lock:
+            failed = [d[1] for d in self.details if d[0] == row]
+            if failed:
+                self.details = [d for d in self.details if d[0] != row]
+                self.table = {k: v for k, v in self.table.items() if k[0] != row}
+            return failed
+
     def print(self, versions):
         """Returns how many failed.  The last line is for scripts/sum-tests."""
         for row, cell, text, logs in self.details:
