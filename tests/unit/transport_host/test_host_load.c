@@ -61,28 +61,31 @@ CASE(load, forty_connections_share_one_sockets_slots) {
 /* All that a connection may hold is held: what waits is to be served when others are done. */
 CASE(load, writers_that_found_the_connection_full_go_on_when_others_are_done) {
     enum { COUNT = 300, BYTES = 512 << 10 };
+    /* With more, the first windows of readers who do not read pass what a session of yamux holds.
+     */
+    const size_t count = t->stack == STACK_QUIC ? COUNT : 120;
     open_pair(t);
     static struct tap a[COUNT];
     static struct tap b[COUNT];
     static struct handler handler;
     handler_open(&handler, &t->b, TEST_PROTOCOL, CLASS_ANY, b, COUNT);
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < count; i++) {
         b[i].paused = true;
         tap_open(&a[i], &t->a, &t->b.identity.id, TEST_PROTOCOL);
     }
-    TURN_UNTIL(t, handler.accepted == COUNT);
+    TURN_UNTIL(t, handler.accepted == count);
     size_t waiting = 0;
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < count; i++) {
         tap_write(&a[i], BYTES, true);
         waiting += a[i].written == 0;
     }
     cr_assert(waiting > 0, "nobody found the connection full: the test is too small");
     turn_for(t, MSEC(500));
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < count; i++) {
         b[i].paused = false;
         tap_read(&b[i]);
     }
-    for (size_t i = 0; i < COUNT; i++) {
+    for (size_t i = 0; i < count; i++) {
         TURN_UNTIL(t, b[i].eof);
         cr_assert_not(b[i].wrong, "stream %zu", i);
         tap_end(&a[i]);
