@@ -43,10 +43,7 @@ static void collect(const struct external_addrs *x, unsigned observers_min,
 
 static bool contains(const struct addrs *all, const struct addrs *some) {
     for (size_t i = 0; i < some->count; i++) {
-        size_t j = 0;
-        while (j < all->count && !multiaddr_equal(&all->list[j], &some->list[i]))
-            j++;
-        if (j == all->count)
+        if (!multiaddr_is_in(&some->list[i], all->list, all->count))
             return false;
     }
     return true;

@@ -78,15 +78,8 @@ static void put_addr(const struct hop_service *s, struct wr *w, size_t *count,
     (*count)++;
 }
 
-static bool is_announced(const struct hop_service *s, const struct multiaddr *addr) {
-    for (size_t i = 0; i < s->announce_count; i++)
-        if (multiaddr_equal(&s->announce[i], addr))
-            return true;
-    return false;
-}
-
 static bool is_wanted(const struct hop_service *s, const struct multiaddr *addr) {
-    if (multiaddr_is_relayed(addr) || is_announced(s, addr))
+    if (multiaddr_is_relayed(addr) || multiaddr_is_in(addr, s->announce, s->announce_count))
         return false;
     return s->cfg.announces_private || multiaddr_class(addr) == MULTIADDR_PUBLIC;
 }

@@ -181,11 +181,7 @@ static void ask(struct keeper *k) {
 /* --- What is announced --- */
 
 static void add_addr(struct keeper *k, const struct multiaddr *a) {
-    for (size_t i = 0; i < k->addrs_count; i++) {
-        if (multiaddr_equal(&k->addrs[i], a))
-            return;
-    }
-    if (k->addrs_count < ARRAY_COUNT(k->addrs))
+    if (k->addrs_count < ARRAY_COUNT(k->addrs) && !multiaddr_is_in(a, k->addrs, k->addrs_count))
         k->addrs[k->addrs_count++] = *a;
 }
 

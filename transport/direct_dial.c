@@ -179,21 +179,13 @@ int host_dial_direct(struct host *h, struct direct_dial *d, const struct direct_
     return 0;
 }
 
-static bool is_one_of(const struct multiaddr *a, const struct multiaddr *list, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        if (multiaddr_equal(&list[i], a))
-            return true;
-    }
-    return false;
-}
-
 void direct_dial_drop_tcp(struct direct_dial *d, const struct multiaddr *addrs, size_t count) {
     if (!d->pending || d->is_over)
         return;
     for (size_t i = 0; i < d->tries_count; i++) {
         struct direct_try *t = &d->tries[i];
         if (t->state == DIRECT_TRY_OVER || t->state == DIRECT_TRY_CONNECTED || !is_tcp(t) ||
-            !is_one_of(&t->dial.to, addrs, count))
+            !multiaddr_is_in(&t->dial.to, addrs, count))
             continue;
         cancel_try(t);
         d->error = -ECANCELED;

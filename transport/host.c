@@ -418,11 +418,11 @@ void host_remove_source(struct addr_source *s) {
 }
 
 size_t host_conns(const struct host *h, const struct peer_id *peer, struct conn **out, size_t max) {
-    const struct map_node *node = map_find(&h->peers, peer_id_bytes(peer));
+    const struct peer *p = swarm_find(h, peer);
     size_t count = 0;
-    if (node == NULL)
+    if (p == NULL)
         return 0;
-    list_for_each (conn, &CONTAINER_OF(node, const struct peer, node)->conns) {
+    list_for_each (conn, &p->conns) {
         const struct host_conn *hc = LIST_ENTRY(conn, const struct host_conn, node);
         if (!hc->closing && count < max)
             out[count++] = hc->conn;
@@ -431,11 +431,11 @@ size_t host_conns(const struct host *h, const struct peer_id *peer, struct conn 
 }
 
 uint32_t host_conns_count(const struct host *h, const struct peer_id *peer) {
-    const struct map_node *node = map_find(&h->peers, peer_id_bytes(peer));
+    const struct peer *p = swarm_find(h, peer);
     uint32_t count = 0;
-    if (node == NULL)
+    if (p == NULL)
         return 0;
-    list_for_each (conn, &CONTAINER_OF(node, const struct peer, node)->conns)
+    list_for_each (conn, &p->conns)
         count += !LIST_ENTRY(conn, const struct host_conn, node)->closing;
     return count;
 }

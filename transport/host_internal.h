@@ -129,7 +129,7 @@ struct transport *host_transport_for(const struct host *h, const struct multiadd
 /* -ENOMEM */
 NODISCARD int swarm_init(struct host *h, const struct host_limits *limits);
 NODISCARD int swarm_peer(struct host *h, const struct peer_id *id, struct peer **ret_peer);
-struct peer *swarm_find(struct host *h, const struct peer_id *id);
+struct peer *swarm_find(const struct host *h, const struct peer_id *id);
 /* Has the peer's requests looked at at the end of the turn. */
 void swarm_wake(struct peer *p);
 void swarm_work(struct deferred *d);

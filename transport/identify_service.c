@@ -59,11 +59,7 @@ static size_t interface_addrs(const struct host *h, struct net_addr *out, size_t
 
 /* Behind no NAT it is what we listen on. */
 static size_t add_announced(const struct multiaddr *a, struct multiaddr *out, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        if (multiaddr_equal(&out[i], a))
-            return count;
-    }
-    if (count < HOST_ADVERTISED_MAX)
+    if (count < HOST_ADVERTISED_MAX && !multiaddr_is_in(a, out, count))
         out[count++] = *a;
     return count;
 }

@@ -10,13 +10,9 @@
 
 /* --- Peers --- */
 
-static struct peer *find_peer(const struct host *h, const struct peer_id *id) {
+struct peer *swarm_find(const struct host *h, const struct peer_id *id) {
     struct map_node *node = map_find(&h->peers, peer_id_bytes(id));
     return node == NULL ? NULL : CONTAINER_OF(node, struct peer, node);
-}
-
-struct peer *swarm_find(struct host *h, const struct peer_id *id) {
-    return find_peer(h, id);
 }
 
 static void on_peer_timer(struct timer *t) {
@@ -106,14 +102,6 @@ static bool is_of_peer(const struct peer_id *peer, const struct multiaddr *addr,
     return multiaddr_split_peer(addr, ret_addr, &suffix) < 0 || peer_id_equal(&suffix, peer);
 }
 
-static bool addr_is_in(const struct addr_list *l, const struct multiaddr *a) {
-    for (uint32_t i = 0; i < l->count; i++) {
-        if (multiaddr_equal(&l->items[i], a))
-            return true;
-    }
-    return false;
-}
-
 int host_add_addr(struct host *h, const struct peer_id *peer, const struct multiaddr *addr) {
     struct multiaddr kept[HOST_ADDRS_PER_PEER_MAX];
     struct multiaddr added;
@@ -122,7 +110,7 @@ int host_add_addr(struct host *h, const struct peer_id *peer, const struct multi
     if (e < 0)
         return e;
     swarm_wake(p);
-    if (!is_of_peer(peer, addr, &added) || addr_is_in(&p->given, &added))
+    if (!is_of_peer(peer, addr, &added) || multiaddr_is_in(&added, p->given.items, p->given.count))
         return 0;
     uint32_t oldest = p->given.count == HOST_ADDRS_PER_PEER_MAX ? 1 : 0;
     uint32_t count = p->given.count - oldest;
@@ -186,7 +174,7 @@ static size_t copy_addrs(const struct addr_list *l, struct multiaddr *out, size_
 
 size_t host_peer_addrs(const struct host *h, const struct peer_id *peer, struct multiaddr *out,
                        size_t max) {
-    const struct peer *p = find_peer(h, peer);
+    const struct peer *p = swarm_find(h, peer);
     if (p == NULL)
         return 0;
     size_t count = copy_addrs(&p->given, out, max);

@@ -53,6 +53,14 @@ bool multiaddr_next(struct bytes *left, struct multiaddr_part *ret_part) {
     return true;
 }
 
+bool multiaddr_is_in(const struct multiaddr *a, const struct multiaddr *list, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (multiaddr_equal(&list[i], a))
+            return true;
+    }
+    return false;
+}
+
 bool multiaddr_has(const struct multiaddr *a, enum multiaddr_code code) {
     struct multiaddr_part part;
     for (struct bytes left = multiaddr_bytes(a); multiaddr_next(&left, &part);) {

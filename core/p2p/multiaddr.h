@@ -91,6 +91,8 @@ static inline bool multiaddr_equal(const struct multiaddr *a, const struct multi
     return bytes_equal(multiaddr_bytes(a), multiaddr_bytes(b));
 }
 
+bool multiaddr_is_in(const struct multiaddr *a, const struct multiaddr *list, size_t count);
+
 /* Takes the next part off `left`, which began as multiaddr_bytes() of a well-formed address.
  * false at the end. */
 bool multiaddr_next(struct bytes *left, struct multiaddr_part *ret_part);

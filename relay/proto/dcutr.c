@@ -26,11 +26,9 @@ static bool is_worth_dialling(const struct multiaddr *a, bool accept_private) {
 
 bool dcutr_addrs_add(struct dcutr_addrs *addrs, const struct multiaddr *a, bool accept_private) {
     struct multiaddr bare = without_peer(a);
-    if (addrs->count == DCUTR_ADDRS_MAX || !is_worth_dialling(&bare, accept_private))
+    if (addrs->count == DCUTR_ADDRS_MAX || !is_worth_dialling(&bare, accept_private) ||
+        multiaddr_is_in(&bare, addrs->list, addrs->count))
         return false;
-    for (size_t i = 0; i < addrs->count; i++)
-        if (multiaddr_equal(&addrs->list[i], &bare))
-            return false;
     addrs->list[addrs->count++] = bare;
     return true;
 }

@@ -7,8 +7,9 @@
  *   RESERVE   hop_book_reserve()                      answer its status; with OK the expiry
  *   CONNECT   hop_book_connect(), before the          answer its status, or go on: the circuit is
  *             stop stream is opened                   charged until hop_book_end()
- *   hop_book_forget()                                 when the last connection to a peer closes,
- * and when it is no longer authorized time      hop_book_tick() at hop_book_deadline()
+ *   FORGET    hop_book_forget(), when the last connection to a peer closes, and when it is no
+ *             longer authorized
+ *   time      hop_book_tick() at hop_book_deadline()
  *
  * What comes before in the order of checks (connection relayed, gate, message) is the driver's.
  * A reservation belongs to a peer, not to a connection.  A circuit outlives the reservation that it
@@ -18,8 +19,9 @@
  *          them it is, and both ends must have room.  Deviations: an IPv6 address counts by its
  *          /56, one customer; a renewal that is refused leaves the old reservation alone.
  * Memory:  from cfg.mem: under 300 bytes a reservation, under 200 a circuit whose ends have none.
- * There are no more than reservations_max * circuits_per_peer_max circuits. All operations are
- * O(1). Thread:  one at a time.
+ *          There are no more than reservations_max * circuits_per_peer_max circuits.  All
+ *          operations are O(1).
+ * Thread:  one at a time.
  */
 
 #include "core/base/list.h"

@@ -141,13 +141,6 @@ static nsec_t renew_after(const struct reserver *r, nsec_t lifetime) {
     return MIN(after, r->cfg.renew_interval);
 }
 
-static bool has_addr(const struct multiaddr *addrs, size_t count, const struct multiaddr *wanted) {
-    for (size_t i = 0; i < count; i++)
-        if (multiaddr_equal(&addrs[i], wanted))
-            return true;
-    return false;
-}
-
 /* What is left of an address behind the relay's ID; false: it is of no use. */
 static bool strip(const struct reserver *r, const struct multiaddr *told,
                   struct multiaddr *ret_addr) {
@@ -168,9 +161,9 @@ static void take_addrs(struct reserver *r, struct bytes told) {
     size_t count = 0;
     bool changed = !r->held;
     while (count < RESERVER_ADDRS_MAX && circuit_next_addr(&told, &one)) {
-        if (!strip(r, &one, &addrs[count]) || has_addr(addrs, count, &addrs[count]))
+        if (!strip(r, &one, &addrs[count]) || multiaddr_is_in(&addrs[count], addrs, count))
             continue;
-        changed = changed || !has_addr(r->addrs, r->addrs_count, &addrs[count]);
+        changed = changed || !multiaddr_is_in(&addrs[count], r->addrs, r->addrs_count);
         count++;
     }
     if (changed || count != r->addrs_count)

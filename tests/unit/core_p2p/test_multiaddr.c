@@ -357,3 +357,16 @@ Test(multiaddr, a_peer_that_can_be_none_is_found_when_it_is_split_off) {
     struct peer_id id;
     cr_assert_eq(multiaddr_split_peer(&a, &transport, &id), -ERR_BAD_PEER_ID);
 }
+
+Test(multiaddr, is_in_a_list_or_not) {
+    struct multiaddr list[2];
+    struct multiaddr other;
+    cr_assert_eq(multiaddr_parse("/ip4/1.2.3.4/tcp/1", &list[0]), 0);
+    cr_assert_eq(multiaddr_parse("/ip4/1.2.3.4/tcp/2", &list[1]), 0);
+    cr_assert_eq(multiaddr_parse("/ip4/1.2.3.4/tcp/3", &other), 0);
+    cr_assert(multiaddr_is_in(&list[0], list, 2));
+    cr_assert(multiaddr_is_in(&list[1], list, 2));
+    cr_assert_not(multiaddr_is_in(&list[1], list, 1));
+    cr_assert_not(multiaddr_is_in(&other, list, 2));
+    cr_assert_not(multiaddr_is_in(&other, NULL, 0));
+}
