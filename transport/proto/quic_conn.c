@@ -188,7 +188,10 @@ void quic_conn_fail(struct quic_conn *c, int e) {
         if (alert == 0) /* wolfSSL has none for a certificate that it cannot read */
             alert = tls_judge_alert(&c->tls.judge);
         ngtcp2_ccerr_set_tls_alert(&reason, alert, NULL, 0);
-        set_error(c, -ERR_HANDSHAKE, "the TLS handshake failed (alert %u)", alert);
+        if (c->state == QUIC_OPEN)
+            set_error(c, -ERR_PROTOCOL_VIOLATION, "the peer went on with TLS (alert %u)", alert);
+        else
+            set_error(c, -ERR_HANDSHAKE, "the TLS handshake failed (alert %u)", alert);
     } else {
         ngtcp2_ccerr_set_liberr(&reason, e, NULL, 0);
         set_error(c, e == NGTCP2_ERR_NOMEM ? -ENOMEM : -ERR_PROTOCOL_VIOLATION,
@@ -269,6 +272,18 @@ static int on_remove_cid(ngtcp2_conn *conn, const ngtcp2_cid *cid, void *user) {
         o->tell_added = false;
     }
     return 0;
+}
+
+static int on_tls_data(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint64_t offset,
+                       const uint8_t *data, size_t len, void *user) {
+    struct quic_conn *c = user;
+    if (c->state == QUIC_OPENING)
+        return ngtcp2_crypto_recv_crypto_data_cb(conn, level, offset, data, len, user);
+    if (level == NGTCP2_ENCRYPTION_LEVEL_1RTT &&
+        quic_tls_skip(&c->tls, !c->server, bytes_of(data, len)) == 0)
+        return 0;
+    ngtcp2_conn_set_tls_alert(conn, TLS_ALERT_UNEXPECTED_MESSAGE);
+    return NGTCP2_ERR_CRYPTO;
 }
 
 static int on_handshake_completed(ngtcp2_conn *conn, void *user) {
@@ -437,7 +452,7 @@ static void on_rand(uint8_t *dest, size_t len, const ngtcp2_rand_ctx *ctx) {
 static const ngtcp2_callbacks callbacks = {
     .client_initial = ngtcp2_crypto_client_initial_cb,
     .recv_client_initial = ngtcp2_crypto_recv_client_initial_cb,
-    .recv_crypto_data = ngtcp2_crypto_recv_crypto_data_cb,
+    .recv_crypto_data = on_tls_data,
     .handshake_completed = on_handshake_completed,
     .handshake_confirmed = on_handshake_confirmed,
     .encrypt = ngtcp2_crypto_encrypt_cb,
@@ -644,6 +659,13 @@ static void answer_with_close(struct quic_conn *c) {
         c->send_close = true;
 }
 
+/* The keys are installed and what we had to say is with ngtcp2: the library's session has done its
+ * work.  Not from inside a callback, where it may be the caller. */
+static void end_tls(struct quic_conn *c) {
+    ngtcp2_conn_set_tls_native_handle(c->ngtcp2, NULL);
+    quic_tls_session_close(&c->tls);
+}
+
 void quic_conn_recv(struct quic_conn *c, const struct quic_path *path, uint8_t ecn,
                     struct bytes packet, nsec_t now) {
     assert(now >= c->now);
@@ -663,6 +685,8 @@ void quic_conn_recv(struct quic_conn *c, const struct quic_path *path, uint8_t e
         c->ack_hold_until = now + QUIC_ACK_HOLD;
     if (e != 0)
         quic_conn_fail(c, e);
+    else if (c->state == QUIC_OPEN)
+        end_tls(c);
 }
 
 void quic_conn_recv_stray(struct quic_conn *c, struct bytes packet, nsec_t now) {

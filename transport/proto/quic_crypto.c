@@ -301,16 +301,10 @@ int ngtcp2_crypto_read_write_crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_le
         wolfSSL_provide_quic_data(ssl, level_to_wolfssl(level), data, datalen) != WOLFSSL_SUCCESS)
         return -1;
 
-    if (!ngtcp2_conn_get_handshake_completed2(conn)) {
-        int result = wolfSSL_quic_do_handshake(ssl);
-        if (result != WOLFSSL_SUCCESS)
-            return wants_more(ssl, result) ? 0 : -1;
-        ngtcp2_conn_tls_handshake_completed(conn);
-    }
-
-    int result = wolfSSL_process_quic_post_handshake(ssl);
+    int result = wolfSSL_quic_do_handshake(ssl);
     if (result != WOLFSSL_SUCCESS)
         return wants_more(ssl, result) ? 0 : -1;
+    ngtcp2_conn_tls_handshake_completed(conn);
     return 0;
 }
 

@@ -6,7 +6,7 @@
 #include "core/base/err.h"
 #include "transport/proto/quic_crypto.h"
 
-enum { QUIC_V1_TRANSPORT_PARAMS = 0x39 };
+enum { QUIC_V1_TRANSPORT_PARAMS = 0x39, MESSAGE_NEW_SESSION_TICKET = 4 };
 
 int quic_tls_session_open(struct quic_tls_session *s, struct tls_context *t, bool server,
                           const struct peer_id *expected, walltime_t now,
@@ -29,4 +29,24 @@ int quic_tls_session_open(struct quic_tls_session *s, struct tls_context *t, boo
 void quic_tls_session_close(struct quic_tls_session *s) {
     wolfSSL_free(s->ssl);
     s->ssl = NULL;
+}
+
+int quic_tls_skip(struct quic_tls_session *s, bool from_server, struct bytes data) {
+    while (data.len > 0) {
+        if (s->skip > 0) {
+            size_t n = MIN(data.len, (size_t)s->skip);
+            s->skip -= (uint32_t)n;
+            data = bytes_skip(data, n);
+            continue;
+        }
+        s->head[s->head_len++] = data.data[0];
+        data = bytes_skip(data, 1);
+        if (s->head[0] != MESSAGE_NEW_SESSION_TICKET || !from_server)
+            return -ERR_PROTOCOL_VIOLATION;
+        if (s->head_len < sizeof(s->head))
+            continue;
+        s->skip = (uint32_t)s->head[1] << 16 | (uint32_t)s->head[2] << 8 | s->head[3];
+        s->head_len = 0;
+    }
+    return 0;
 }

@@ -7,6 +7,7 @@
 #include "pair.h"
 #include "tests/support/fail_mem.h"
 #include "tests/support/vectors.h"
+#include "transport/proto/quic_conn_internal.h"
 
 /* Goal: the contract of transport/proto/quic_conn.h.  Spec: RFC 9000; libp2p quic.md. */
 
@@ -140,6 +141,71 @@ Test(quic_conn, another_peer_than_expected_is_refused_and_named) {
     pair_run_until_set(&p, &p.server.closed);
     cr_assert_eq(quic_conn_error(p.server.conn, &why), -ERR_HANDSHAKE);
     pair_done(&p);
+}
+
+/* --- TLS after the handshake --- */
+
+/* What a side's TLS would say after the handshake. */
+static void say_tls(struct side *s, struct bytes message) {
+    cr_assert_eq(ngtcp2_conn_submit_crypto_data(s->conn->ngtcp2, NGTCP2_ENCRYPTION_LEVEL_1RTT,
+                                                message.data, message.len),
+                 0);
+}
+
+static void assert_still_open(struct pair *p) {
+    struct quic_stream *a = open_stream(&p->client);
+    write_text(p, a, "on");
+    quic_stream_shutdown_write(a);
+    pair_run_until(p, p->now + SEC(1));
+    cr_assert(!p->client.closed && !p->server.closed);
+    release(&p->client, a);
+    release(&p->server, peers_stream(&p->server));
+}
+
+Test(quic_conn, the_librarys_session_goes_with_the_handshake) {
+    struct pair p;
+    pair_init(&p);
+    pair_connect(&p);
+    cr_assert_null(p.client.conn->tls.ssl);
+    cr_assert_null(p.server.conn->tls.ssl);
+    assert_still_open(&p);
+    pair_done(&p);
+}
+
+Test(quic_conn, tickets_of_a_server_are_read_past) {
+    struct pair p;
+    pair_init(&p);
+    pair_connect(&p);
+    uint8_t ticket[3000] = {4, 0, 0x0b, 0xb4}; /* 2,996 bytes behind the head */
+    for (size_t i = 0; i < 2; i++) {           /* in pieces, each in a packet of its own */
+        size_t cuts[] = {0, 1, 3, 4, 700, sizeof(ticket)};
+        for (size_t k = 0; k + 1 < ARRAY_COUNT(cuts); k++) {
+            say_tls(&p.server, bytes_of(ticket + cuts[k], cuts[k + 1] - cuts[k]));
+            pair_run_until(&p, p.now + MSEC(100));
+        }
+    }
+    assert_still_open(&p);
+    pair_done(&p);
+}
+
+static void expect_unexpected(bool from_server, struct bytes message) {
+    struct pair p;
+    pair_init(&p);
+    pair_connect(&p);
+    struct side *to = from_server ? &p.client : &p.server;
+    say_tls(from_server ? &p.server : &p.client, message);
+    pair_run_until(&p, p.now + SEC(1));
+    struct problem why = PROBLEM_INIT;
+    cr_assert(p.client.closed && p.server.closed);
+    cr_assert_eq(quic_conn_error(to->conn, &why), -ERR_PROTOCOL_VIOLATION);
+    cr_assert_str_eq(why.text, "the peer went on with TLS (alert 10)");
+    pair_done(&p);
+}
+
+Test(quic_conn, other_messages_of_tls_end_the_connection) {
+    expect_unexpected(true, BYTES_LIT("\x18\x00\x00\x01\x00"));              /* key_update */
+    expect_unexpected(true, BYTES_LIT("\x04\x00\x00\x01x\x0d\x00\x00\x00")); /* and a request */
+    expect_unexpected(false, BYTES_LIT("\x04\x00\x00\x01x"));                /* a client's ticket */
 }
 
 Test(quic_conn, bytes_and_end_travel_both_ways) {
