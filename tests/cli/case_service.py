@@ -2,8 +2,10 @@
 """service add|list|remove|enable|disable: cli.md 3.1."""
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
+import harness
 from harness import PEER_A, case, expect, expect_equal
 
 TAIL = "Config: {home}/.config/peerup/config.yaml\n\nRestart 'peerup daemon' to apply.\n"
@@ -97,8 +99,11 @@ def an_unwritable_or_odd_config_is_left_whole(home):
 def a_directory_that_cannot_be_written_gives_a_clear_error(home):
     home.write("peerup.yaml", "version: 1\n", 0o644)
     home.write("keys", f"{PEER_A}\n", 0o644)
+    program = shutil.copy(harness.PROGRAM, home.path)
     home.path.chmod(0o555)
-    nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    nobody = {}
+    if os.geteuid() == 0:  # who may not be let into where the program was built
+        nobody = {"user": 65534, "group": 65534, "extra_groups": [], "executable": program}
     home.run("service", "add", "ssh", "localhost:22", status=1, out="", spawn=nobody,
              err_has="Permission denied (the old file was left as it was)")
     home.run("auth", "remove", PEER_A, "--file", "keys", status=1, out="", spawn=nobody,

@@ -34,8 +34,11 @@ STAND_INS = {
     "systemctl": """
         root=$PEERUP_SETUP_ROOT
         stop() {
-            [ ! -f "$STATE/pid" ] || kill "$(cat "$STATE/pid")"
-            rm -f "$STATE/pid"
+            [ -f "$STATE/pid" ] || return 0
+            pid=$(cat "$STATE/pid")
+            kill "$pid"
+            while grep -qs '^State:.[^Z]' "/proc/$pid/status"; do sleep 0.05; done
+            rm "$STATE/pid"
         }
         case "$*" in
             "is-enabled --quiet peerup-relay") [ -f "$STATE/enabled" ] ;;
