@@ -20,8 +20,8 @@ GIB = 2**30
 SETTLE_S = 0.5  # for closing connections and freed memory to come to rest
 READY_S = 30
 HOLD_LINE_S = 60
-KINDS = ["ready", "memory", "latency", "connections", "handshakes", "bulk", "round-trips"]
-DEFAULT_KINDS = KINDS[:-1]
+DEFAULT_KINDS = ["ready", "memory", "latency", "connections", "handshakes", "bulk"]
+KINDS = [*DEFAULT_KINDS, "loaded", "round-trips"]
 LINK_KINDS = ["bulk"]
 
 
@@ -57,6 +57,7 @@ class Round:
         steps = [step for kind, step in (("latency", self._latency),
                                          ("connections", self._connections),
                                          ("handshakes", self._handshakes),
+                                         ("loaded", self._loaded),
                                          ("bulk", self._bulk)) if kind in kinds]
         if steps:
             self._with_tunnel(lambda: [step() for step in steps])
@@ -83,9 +84,10 @@ class Round:
     def _load(self, mode, count, seconds):
         return self._run_load(self._argv(mode, count, seconds), seconds)
 
-    def _run_load(self, argv, seconds):
+    def _run_load(self, argv, seconds, meanwhile=lambda: None):
         load = self.lab.popen("b", argv, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
+            meanwhile()
             out, err = load.communicate(timeout=seconds + 60)
         except BaseException:
             load.kill()
@@ -127,6 +129,20 @@ class Round:
         result = self._load("latency", 64, self.options.latency_seconds)
         for name in ("p50_us", "p99_us", "p999_us"):
             self.figures["latency_" + name] = result[name]
+
+    def _loaded(self):
+        """Echoes of a second user of the tunnel while one stream takes all that the link has."""
+        seconds = self.options.bulk_seconds
+        for direction in ("up", "down"):
+            echoes = {}
+
+            def echo():
+                time.sleep(seconds / 3)  # the transfer has the link by then
+                echoes.update(self._load("latency", 64, seconds / 3))
+
+            self._run_load(self._argv(direction, 1, seconds), seconds, echo)
+            for name in ("p50", "p99"):
+                self.figures[f"loaded_{direction}_{name}_ms"] = echoes[name + "_us"] / 1000
 
     def _connections(self):
         for in_flight in (1, 16):

@@ -43,8 +43,9 @@ def parse_arguments():
     parser.add_argument("--contestants", default=",".join(contestants.DEFAULT),
                         help="of " + ", ".join(contestants.TABLE) + "; default: those without a "
                         "relay")
-    parser.add_argument("--only", help="of " + ", ".join(measure.KINDS) + "; default: all but the "
-                        "last, with --link " + ", ".join(measure.LINK_KINDS))
+    parser.add_argument("--only", help="of " + ", ".join(measure.KINDS) + "; default: " +
+                        ", ".join(measure.DEFAULT_KINDS) + "; with --link " +
+                        ", ".join(measure.LINK_KINDS))
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--bulk-seconds", type=float, default=5)
     parser.add_argument("--latency-seconds", type=float, default=3)

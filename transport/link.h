@@ -27,6 +27,7 @@
 
 #include "core/base/buf.h"
 #include "core/base/time.h"
+#include "transport/proto/write_pace.h"
 
 struct link;
 
@@ -48,6 +49,7 @@ struct link_ops {
     void (*close)(struct link *l, bool reset);
     struct quota *(*quota)(struct link *l);
     /* These may be NULL. */
+    size_t (*batch)(const struct link *l);
     int (*acked)(const struct link *l, uint64_t *ret_bytes, nsec_t *ret_at);
     nsec_t (*unanswered_since)(const struct link *l);
 };
@@ -115,6 +117,12 @@ static inline void link_reset(struct link *l) {
 /* Against which slabs for writing should be charged. */
 static inline struct quota *link_quota(struct link *l) {
     return l->ops->quota(l);
+}
+
+/* How many bytes at once are enough to keep the link busy, WRITE_PACE_BYTES_MAX where it does not
+ * tell: who can still choose what to say next holds back what goes beyond. */
+static inline size_t link_batch(const struct link *l) {
+    return l->ops->batch == NULL ? WRITE_PACE_BYTES_MAX : l->ops->batch(l);
 }
 
 /* How many bytes, of whatever is below, the far end's system has acknowledged in all, and when it

@@ -218,6 +218,10 @@ static struct quota *secure_link_quota(struct link *l) {
     return &link_of(l)->write_quota;
 }
 
+static size_t secure_link_batch(const struct link *l) {
+    return link_batch(CONTAINER_OF(l, const struct secure_link, link)->lower);
+}
+
 static int secure_link_acked(const struct link *l, uint64_t *ret_bytes, nsec_t *ret_at) {
     return link_acked(CONTAINER_OF(l, const struct secure_link, link)->lower, ret_bytes, ret_at);
 }
@@ -233,6 +237,7 @@ static const struct link_ops secure_link_ops = {
     .shutdown_write = secure_link_shutdown_write,
     .close = secure_link_close,
     .quota = secure_link_quota,
+    .batch = secure_link_batch,
     .acked = secure_link_acked,
     .unanswered_since = secure_link_unanswered_since,
 };

@@ -142,7 +142,8 @@ static size_t seal_from(struct secure_link *t, struct bytes in, size_t hint) {
 }
 
 bool secure_link_has_room(const struct secure_link *t) {
-    return t->out_count < SECURE_OUT_SLICES_MAX && t->out_bytes < SECURE_OUT_BYTES_MAX;
+    return t->out_count < SECURE_OUT_SLICES_MAX && t->out_bytes < SECURE_OUT_BYTES_MAX &&
+           t->out_bytes < link_batch(t->lower);
 }
 
 /* Seals what is left of the slice that was taken; `behind` tells how much follows it. */

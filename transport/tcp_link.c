@@ -11,6 +11,9 @@ struct tcp_link {
     size_t uncredited; /* bytes received and not credited, read or not */
     struct quota read_quota;
     struct quota write_quota;
+    struct write_pace pace;
+    size_t writing_bytes; /* of the write in flight, which began then */
+    nsec_t writing_since;
     void (*connected)(void *user); /* may be NULL */
     void *connected_user;
     int error;
@@ -94,7 +97,13 @@ static void on_eof(struct tcp_conn *c) {
 }
 
 static void on_written(struct tcp_conn *c) {
-    tell_writable_if_wanted(link_of_tcp(c));
+    struct tcp_link *t = link_of_tcp(c);
+    nsec_t took = reactor_now(c->reactor) - t->writing_since;
+    /* With everything sent it was we who came late. */
+    if (took > WRITE_PACE_TARGET && tcp_unsent(c) == 0)
+        took = 0;
+    write_pace_note(&t->pace, t->writing_bytes, took);
+    tell_writable_if_wanted(t);
 }
 
 static void on_failed(struct tcp_conn *c, int error) {
@@ -121,6 +130,14 @@ static const struct tcp_events tcp_events = {
 
 /* --- From the owner --- */
 
+static void write_now(struct tcp_link *t, const struct slice *v, size_t count) {
+    t->writing_since = reactor_now(t->tcp.reactor);
+    t->writing_bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        t->writing_bytes += v[i].len;
+    tcp_write(&t->tcp, v, count);
+}
+
 static ssize_t tcp_link_write(struct link *l, const struct slice *v, size_t count) {
     struct tcp_link *t = link_of(l);
     assert(!t->closing);
@@ -132,7 +149,7 @@ static ssize_t tcp_link_write(struct link *l, const struct slice *v, size_t coun
     if (!t->tcp.connecting && !tcp_is_writing(&t->tcp))
         taken = MIN(count, (size_t)TCP_WRITE_SLICES_MAX);
     if (taken > 0)
-        tcp_write(&t->tcp, v, taken);
+        write_now(t, v, taken);
     t->want_writable = taken < count;
     return (ssize_t)taken;
 }
@@ -180,6 +197,10 @@ static struct quota *tcp_link_quota(struct link *l) {
     return &link_of(l)->write_quota;
 }
 
+static size_t tcp_link_batch(const struct link *l) {
+    return CONTAINER_OF(l, const struct tcp_link, link)->pace.bytes;
+}
+
 static int tcp_link_acked(const struct link *l, uint64_t *ret_bytes, nsec_t *ret_at) {
     return tcp_acked(&CONTAINER_OF(l, const struct tcp_link, link)->tcp, ret_bytes, ret_at);
 }
@@ -191,6 +212,7 @@ static const struct link_ops tcp_link_ops = {
     .shutdown_write = tcp_link_shutdown_write,
     .close = tcp_link_close,
     .quota = tcp_link_quota,
+    .batch = tcp_link_batch,
     .acked = tcp_link_acked,
 };
 
@@ -200,7 +222,7 @@ static struct tcp_link *tcp_link_new(struct reactor *r) {
     struct tcp_link *t = mem_alloc(reactor_mem(r), sizeof(*t));
     if (t == NULL)
         return NULL;
-    *t = (struct tcp_link){.link.ops = &tcp_link_ops};
+    *t = (struct tcp_link){.link.ops = &tcp_link_ops, .pace = WRITE_PACE_INIT};
     t->read_quota = QUOTA_INIT(LINK_BUFFERED_MAX, NULL);
     /* A write in flight, and as much being made. */
     size_t write_bytes_max = (size_t)TCP_WRITE_SLICES_MAX * buf_class_size(BUF_64K);

@@ -512,6 +512,10 @@ static struct quota *ws_link_quota(struct link *l) {
     return &link_of(l)->write_quota;
 }
 
+static size_t ws_link_batch(const struct link *l) {
+    return link_batch(CONTAINER_OF(l, const struct ws_link, link)->lower);
+}
+
 static int ws_link_acked(const struct link *l, uint64_t *ret_bytes, nsec_t *ret_at) {
     return link_acked(CONTAINER_OF(l, const struct ws_link, link)->lower, ret_bytes, ret_at);
 }
@@ -523,6 +527,7 @@ static const struct link_ops ws_link_ops = {
     .shutdown_write = ws_link_shutdown_write,
     .close = ws_link_close,
     .quota = ws_link_quota,
+    .batch = ws_link_batch,
     .acked = ws_link_acked,
 };
 

@@ -209,7 +209,8 @@ static bool write_frames(struct yamux_conn *t) {
         return false;
     while (flush(t)) {
         t->out_first = 0;
-        t->out_count = (uint32_t)yamux_pull(t->engine, t->out, OUT_MAX, now_of(t));
+        t->out_count =
+            (uint32_t)yamux_pull(t->engine, t->out, OUT_MAX, link_batch(t->link), now_of(t));
         if (t->out_count == 0)
             return true;
     }

@@ -110,6 +110,8 @@ struct reactor_backend {
     /* How many bytes of ours the peer's system has acknowledged in all, and when it last
      * acknowledged anything.  -ENOTSUP: not TCP, or not connected. */
     int (*stream_acked)(struct backend *b, int fd, uint64_t *ret_bytes, nsec_t *ret_at);
+    /* How many bytes of ours the kernel has not sent once.  -ENOTSUP, likewise. */
+    ssize_t (*stream_unsent)(struct backend *b, int fd);
     /* Closing will send RST. */
     void (*reset_on_close)(struct backend *b, int fd);
     /* For a handle on which nothing was ever started. */

@@ -565,6 +565,7 @@ const struct reactor_backend backend_epoll = {
     .shutdown_write = sock_shutdown_write,
     .stream_error = sock_stream_error,
     .stream_acked = sock_stream_acked,
+    .stream_unsent = sock_stream_unsent,
     .reset_on_close = sock_reset_on_close,
     .handle_close = sock_close,
     .udp_open = epoll_udp_open,

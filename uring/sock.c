@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "uring/sock.h"
 
+#include <linux/sockios.h>
 #include <linux/tcp.h> /* the C library's struct tcp_info is an old one */
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -102,9 +104,14 @@ static int family_of(const struct sock_addr *a) {
     return a->ip.family == NET_IP6 ? AF_INET6 : AF_UNIX;
 }
 
+/* What the kernel takes beyond what the path carries now.  It would take megabytes, and whatever is
+ * written later would wait behind them. */
+enum { TCP_UNSENT_BYTES_MAX = 128 << 10 };
+
 /* They cannot fail on a TCP socket, and accepted ones inherit them. */
 static void tcp_options(int fd) {
     (void)option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    (void)option_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, TCP_UNSENT_BYTES_MAX);
     (void)option_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     (void)option_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_ALIVE_SECONDS);
     (void)option_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEP_ALIVE_SECONDS);
@@ -197,6 +204,12 @@ int sock_stream_acked(struct backend *b, int fd, uint64_t *ret_bytes, nsec_t *re
     *ret_bytes = info.tcpi_bytes_acked;
     *ret_at = now - MIN(now, MSEC(info.tcpi_last_ack_recv));
     return 0;
+}
+
+ssize_t sock_stream_unsent(struct backend *b, int fd) {
+    int bytes = 0;
+    (void)b;
+    return ioctl(fd, SIOCOUTQNSD, &bytes) < 0 ? -ENOTSUP : bytes;
 }
 
 void sock_close(struct backend *b, int fd) {

@@ -32,6 +32,7 @@ int sock_stream_listen(struct backend *b, const struct sock_addr *at);
 int sock_shutdown_write(struct backend *b, int fd);
 int sock_stream_error(struct backend *b, int fd);
 int sock_stream_acked(struct backend *b, int fd, uint64_t *ret_bytes, nsec_t *ret_at);
+ssize_t sock_stream_unsent(struct backend *b, int fd);
 void sock_reset_on_close(struct backend *b, int fd);
 void sock_close(struct backend *b, int fd);
 /* Warns once a backend when socket buffers stay small. */

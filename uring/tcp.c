@@ -358,6 +358,10 @@ int tcp_local_addr(const struct tcp_conn *c, struct sock_addr *ret_addr) {
     return type_of(c->reactor)->local_addr(c->reactor->backend, c->fd, ret_addr);
 }
 
+ssize_t tcp_unsent(const struct tcp_conn *c) {
+    return c->fd < 0 ? -ENOTSUP : type_of(c->reactor)->stream_unsent(c->reactor->backend, c->fd);
+}
+
 int tcp_acked(const struct tcp_conn *c, uint64_t *ret_bytes, nsec_t *ret_at) {
     if (c->fd < 0)
         return -ENOTSUP;

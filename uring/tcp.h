@@ -123,6 +123,8 @@ NODISCARD int tcp_local_addr(const struct tcp_conn *c, struct sock_addr *ret_add
 /* How many bytes of ours the peer's system has acknowledged in all, and when it last acknowledged
  * anything.  -ENOTSUP: not TCP, or not connected */
 NODISCARD int tcp_acked(const struct tcp_conn *c, uint64_t *ret_bytes, nsec_t *ret_at);
+/* How many bytes of what was written the kernel has not sent once.  -ENOTSUP, likewise */
+NODISCARD ssize_t tcp_unsent(const struct tcp_conn *c);
 
 /* --- Listening --- */
 

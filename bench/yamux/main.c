@@ -106,7 +106,7 @@ static void pull(struct bench *b, struct half *h) {
     size_t count = 1;
     while (count > 0 && h->wire_len < TURN_BYTES) {
         nsec_t start = cpu_now();
-        count = yamux_pull(h->y, out, SLICES_MAX, b->now);
+        count = yamux_pull(h->y, out, SLICES_MAX, SIZE_MAX, b->now);
         h->cpu += cpu_now() - start;
         for (size_t i = 0; i < count; i++) {
             memcpy(h->wire + h->wire_len, out[i].data, out[i].len);

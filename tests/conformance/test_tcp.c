@@ -67,6 +67,22 @@ CASE(tcp, tells_how_much_the_peer_acknowledged) {
     struct tcp_conn never;
     tcp_conn_init(&never, t->reactor, NULL, NULL);
     cr_assert_eq(tcp_acked(&never, &after, &at), -ENOTSUP);
+    cr_assert_eq(tcp_unsent(&never), -ENOTSUP);
+}
+
+CASE(tcp, tells_how_much_is_not_sent_yet) {
+    struct pair p;
+    cr_assert(pair_open(&p, t, V4));
+    cr_assert_eq(tcp_unsent(&p.client.conn), 0);
+    for (uint64_t at = 0; tcp_unsent(&p.client.conn) == 0; at += 65536) { /* nobody reads */
+        cr_assert_lt(at, MIB(256));
+        struct slice s = pattern_slice(t, at, 65536);
+        tcp_write(&p.client.conn, &s, 1);
+        TURN_UNTIL(t, !tcp_is_writing(&p.client.conn) || tcp_unsent(&p.client.conn) > 0);
+    }
+    tcp_read_start(&p.server.conn);
+    TURN_UNTIL(t, !tcp_is_writing(&p.client.conn) && tcp_unsent(&p.client.conn) == 0);
+    pair_end(&p);
 }
 
 /* --- Long streams --- */

@@ -530,6 +530,13 @@ static int sim_stream_acked(struct backend *b, int fd, uint64_t *ret_bytes, nsec
     return 0;
 }
 
+static ssize_t sim_stream_unsent(struct backend *b, int fd) {
+    struct sim_handle *h = handle_of(of(b), fd);
+    if (h->sock == NULL || h->sock->kind != SOCK_TCP || tcp_of(h->sock)->state != TCPS_OPEN)
+        return -ENOTSUP;
+    return (ssize_t)tcp_unsent_bytes(tcp_of(h->sock));
+}
+
 static void sim_reset_on_close(struct backend *b, int fd) {
     handle_of(of(b), fd)->reset_on_close = true;
 }
@@ -633,6 +640,7 @@ const struct reactor_backend backend_sim = {
     .shutdown_write = sim_shutdown_write,
     .stream_error = sim_stream_error,
     .stream_acked = sim_stream_acked,
+    .stream_unsent = sim_stream_unsent,
     .reset_on_close = sim_reset_on_close,
     .handle_close = sim_handle_close,
     .udp_open = sim_udp_open,

@@ -592,6 +592,11 @@ size_t tcp_room(const struct sim_tcp *t) {
     return t->state == TCPS_OPEN && t->out.len < size ? size - t->out.len : 0;
 }
 
+size_t tcp_unsent_bytes(const struct sim_tcp *t) {
+    uint64_t end = data_end(t);
+    return end - MIN(end, MAX(t->snd_max, (uint64_t)1));
+}
+
 bool tcp_can_write(const struct sim_tcp *t) {
     return tcp_room(t) > 0 || t->broken;
 }

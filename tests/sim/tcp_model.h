@@ -95,6 +95,8 @@ ssize_t tcp_read_sock(struct sim_tcp *t, void *out, size_t size);
 /* Bytes, -EAGAIN, -EPIPE, or the error. */
 ssize_t tcp_write_sock(struct sim_tcp *t, const void *data, size_t size);
 size_t tcp_room(const struct sim_tcp *t);
+/* Of what was written and was never in a segment. */
+size_t tcp_unsent_bytes(const struct sim_tcp *t);
 /* -ENOTCONN */
 int tcp_shutdown_sock(struct sim_tcp *t);
 /* 0, or the error, told by this. */

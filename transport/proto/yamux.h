@@ -108,9 +108,12 @@ bool yamux_wants_input(const struct yamux *y);
 /* The link is over: 0 for an end, or its error.  Nothing when the session is over already. */
 void yamux_recv_end(struct yamux *y, int error, nsec_t now);
 
-/* Hands over up to `max` (at least 2) slices that are to be sent, in order.  A frame's header may
- * share its slab with others, so slabs are not to be written to.  0: nothing now. */
-NODISCARD size_t yamux_pull(struct yamux *y, struct slice *out, size_t max, nsec_t now);
+/* Hands over up to `max` (at least 2) slices that are to be sent, in order, and no more of them
+ * when `bytes_max` (at least 1) bytes of streams are among them, or 16 KiB where that is less.  A
+ * frame's header may share its slab with others, so slabs are not to be written to.  0: nothing
+ * now. */
+NODISCARD size_t yamux_pull(struct yamux *y, struct slice *out, size_t max, size_t bytes_max,
+                            nsec_t now);
 /* After yamux_pull() said that there is nothing more, or the link is full. */
 nsec_t yamux_deadline(const struct yamux *y);
 void yamux_tick(struct yamux *y, nsec_t now);

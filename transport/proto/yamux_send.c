@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "transport/proto/yamux_internal.h"
 
+/* No frame is made smaller than a record of the link only to end a pull on the byte. */
+enum { BODY_CUT_MIN = 16 << 10 };
+
 void yamux_answer(struct yamux *y, struct yamux_frame f) {
     assert(y->answers_count < YAMUX_ANSWERS_MAX);
     y->answers[(y->answers_first + y->answers_count) % YAMUX_ANSWERS_MAX] = f;
@@ -135,8 +138,9 @@ static size_t move_body(struct yamux_stream *s, uint32_t len, struct slice *out)
 
 /* How much of what waits goes into a frame.  A slice that the largest body would cut is left for
  * the next one: as it is cut here it would be sealed, each part in records of its own. */
-static uint32_t body_len(const struct yamux_stream *s, size_t slices_max) {
-    uint32_t room = MIN(s->send_window, (uint32_t)YAMUX_BODY_MAX);
+static uint32_t body_len(const struct yamux_stream *s, size_t slices_max, size_t bytes_max) {
+    size_t most = MIN(MAX(bytes_max, (size_t)BODY_CUT_MIN), (size_t)YAMUX_BODY_MAX);
+    uint32_t room = MIN(s->send_window, (uint32_t)most);
     uint32_t len = 0;
     for (uint32_t i = 0; i < s->unsent.count && i < slices_max && len < room; i++) {
         uint32_t next = slice_queue_at(&s->unsent, i)->len;
@@ -147,11 +151,11 @@ static uint32_t body_len(const struct yamux_stream *s, size_t slices_max) {
     return len;
 }
 
-/* One frame of the stream whose turn it is: as much as its window, the largest body and `max`
- * slices hold. */
-static size_t pull_data(struct yamux *y, struct slice *out, size_t max) {
+/* One frame of the stream whose turn it is: as much as its window, the largest body and what is
+ * left of `max` slices and `*bytes` hold. */
+static size_t pull_data(struct yamux *y, struct slice *out, size_t max, size_t *bytes) {
     struct yamux_stream *s = LIST_ENTRY(y->sendable.next, struct yamux_stream, send_node);
-    uint32_t len = body_len(s, max - 1);
+    uint32_t len = body_len(s, max - 1, *bytes);
     assert(len > 0);
     struct yamux_frame f = {.type = YAMUX_DATA, .stream_id = s->id, .length = len};
     if (s->syn_due)
@@ -160,6 +164,7 @@ static size_t pull_data(struct yamux *y, struct slice *out, size_t max) {
     out[0] = put_header(y, &f);
     size_t count = 1 + move_body(s, len, out + 1);
     s->send_window -= len;
+    *bytes -= MIN(*bytes, (size_t)len);
     y->data_since_ping = true;
     note_outstanding(y);
     list_remove(&s->send_node);
@@ -167,14 +172,16 @@ static size_t pull_data(struct yamux *y, struct slice *out, size_t max) {
     return count;
 }
 
-size_t yamux_pull(struct yamux *y, struct slice *out, size_t max, nsec_t now) {
+size_t yamux_pull(struct yamux *y, struct slice *out, size_t max, size_t bytes_max, nsec_t now) {
     size_t count = 0;
+    size_t bytes_left = bytes_max;
+    assert(bytes_max > 0);
     assert(now >= y->now);
     assert(max >= 2);
     y->now = now;
     y->pull_failed = false;
     yamux_wake_starved(y);
-    while (max - count >= 2 && something_to_say(y)) {
+    while (max - count >= 2 && bytes_left > 0 && something_to_say(y)) {
         struct yamux_frame f;
         if (!header_room(y)) {
             y->pull_failed = true;
@@ -185,7 +192,7 @@ size_t yamux_pull(struct yamux *y, struct slice *out, size_t max, nsec_t now) {
             if (y->answers_count == 0)
                 yamux_resume_input(y);
         } else {
-            count += pull_data(y, out + count, max - count);
+            count += pull_data(y, out + count, max - count, &bytes_left);
         }
     }
     y->headers = buf_unref(y->headers); /* an idle session holds no slab */

@@ -8,7 +8,11 @@
 enum { POOL_BYTES = 512 << 20, RESERVE_BYTES = 4 << 20, SLICES_MAX = 64 };
 
 void pair_init(struct pair *p) {
-    *p = (struct pair){.now = SEC(1), .pull_max = 16, .mem = p->mem, .pool_bytes = p->pool_bytes};
+    *p = (struct pair){.now = SEC(1),
+                       .pull_max = 16,
+                       .pull_bytes_max = SIZE_MAX,
+                       .mem = p->mem,
+                       .pool_bytes = p->pool_bytes};
     fixed_rng_init(&p->rng, 1);
     struct buf_pool_config cfg = {.bytes_max = p->pool_bytes == 0 ? POOL_BYTES : p->pool_bytes,
                                   .reserve_bytes = RESERVE_BYTES};
@@ -101,7 +105,7 @@ bool pair_feed(struct pair *p, unsigned side, struct bytes *in) {
 bool pair_pull(struct pair *p, unsigned side) {
     struct side *s = &p->side[side];
     struct slice out[SLICES_MAX];
-    size_t count = yamux_pull(s->y, out, p->pull_max, p->now);
+    size_t count = yamux_pull(s->y, out, p->pull_max, p->pull_bytes_max, p->now);
     assert(count <= p->pull_max);
     for (size_t i = 0; i < count; i++) {
         assert(out[i].len > 0);

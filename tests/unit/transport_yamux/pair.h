@@ -44,6 +44,7 @@ struct pair {
     nsec_t now;
     size_t fragment_max; /* bytes that are fed at once; 0: as much as a slab holds */
     size_t pull_max;     /* slices a pull */
+    size_t pull_bytes_max;
     /* Set before pair_init(). */
     struct mem *mem;   /* of the sessions; NULL: the system's */
     size_t pool_bytes; /* 0: plenty */

@@ -492,6 +492,34 @@ Test(yamux_stream, begins_a_frame_with_a_slice_that_would_not_fit_into_the_last_
     pair_done(p);
 }
 
+Test(yamux_stream, a_pull_ends_with_the_bytes_that_the_link_can_use) {
+    static const uint8_t zeros[20000];
+    struct pair *p = raw_pair();
+    struct yamux_stream *a = raw_open(p, CLIENT);
+    struct yamux_stream *b = raw_open(p, CLIENT);
+    cr_assert_eq(write_zeros(p, a, 2), 2);
+    cr_assert_eq(pair_write(p, b, BYTES_OF(zeros)), (ssize_t)sizeof(zeros));
+    struct wire *out = &p->side[CLIENT].out;
+
+    p->pull_bytes_max = 30000; /* a's turn, and then b's rest of it is more than a record */
+    out->len = 0;
+    cr_assert(pair_pull(p, CLIENT));
+    cr_assert_eq(out->len, 30000 + YAMUX_HEADER_BYTES);
+    out->len = 0;
+    cr_assert(pair_pull(p, CLIENT));
+    cr_assert_eq(out->len, 20000 + 16384 + 2 * YAMUX_HEADER_BYTES);
+
+    p->pull_bytes_max = 1; /* a record at least */
+    out->len = 0;
+    cr_assert(pair_pull(p, CLIENT));
+    cr_assert_eq(out->len, 16384 + YAMUX_HEADER_BYTES);
+    out->len = 0;
+    p->pull_bytes_max = SIZE_MAX;
+    size_t rest = bytes_said(p, CLIENT);
+    cr_assert_eq(rest, 131072 - 30000 - 2 * 16384 + 2 * YAMUX_HEADER_BYTES);
+    pair_done(p);
+}
+
 Test(yamux_stream, takes_writes_up_to_its_bound_and_tells_when_it_takes_more) {
     struct pair *p = raw_pair();
     struct yamux_stream *s = raw_open(p, CLIENT);

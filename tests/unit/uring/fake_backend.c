@@ -123,6 +123,12 @@ static int fake_stream_acked(struct backend *b, int fd, uint64_t *ret_bytes, nse
     return -ENOTSUP;
 }
 
+static ssize_t fake_stream_unsent(struct backend *b, int fd) {
+    (void)b;
+    (void)fd;
+    return -ENOTSUP;
+}
+
 static void fake_reset_on_close(struct backend *b, int fd) {
     (void)fd;
     fake_of(b)->resets++;
@@ -215,6 +221,7 @@ static const struct reactor_backend fake_type = {
     .shutdown_write = fake_shutdown_write,
     .stream_error = fake_stream_error,
     .stream_acked = fake_stream_acked,
+    .stream_unsent = fake_stream_unsent,
     .reset_on_close = fake_reset_on_close,
     .handle_close = fake_handle_close,
     .udp_open = fake_udp_open,
