@@ -61,6 +61,11 @@ static void on_refused(void *user, int error) {
         (void)out_failure("Connection refused: %s", err_text(error));
 }
 
+static void on_limit_met(void *user, int error, const char *limit) {
+    (void)user;
+    (void)out_failure("Connection ended: %s: %s", err_text(error), limit);
+}
+
 static int fail(enum run_proxy_stage stage, const struct problem *why) {
     switch (stage) {
     case RUN_PROXY_CONNECT:
@@ -101,6 +106,7 @@ static int run(struct cli *cli, const struct config *c, struct request *q) {
         .connected = on_connected,
         .listening = on_listening,
         .refused = on_refused,
+        .limit_met = on_limit_met,
         .user = q,
     };
     out_text(OUT_PLAIN, "=== TCP Proxy via P2P ===\nConfig: %s\nService: %s\n\n", c->base.path,

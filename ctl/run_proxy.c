@@ -9,6 +9,7 @@
 #include "ctl/client.h"
 #include "ctl/node.h"
 #include "relay/proxy.h"
+#include "relay/relay_limit.h"
 
 struct run {
     struct client client;
@@ -21,6 +22,12 @@ struct run {
 static void on_refused(void *user, int error) {
     struct run *run = user;
     run->cfg->refused(run->cfg->user, error);
+}
+
+static void on_limit_met(void *user, int error, const struct conn_limit *limit) {
+    struct run *run = user;
+    char text[RELAY_LIMIT_TEXT_MAX];
+    run->cfg->limit_met(run->cfg->user, error, relay_limit_format(error, limit, text));
 }
 
 static int open_proxy(struct run *run, struct problem *problem) {
@@ -36,6 +43,7 @@ static int open_proxy(struct run *run, struct problem *problem) {
         .listen = listen,
         .listen_count = ARRAY_COUNT(listen),
         .refused = on_refused,
+        .limit_met = on_limit_met,
         .user = run,
     };
     return proxy_open(&cfg, problem, &run->proxy);

@@ -22,6 +22,8 @@ struct run_proxy_config {
     void (*listening)(void *user, uint16_t port);
     /* A local client got no stream, and why. */
     void (*refused)(void *user, int error);
+    /* A local client's connection met a limit of its relay: "1MB each way". */
+    void (*limit_met)(void *user, int error, const char *limit);
     void *user;
 };
 

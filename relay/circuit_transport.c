@@ -181,7 +181,7 @@ static void on_upgrade_gone(struct upgrader *u) {
 static void start_upgrade(struct pending *p) {
     struct circuit_transport *t = p->transport;
     struct link *link;
-    int e = stream_link_new(t->reactor, p->stream, &p->in.rest, &link);
+    int e = stream_link_new(t->reactor, p->stream, &p->in.rest, &p->limit, &link);
     if (e == 0) {
         p->stream = NULL;
         struct upgrade_config cfg = {

@@ -10,8 +10,11 @@
 #include "core/base/problem.h"
 #include "core/p2p/protocol_id.h"
 #include "relay/pump.h"
+#include "relay/relay_limit.h"
 #include "relay/service.h"
+#include "transport/conn.h"
 #include "transport/host.h"
+#include "transport/stream.h"
 #include "uring/reactor.h"
 #include "uring/tcp.h"
 
@@ -172,6 +175,20 @@ static void on_pump_closed(struct pump *pump, int error) {
     client_free(cl);
 }
 
+static void on_pump_aborting(struct pump *pump, int error) {
+    struct proxy *p = CONTAINER_OF(pump, struct client, pump)->proxy;
+    char text[RELAY_LIMIT_TEXT_MAX];
+
+    if (!relay_limit_is_met(error))
+        return;
+    const struct conn_limit *limit = &stream_conn(pump->stream)->limit;
+    if (log_allow(&p->failed_log, reactor_now(p->cfg.reactor)))
+        log_warn(p->cfg.log, L_PROXY, "the relay ended a connection", kv_str("service", p->service),
+                 kv_str("limit", relay_limit_format(error, limit, text)), kv_err(error));
+    if (p->cfg.limit_met != NULL)
+        p->cfg.limit_met(p->cfg.user, error, limit);
+}
+
 static void client_refuse(struct client *cl, int error) {
     struct proxy *p = cl->proxy;
 
@@ -251,6 +268,7 @@ static void on_opened(struct stream_request *r, struct stream *s, int error) {
         p->connections++;
         pump_start_refusable(&cl->pump, s, &p->totals, on_pump_closed, on_pump_refused,
                              on_pump_agreed);
+        cl->pump.aborting = on_pump_aborting;
         limit_passed(p);
     } else { /* whether the limit has passed is for the peer to say */
         cl->state = CLIENT_PUMPING;

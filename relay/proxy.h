@@ -11,6 +11,7 @@
  * the listeners rest: further clients stay in the kernel's backlog.  The same when the peer refuses
  * a stream because of its own limits (pump.h): the client waits with what it has sent, and its turn
  * comes again.  Refused later than PROXY_REFUSED_TIMEOUT after its first refusal, it is reset.
+ * A client whose connection ends at a limit of the relay is reset; the next one has a circuit anew.
  *
  * Life:   proxy_open() .. proxy_close() .. closed() .. proxy_free().
  * Thread: the reactor's.
@@ -21,6 +22,7 @@
 #include "core/base/time.h"
 #include "core/p2p/peer_id.h"
 
+struct conn_limit;
 struct host;
 struct log;
 struct problem;
@@ -44,6 +46,8 @@ struct proxy_config {
     nsec_t refused_timeout; /* 0: PROXY_REFUSED_TIMEOUT */
     /* Clients that got no stream, for those who show it to a person; may be NULL. */
     void (*refused)(void *user, int error);
+    /* Clients whose connection met a limit of its relay (relay/relay_limit.h), likewise. */
+    void (*limit_met)(void *user, int error, const struct conn_limit *limit);
     void *user;
 };
 

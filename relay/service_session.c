@@ -6,6 +6,8 @@
 
 #include "core/base/err.h"
 #include "core/base/mem.h"
+#include "relay/relay_limit.h"
+#include "transport/conn.h"
 #include "transport/stream.h"
 #include "uring/reactor.h"
 #include "uring/resolver.h"
@@ -132,6 +134,17 @@ static void on_pump_closed(struct pump *p, int error) {
     session_free(ss);
 }
 
+static void on_pump_aborting(struct pump *p, int error) {
+    struct service_target *t = CONTAINER_OF(p, struct session, pump)->target;
+    char text[RELAY_LIMIT_TEXT_MAX];
+
+    if (!relay_limit_is_met(error) || !log_allow(&t->failed_log, reactor_now(t->reactor)))
+        return;
+    const struct conn_limit *limit = &stream_conn(p->stream)->limit;
+    log_warn(t->log, L_PROXY, "the relay ended a connection", kv_str("service", t->service),
+             kv_str("limit", relay_limit_format(error, limit, text)), kv_err(error));
+}
+
 static void on_connected(struct tcp_conn *c, int error) {
     struct session *ss = session_of(c);
 
@@ -145,6 +158,7 @@ static void on_connected(struct tcp_conn *c, int error) {
     ss->target->connections++;
     struct stream *s = TAKE(ss->stream);
     pump_start(&ss->pump, s, &ss->target->totals, on_pump_closed);
+    ss->pump.aborting = on_pump_aborting;
 }
 
 static void connect_next(struct session *ss);

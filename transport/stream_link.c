@@ -7,18 +7,46 @@
 #include "transport/stream.h"
 #include "uring/reactor.h"
 
+/* How much earlier than by our clock the relay's may say that time is over: the two begin with
+ * different messages. */
+#define EARLY_MAX SEC(1)
+
 struct stream_link {
     struct link link;
     struct reactor *reactor;
     struct stream *stream;
-    struct slice rest; /* comes before what the stream has */
-    struct deferred closed;
+    struct slice rest;    /* comes before what the stream has */
+    struct deferred work; /* tells of an error, or of the close */
+    struct conn_limit limit;
+    nsec_t began_at;
+    uint64_t in_bytes;
+    uint64_t out_bytes; /* taken by the stream */
     int error;
     bool closing;
 };
 
 static struct stream_link *link_of(struct link *l) {
     return CONTAINER_OF(l, struct stream_link, link);
+}
+
+/* --- What the stream's end may come of --- */
+
+static bool data_is_met(const struct stream_link *t) {
+    uint64_t max = t->limit.data_bytes;
+    return max > 0 && (t->in_bytes >= max || t->out_bytes - stream_unsent(t->stream) >= max);
+}
+
+static bool time_is_met(const struct stream_link *t) {
+    nsec_t max = SEC((nsec_t)t->limit.duration_s);
+    nsec_t early = MIN(EARLY_MAX, max / 2);
+    return max > 0 && reactor_now(t->reactor) - t->began_at >= max - early;
+}
+
+/* The limit that was met, or else `error`. */
+static int error_at_end(const struct stream_link *t, int error) {
+    if (data_is_met(t))
+        return -ERR_RELAY_DATA_LIMIT;
+    return time_is_met(t) ? -ERR_RELAY_TIME_LIMIT : error;
 }
 
 /* --- From the stream; after link_close() it tells nothing --- */
@@ -33,24 +61,34 @@ static void on_writable(struct stream *s) {
     t->link.events->writable(&t->link);
 }
 
-/* Both, since a stream tells nothing of the kind to a writer that waits. */
+/* To both, since a stream tells nothing of the kind to a writer that waits. */
+static void tell_error(struct stream_link *t) {
+    t->link.events->readable(&t->link);
+    if (!t->closing)
+        t->link.events->writable(&t->link);
+}
+
 static void fail(struct stream_link *t, int error) {
     if (t->error != 0)
         return;
     t->error = error;
-    on_readable(t->stream);
-    if (!t->closing)
-        on_writable(t->stream);
+    tell_error(t);
 }
 
 static void on_stopped(struct stream *s, uint64_t code) {
+    struct stream_link *t = stream_user(s);
+    int e = error_at_end(t, 0);
     (void)code;
-    on_writable(s); /* which finds -EPIPE */
+    if (e < 0)
+        fail(t, e);
+    else
+        on_writable(s); /* which finds -EPIPE */
 }
 
 static void on_reset(struct stream *s, uint64_t code) {
+    struct stream_link *t = stream_user(s);
     (void)code;
-    fail(stream_user(s), -ECONNRESET);
+    fail(t, error_at_end(t, -ECONNRESET));
 }
 
 static void on_stream_closed(struct stream *s, int error) {
@@ -74,6 +112,8 @@ static ssize_t stream_link_write(struct link *l, const struct slice *v, size_t c
     if (t->error != 0)
         return t->error;
     ssize_t n = stream_write(t->stream, v, count);
+    for (ssize_t i = 0; i < n; i++)
+        t->out_bytes += v[i].len;
     /* The connection's end comes with an event of its own; without one both directions are over. */
     return n == -ERR_CONN_CLOSED ? -EPIPE : n;
 }
@@ -87,7 +127,17 @@ static ssize_t stream_link_read(struct link *l, struct slice *out, size_t max) {
         *out = slice_take(&t->rest);
         return 1;
     }
-    return stream_read(t->stream, out, max);
+    ssize_t n = stream_read(t->stream, out, max);
+    for (ssize_t i = 0; i < n; i++)
+        t->in_bytes += out[i].len;
+    if (n != -ENODATA && n != -ECONNRESET)
+        return n;
+    int e = error_at_end(t, (int)n);
+    if (e != n) {
+        t->error = e;
+        reactor_defer(t->reactor, &t->work);
+    }
+    return e;
 }
 
 static void stream_link_credit(struct link *l, size_t bytes) {
@@ -113,12 +163,15 @@ static void stream_link_close(struct link *l, bool reset) {
     else if (stream_unsent(t->stream) == 0)
         stream_shutdown_write(t->stream);
     t->stream = stream_release(t->stream);
-    reactor_defer(t->reactor, &t->closed);
+    reactor_defer(t->reactor, &t->work);
 }
 
-static void on_closed(struct deferred *d) {
-    struct stream_link *t = CONTAINER_OF(d, struct stream_link, closed);
-    assert(t->closing);
+static void on_work(struct deferred *d) {
+    struct stream_link *t = CONTAINER_OF(d, struct stream_link, work);
+    if (!t->closing) {
+        tell_error(t);
+        return;
+    }
     t->link.events->closed(&t->link, t->error);
     (void)mem_free(reactor_mem(t->reactor), t);
 }
@@ -145,13 +198,18 @@ static const struct link_ops stream_link_ops = {
 };
 
 int stream_link_new(struct reactor *r, struct stream *s, struct slice *rest,
-                    struct link **ret_link) {
+                    const struct conn_limit *limit, struct link **ret_link) {
     struct stream_link *t = mem_alloc(reactor_mem(r), sizeof(*t));
     if (t == NULL)
         return -ENOMEM;
-    *t = (struct stream_link){.link.ops = &stream_link_ops, .reactor = r, .stream = s};
+    *t = (struct stream_link){.link.ops = &stream_link_ops,
+                              .reactor = r,
+                              .stream = s,
+                              .limit = *limit,
+                              .began_at = reactor_now(r),
+                              .in_bytes = rest->len};
     t->rest = slice_take(rest);
-    deferred_init(&t->closed, on_closed);
+    deferred_init(&t->work, on_work);
     stream_set_events(s, &stream_events, t);
     *ret_link = &t->link;
     return 0;

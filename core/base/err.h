@@ -44,7 +44,9 @@
     ERR(NOT_CONNECTED, 4129, 502, 1, "there is no connection to the peer")                   \
     ERR(LIMITED_CONN, 4130, 502, 1, "the connection is limited by its relay")                \
     ERR(NO_RESERVATION, 4131, 502, 1, "the peer is not connected to the relay")              \
-    ERR(RELAY_REFUSED, 4132, 502, 1, "the relay does not let us reach the peer")
+    ERR(RELAY_REFUSED, 4132, 502, 1, "the relay does not let us reach the peer")             \
+    ERR(RELAY_DATA_LIMIT, 4133, 502, 1, "the relay's limit of data for a connection is met") \
+    ERR(RELAY_TIME_LIMIT, 4134, 502, 1, "the relay's limit of time for a connection is met")
 
 enum {
 #define ERR_ENUM(name, number, http, exit_code, text) ERR_##name = number,

@@ -126,6 +126,14 @@ def a_relay_that_comes_back_is_used_again_and_one_who_lost_the_right_is_out(home
     nodes.echo.close()
 
 
+def both_are_told(proxy, daemon, of, limit):
+    proxy.wait_for(f"Connection ended: the relay's limit of {of} for a connection is met: {limit}",
+                   proxy.complained)
+    for node in (proxy, daemon):
+        node.wait_for(f'msg="the relay ended a connection" service=echo limit="?{limit}"?',
+                      node.complained)
+
+
 @case
 def a_limit_that_is_set_ends_the_transfer_that_meets_it(home):
     nodes = Behind(home, "resources: {session_data_limit: 1MB}\n")
@@ -133,7 +141,7 @@ def a_limit_that_is_set_ends_the_transfer_that_meets_it(home):
     with nodes.relay.serve() as r, running(nodes.a, "daemon") as d:
         r.wait_for(RUNNING)
         d.wait_for(RESERVED, d.complained)
-        with nodes.proxy() as (_, port):
+        with nodes.proxy() as (p, port):
             try:
                 exchange(port)
             except OSError:
@@ -141,4 +149,24 @@ def a_limit_that_is_set_ends_the_transfer_that_meets_it(home):
             else:
                 raise AssertionError(f"{BYTES} bytes passed a limit of 1 MB")
             r.wait_for('msg="circuit closed".*reason="data limit"', r.complained)
+            both_are_told(p, d, "data", "1MB each way")
+    nodes.echo.close()
+
+
+@case
+def a_connection_that_lasts_longer_than_its_relay_allows_ends_with_that_reason(home):
+    nodes = Behind(home, "resources: {session_duration: 2s}\n")
+    nodes.authorize()
+    with nodes.relay.serve() as r, running(nodes.a, "daemon") as d:
+        r.wait_for(RUNNING)
+        d.wait_for(RESERVED, d.complained)
+        with nodes.proxy() as (p, port):
+            with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as s:
+                s.settimeout(PATIENCE_S)
+                s.sendall(b"x")
+                with contextlib.suppress(ConnectionResetError):
+                    while s.recv(1) == b"x":
+                        pass
+            r.wait_for('msg="circuit closed".*reason="duration limit"', r.complained)
+            both_are_told(p, d, "time", "2s")
     nodes.echo.close()

@@ -310,6 +310,12 @@ struct conn *stream_conn(const struct stream *s) {
     return &p->conn->end[p->conn_end ^ (s == &p->end[1])];
 }
 
+/* What it takes is with the other end at once. */
+size_t stream_unsent(const struct stream *s) {
+    (void)s;
+    return 0;
+}
+
 const struct peer_id *stream_peer(const struct stream *s) {
     return &s->pair->peers[s == &s->pair->end[0]];
 }
@@ -531,6 +537,13 @@ struct fake_conn *fake_connect(struct host *from, struct host *to, const char *f
     for (int i = 0; i < 2; i++)
         tell_watches(c->hosts[i], &c->end[i], true);
     return c;
+}
+
+void fake_conn_limit(struct fake_conn *c, const struct conn_limit *limit) {
+    for (int i = 0; i < 2; i++) {
+        c->end[i].limited = true;
+        c->end[i].limit = *limit;
+    }
 }
 
 void fake_disconnect(struct fake_conn *c, int error) {

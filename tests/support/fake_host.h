@@ -27,6 +27,8 @@ void fake_host_advertise(struct host *h, const struct multiaddr *addrs, size_t c
  * addresses are what the two see of each other; one with /p2p-circuit makes it a relayed one. */
 struct fake_conn *fake_connect(struct host *from, struct host *to, const char *from_addr,
                                const char *to_addr);
+/* What a relay said that it lets through. */
+void fake_conn_limit(struct fake_conn *c, const struct conn_limit *limit);
 /* It dies: streams are told `error` at both ends, then those that watch.  The structs stay until
  * the hosts are freed. */
 void fake_disconnect(struct fake_conn *c, int error);

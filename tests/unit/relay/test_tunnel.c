@@ -9,6 +9,7 @@
 
 #include "core/base/err.h"
 #include "core/base/problem.h"
+#include "relay/relay_limit.h"
 #include "tests/support/fail_mem.h"
 #include "tests/unit/relay/tunnel.h"
 #include "transport/stream.h"
@@ -108,6 +109,43 @@ Test(tunnel, a_dead_connection_resets_both_tcp_ends) {
     close(client);
     close(target);
     tunnel_close(&t);
+}
+
+/* Decision 2: it ends with an error that names the limit. */
+Test(tunnel, a_connection_that_met_its_relays_limit_is_told_of) {
+    static const int errors[] = {-ERR_RELAY_DATA_LIMIT, -ERR_RELAY_TIME_LIMIT, -ERR_CONN_CLOSED};
+    for (size_t i = 0; i < ARRAY_COUNT(errors); i++) {
+        struct tunnel t;
+        int client, target;
+        tunnel_open(&t);
+        struct fake_conn *c = fake_connect(t.near, t.far, "/ip4/198.51.100.1/tcp/1/p2p-circuit",
+                                           "/ip4/198.51.100.2/tcp/2/p2p-circuit");
+        fake_conn_limit(c, &(struct conn_limit){.duration_s = 70, .data_bytes = 1 << 20});
+        client = connect_through(&t, &target);
+        fake_disconnect(c, errors[i]);
+        turn_until(&t, sock_is_reset(client));
+        turn_until(&t, sock_is_reset(target));
+        cr_assert_eq(t.limits_met, i < 2);
+        if (i < 2) {
+            cr_assert_eq(t.limit_error, errors[i]);
+            cr_assert_eq(t.limit_bytes, 1 << 20);
+        }
+        close(client);
+        close(target);
+        tunnel_close(&t);
+    }
+}
+
+Test(relay_limit, is_named_with_its_value) {
+    const struct conn_limit limit = {.duration_s = 90, .data_bytes = 64 << 20};
+    const struct conn_limit most = {.data_bytes = UINT64_MAX};
+    char text[RELAY_LIMIT_TEXT_MAX];
+    cr_assert_str_eq(relay_limit_format(-ERR_RELAY_DATA_LIMIT, &limit, text), "64MB each way");
+    cr_assert_str_eq(relay_limit_format(-ERR_RELAY_TIME_LIMIT, &limit, text), "1m30s");
+    cr_assert_str_eq(relay_limit_format(-ERR_RELAY_DATA_LIMIT, &most, text),
+                     "9223372036854775807B each way");
+    cr_assert_not(relay_limit_is_met(0));
+    cr_assert_not(relay_limit_is_met(-ERR_LIMIT));
 }
 
 /* Nobody listens at the local address. */

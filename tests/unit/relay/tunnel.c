@@ -42,6 +42,13 @@ static void on_refused(void *user, int error) {
     t->refusal = error;
 }
 
+static void on_limit_met(void *user, int error, const struct conn_limit *limit) {
+    struct tunnel *t = user;
+    t->limits_met++;
+    t->limit_error = error;
+    t->limit_bytes = limit->data_bytes;
+}
+
 int tunnel_try_proxy(struct tunnel *t, const char *service) {
     struct net_addr addr[2];
     proxy_listen_localhost(0, addr);
@@ -53,6 +60,7 @@ int tunnel_try_proxy(struct tunnel *t, const char *service) {
                                .listen_count = 1,
                                .refused_timeout = t->refused_timeout,
                                .refused = on_refused,
+                               .limit_met = on_limit_met,
                                .user = t};
     return proxy_open(&cfg, NULL, &t->proxy);
 }

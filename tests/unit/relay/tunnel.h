@@ -22,6 +22,9 @@ struct tunnel {
     uint16_t target_port;
     uint32_t refusals; /* what the proxy's refused() told */
     int refusal;
+    uint32_t limits_met; /* what its limit_met() told */
+    int limit_error;
+    uint64_t limit_bytes;
     nsec_t refused_timeout; /* of the next proxy */
     bool closed;            /* what is being closed is */
 };

@@ -85,8 +85,8 @@ CASE(circuit, ends_with_an_error_at_the_relays_limit) {
     circuits_stream(&c);
     tap_write(&c.a, 1 << 20, true);
     TURN_UNTIL(t, c.a.closed == 1 && c.b.closed == 1);
-    cr_assert_lt(c.a.closed_error, 0);
-    cr_assert_lt(c.b.closed_error, 0);
+    cr_assert_eq(c.a.closed_error, -ERR_RELAY_DATA_LIMIT);
+    cr_assert_eq(c.b.closed_error, -ERR_RELAY_DATA_LIMIT);
     cr_assert_not(c.b.eof);
     TURN_UNTIL(t, conn_to(&t->a, &t->b.identity.id) == NULL &&
                       conn_to(&t->b, &t->a.identity.id) == NULL);

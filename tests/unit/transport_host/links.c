@@ -216,14 +216,18 @@ void ws_ends_open(struct ends *e, struct fixture *t) {
     e->b.writable = 0;
 }
 
+const struct conn_limit no_limit = {0};
+
 void stream_ends_open(struct ends *e, struct fixture *t) {
     struct slice rest = SLICE_EMPTY;
     struct link *link;
     e->t = t;
     stream_pair_open(&e->streams, t);
-    cr_assert_eq(stream_link_new(t->reactor, TAKE(e->streams.a.stream), &rest, &link), 0);
+    cr_assert_eq(stream_link_new(t->reactor, TAKE(e->streams.a.stream), &rest, &no_limit, &link),
+                 0);
     end_attach(&e->a, t, link);
-    cr_assert_eq(stream_link_new(t->reactor, TAKE(e->streams.b.stream), &rest, &link), 0);
+    cr_assert_eq(stream_link_new(t->reactor, TAKE(e->streams.b.stream), &rest, &no_limit, &link),
+                 0);
     end_attach(&e->b, t, link);
 }
 

@@ -4,6 +4,7 @@
 /* Pairs of links of every kind, whose ends write a pattern and check what they read. */
 
 #include "hosts.h"
+#include "transport/conn.h"
 #include "transport/link.h"
 #include "uring/tcp.h"
 #include "xor_secure.h"
@@ -28,6 +29,8 @@ struct end {
     int closed_error;
     bool secured;
 };
+
+extern const struct conn_limit no_limit;
 
 struct ends {
     struct fixture *t;

@@ -315,7 +315,7 @@ CASE_QUIC(stream_link, what_was_read_ahead_comes_first) {
     TURN_UNTIL(t, stream_read(p.b.stream, &rest, 1) != 0);
     slice_skip(&rest, 5);
     stream_credit(p.b.stream, 5);
-    cr_assert_eq(stream_link_new(t->reactor, TAKE(p.b.stream), &rest, &link), 0);
+    cr_assert_eq(stream_link_new(t->reactor, TAKE(p.b.stream), &rest, &no_limit, &link), 0);
     cr_assert_null(rest.buf);
     stream_shutdown_write(p.a.stream);
     end_attach(&x, t, link);
@@ -334,7 +334,7 @@ CASE_QUIC(stream_link, writer_that_waits_learns_that_the_peer_reads_no_more) {
     struct link *link;
     stream_pair_open(&p, t);
     p.a.paused = true;
-    cr_assert_eq(stream_link_new(t->reactor, TAKE(p.b.stream), &rest, &link), 0);
+    cr_assert_eq(stream_link_new(t->reactor, TAKE(p.b.stream), &rest, &no_limit, &link), 0);
     end_attach(&x, t, link);
     end_write(&x, 256 << 20);
     turn_for(t, MSEC(50));
