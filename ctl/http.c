@@ -144,9 +144,40 @@ static enum MHD_Result respond(struct MHD_Connection *connection, unsigned statu
     return result;
 }
 
-static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status, const char *text,
-                              const char *allow) {
-    return respond(connection, status, HTTP_TEXT, bytes_of_str(text), allow);
+void http_fail(struct http_reply *reply, unsigned status, const char *text) {
+    assert(strpbrk(text, "\"\\\n") == NULL);
+    reply->status = status;
+    reply->content_type = HTTP_JSON;
+    strbuf_reset(&reply->body);
+    strbuf_addf(&reply->body, "{\"error\":\"%s\"}\n", text);
+}
+
+/* In the server's form. */
+static enum MHD_Result refuse(const struct http_server *s, struct MHD_Connection *connection,
+                              unsigned status, const char *text) {
+    struct http_reply reply = {
+        .status = status, .content_type = HTTP_TEXT, .body = STRBUF_INIT(256)};
+    if (s->cfg.errors_as_json)
+        http_fail(&reply, status, text);
+    else
+        strbuf_addf(&reply.body, "%s\n", text);
+    enum MHD_Result result =
+        strbuf_error(&reply.body) < 0
+            ? MHD_NO
+            : respond(connection, status, reply.content_type, strbuf_bytes(&reply.body), NULL);
+    strbuf_free(&reply.body);
+    return result;
+}
+
+/* The rest of the path behind the route's; NULL: it is another one. */
+static const char *match(const struct http_route *route, const char *path) {
+    size_t len = strlen(route->path);
+    if (strncmp(route->path, path, len) != 0)
+        return NULL;
+    const char *rest = path + len;
+    bool takes_segment = route->path[len - 1] == '/';
+    bool is_segment = *rest != '\0' && strchr(rest, '/') == NULL;
+    return takes_segment == is_segment && (takes_segment || *rest == '\0') ? rest : NULL;
 }
 
 /* Nothing at the path: 404.  Nothing for the method: 405, with those that there are. */
@@ -155,15 +186,16 @@ static enum MHD_Result refuse_route(const struct http_server *s, struct MHD_Conn
     SCOPED(strbuf_free) struct strbuf allow = STRBUF_INIT(1024);
     for (size_t i = 0; i < s->cfg.routes_count; i++) {
         const struct http_route *route = &s->cfg.routes[i];
-        if (strcmp(route->path, path) != 0)
+        if (match(route, path) == NULL)
             continue;
         strbuf_addf(&allow, "%s%s%s", allow.len == 0 ? "" : ", ", route->method,
                     strcmp(route->method, "GET") == 0 ? ", HEAD" : "");
     }
     if (allow.len == 0)
-        return refuse(connection, MHD_HTTP_NOT_FOUND, "404 page not found\n", NULL);
-    return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed\n",
-                  strbuf_text(&allow));
+        return respond(connection, MHD_HTTP_NOT_FOUND, HTTP_TEXT,
+                       bytes_of_str("404 page not found\n"), NULL);
+    return respond(connection, MHD_HTTP_METHOD_NOT_ALLOWED, HTTP_TEXT,
+                   bytes_of_str("Method Not Allowed\n"), strbuf_text(&allow));
 }
 
 static enum MHD_Result call(struct http_server *s, const struct http_route *route,
@@ -174,7 +206,7 @@ static enum MHD_Result call(struct http_server *s, const struct http_route *rout
     route->handle(s->cfg.user, request, &reply);
     enum MHD_Result result =
         strbuf_error(&reply.body) < 0
-            ? refuse(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "Internal Server Error\n", NULL)
+            ? refuse(s, connection, MHD_HTTP_INTERNAL_SERVER_ERROR, "Internal Server Error")
             : respond(connection, reply.status, reply.content_type, strbuf_bytes(&reply.body),
                       NULL);
     strbuf_free(&reply.body);
@@ -184,7 +216,7 @@ static enum MHD_Result call(struct http_server *s, const struct http_route *rout
 static enum MHD_Result answer(struct http_server *s, struct MHD_Connection *connection,
                               const char *method, const char *path) {
     const struct http_conn *c = conn_of(connection);
-    const struct http_request request = {
+    struct http_request request = {
         .method = strcmp(method, "HEAD") == 0 ? "GET" : method,
         .path = path,
         .body = strbuf_bytes(&c->body),
@@ -192,10 +224,18 @@ static enum MHD_Result answer(struct http_server *s, struct MHD_Connection *conn
     };
     for (size_t i = 0; i < s->cfg.routes_count; i++) {
         const struct http_route *route = &s->cfg.routes[i];
-        if (strcmp(route->path, path) == 0 && strcmp(route->method, request.method) == 0)
+        request.segment = match(route, path);
+        if (request.segment != NULL && strcmp(route->method, request.method) == 0)
             return call(s, route, connection, &request);
     }
     return refuse_route(s, connection, path);
+}
+
+static bool is_admitted(const struct http_server *s, struct MHD_Connection *connection) {
+    return s->cfg.admits == NULL ||
+           s->cfg.admits(s->cfg.admits_user,
+                         MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+                                                     MHD_HTTP_HEADER_AUTHORIZATION));
 }
 
 static bool is_announced_too_long(const struct http_server *s, struct MHD_Connection *connection) {
@@ -213,8 +253,10 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
 
     if (*context == NULL) {
         *context = c;
+        if (!is_admitted(s, connection))
+            return refuse(s, connection, MHD_HTTP_UNAUTHORIZED, "unauthorized");
         if (is_announced_too_long(s, connection))
-            return refuse(connection, MHD_HTTP_CONTENT_TOO_LARGE, "Content Too Large\n", NULL);
+            return refuse(s, connection, MHD_HTTP_CONTENT_TOO_LARGE, "Content Too Large");
         return MHD_YES;
     }
     if (*piece_len == 0)

@@ -36,8 +36,9 @@ enum {
 
 /* Valid during handle(). */
 struct http_request {
-    const char *method; /* "GET" for HEAD, too */
-    const char *path;   /* decoded, without the query */
+    const char *method;  /* "GET" for HEAD, too */
+    const char *path;    /* decoded, without the query */
+    const char *segment; /* what stands in it behind a route that ends in "/"; else "" */
     struct bytes body;
     struct net_addr remote; /* family NET_NONE over a Unix socket */
 };
@@ -53,7 +54,7 @@ typedef void http_fn(void *user, const struct http_request *request, struct http
 
 struct http_route {
     const char *method;
-    const char *path; /* exactly */
+    const char *path; /* exactly, or one ending in "/" with one segment more behind it */
     http_fn *handle;  /* does not close the server */
 };
 
@@ -63,15 +64,24 @@ struct http_config {
     const struct http_route *routes; /* must outlive the server */
     size_t routes_count;
     void *user;
+    /* Whether a client may ask for anything at all, by its Authorization header (NULL: none). Asked
+     * before its body is read; what may not is answered 401.  NULL: everybody may. */
+    bool (*admits)(void *user, const char *authorization);
+    void *admits_user;
     uint32_t connections_max;
     uint32_t body_bytes_max; /* 0: requests have none */
     nsec_t timeout;
+    bool errors_as_json; /* 401, 413 and 500 as http_fail() makes them */
 };
 
 /*   -EADDRINUSE, -EACCES, ...  "listen on 127.0.0.1:9090: ..."
  *   -ENOMEM                                                                                     */
 NODISCARD int http_server_open(const struct http_config *cfg, struct http_server **ret_server,
                                struct problem *ret_problem);
+
+/* Makes it {"error":"<text>"} with this status.  The text is one of ours and needs no escapes
+ * (asserted). */
+void http_fail(struct http_reply *reply, unsigned status, const char *text);
 
 /* Where it listens. */
 const struct sock_addr *http_server_addr(const struct http_server *s);

@@ -18,6 +18,7 @@
 #include "ctl/limits.h"
 #include "ctl/node.h"
 #include "ctl/public_addrs.h"
+#include "ctl/relay_admin.h"
 #include "ctl/relay_http.h"
 #include "ctl/relay_status.h"
 #include "ctl/stop_signals.h"
@@ -37,6 +38,7 @@ struct relay {
     struct watchdog watchdog;
     struct relay_status status;
     struct relay_http http;
+    struct relay_admin admin;
     struct metric_registry metrics;
 };
 
@@ -213,6 +215,7 @@ static void open_http(struct relay *r) {
 
 static void close_events(struct relay *r) {
     relay_http_close(&r->http);
+    relay_admin_close(&r->admin);
     relay_status_close(&r->status);
     watchdog_close(&r->watchdog);
     gate_watch_close(&r->gate_watch);
@@ -222,6 +225,7 @@ static void close_events(struct relay *r) {
 static int serve(struct relay *r, struct problem *problem) {
     int e = open_events(r, problem);
     if (e == 0) {
+        relay_admin_open(&r->admin, node_reactor(r->node), r->cfg->log, r->cfg->config);
         say_node(r);
         systemd_notify_ready();
         open_http(r);

@@ -9,6 +9,20 @@ int foreign_listen(const struct sock_addr *at) {
     return sock_stream_listen(&plain, at);
 }
 
+/* A Unix socket answers at once.  A full backlog is somebody's. */
+bool foreign_is_listening(const struct sock_addr *at) {
+    struct backend plain = {.socket_flags = SOCK_NONBLOCK};
+    union sock_name name;
+    assert(at->ip.family == NET_NONE);
+    int len = sock_name_from(at, &name);
+    int fd = len < 0 ? len : sock_stream_open(&plain, at);
+    if (fd < 0)
+        return false;
+    bool is_there = connect(fd, &name.sa, (socklen_t)len) == 0 || errno == EAGAIN;
+    sock_close(&plain, fd);
+    return is_there;
+}
+
 int foreign_local_addr(int fd, struct sock_addr *ret_addr) {
     return sock_local_addr(NULL, fd, ret_addr);
 }

@@ -57,3 +57,11 @@ void mem_wipe(void *p, size_t size) {
     if (size > 0)
         explicit_bzero(p, size);
 }
+
+bool mem_equal_secret(const void *a, const void *b, size_t size) {
+    const volatile uint8_t *x = a, *y = b; /* else the compiler may stop at the first difference */
+    uint8_t difference = 0;
+    for (size_t i = 0; i < size; i++)
+        difference |= (uint8_t)(x[i] ^ y[i]);
+    return difference == 0;
+}

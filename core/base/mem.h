@@ -34,3 +34,6 @@ NODISCARD char *mem_strdup(struct mem *m, const char *s);
 
 /* Overwrites secrets in a way that the compiler keeps. */
 void mem_wipe(void *p, size_t size);
+
+/* Whether secrets are equal, in a time that depends on their size alone. */
+bool mem_equal_secret(const void *a, const void *b, size_t size);

@@ -2,6 +2,7 @@
 """relay serve: behaviour.md 9."""
 
 import contextlib
+import http.client
 import json
 import random
 import re
@@ -134,6 +135,61 @@ def peers_are_let_in_and_thrown_out_while_a_relay_runs(home):
             p.wait_for("seq=1 error=stream: protocols not supported")
             home.run("relay", "deauthorize", relay.id_b)
             p.wait_for(r"seq=\d+ error=(?!stream: protocols)")
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("relay", timeout=5)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+
+def admin(home, method, path, cookie):
+    connection = UnixConnection(home.path / ".relay-admin.sock")
+    with contextlib.closing(connection):
+        connection.request(method, path, headers={"Authorization": f"Bearer {cookie}"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+@case
+def the_admin_socket_of_a_relay_answers_who_has_its_cookie(home):
+    relay = Relay(home)
+    at, cookie = home.path / ".relay-admin.sock", home.path / ".relay-admin.cookie"
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(at))
+    with relay.serve() as r:
+        r.wait_for(RUNNING)
+        for file in (at, cookie):
+            expect_equal(file.stat().st_mode & 0o777, 0o600, f"mode of {file.name}")
+        expect(re.fullmatch("[0-9a-f]{64}", cookie.read_text()), cookie.read_text())
+        expect_equal(admin(home, "GET", "/v1/pair", cookie.read_text()), (200, "[]\n"), "groups")
+        expect_equal(admin(home, "DELETE", "/v1/pair/4248c4ca", cookie.read_text()),
+                     (404, '{"error":"group not found"}\n'), "a group that is none")
+        expect_equal(admin(home, "GET", "/v1/pair", "0" * 64),
+                     (401, '{"error":"unauthorized"}\n'), "another cookie")
+        expect_equal(r.stop(), 0, "exit status")
+        r.wait_for('msg="removing a stale socket" socket=.relay-admin.sock', r.complained)
+    expect(not at.exists() and not cookie.exists(), "socket or cookie is left")
+
+
+@case
+def a_relay_runs_without_its_admin_socket(home):
+    relay = Relay(home)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(home.path / ".relay-admin.sock"))
+        other.listen()
+        with relay.serve() as r:
+            r.wait_for(RUNNING)
+            r.wait_for('msg="the relay admin socket is not served" '
+                       'reason="relay admin socket already in use: .relay-admin.sock"',
+                       r.complained)
+            expect_equal(r.stop(), 0, "exit status")
+    expect((home.path / ".relay-admin.sock").exists(), "another's socket was removed")
 
 
 @case

@@ -42,3 +42,17 @@ Test(mem, wiping_clears_all_bytes) {
     cr_assert_arr_eq(secret, expected, 5);
     mem_wipe(NULL, 0);
 }
+
+Test(mem, secrets_are_equal_when_every_byte_is) {
+    uint8_t a[32], b[32];
+    memset(a, 7, sizeof(a));
+    memcpy(b, a, sizeof(b));
+    cr_assert(mem_equal_secret(a, b, sizeof(a)));
+    for (size_t i = 0; i < sizeof(a); i++) {
+        b[i] ^= 0x80;
+        cr_assert_not(mem_equal_secret(a, b, sizeof(a)), "byte %zu", i);
+        cr_assert(mem_equal_secret(a, b, i), "byte %zu is beyond the size", i);
+        b[i] ^= 0x80;
+    }
+    cr_assert(mem_equal_secret(NULL, NULL, 0));
+}

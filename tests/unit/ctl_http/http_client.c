@@ -70,12 +70,18 @@ static void answer_teapot(void *user, const struct http_request *request,
     strbuf_add(&reply->body, "{}\n");
 }
 
+static void delete_item(void *user, const struct http_request *request, struct http_reply *reply) {
+    (void)user;
+    strbuf_addf(&reply->body, "item [%s]\n", request->segment);
+}
+
 static const struct http_route ROUTES[] = {
     {"GET", "/echo", echo},
     {"POST", "/echo", echo},
     {"GET", "/long", answer_long},
     {"GET", "/excess", answer_excess},
     {"GET", "/teapot", answer_teapot},
+    {"DELETE", "/item/", delete_item},
 };
 
 /* --- The fixture --- */
@@ -137,10 +143,14 @@ static int connect_to(const struct sock_addr *at) {
 }
 
 struct client *client_connect(struct fixture *t) {
+    return client_connect_to(http_server_addr(t->server));
+}
+
+struct client *client_connect_to(const struct sock_addr *at) {
     static struct client clients[4];
     static unsigned next;
     struct client *c = &clients[next++ % ARRAY_COUNT(clients)];
-    c->fd = connect_to(http_server_addr(t->server));
+    c->fd = connect_to(at);
     c->len = 0;
     c->got[0] = '\0';
     c->is_over = false;

@@ -39,7 +39,7 @@ void fixture_init(struct fixture *t, enum reactor_io io);
 void fixture_done(struct fixture *t);
 
 /* Routes: GET and POST /echo (what came), GET /long (100,000 bytes), GET /excess (too much), GET
- * /teapot (418, JSON). */
+ * /teapot (418, JSON), DELETE /item/ (its segment). */
 void server_open(struct fixture *t);
 
 /* Turns until the condition holds; the test fails when that takes ten seconds. */
@@ -66,6 +66,7 @@ struct client {
 
 /* Static ones, for they are large. */
 struct client *client_connect(struct fixture *t);
+struct client *client_connect_to(const struct sock_addr *at);
 void client_send(struct client *c, const char *text);
 /* Takes what is there; returns whether the server has closed. */
 bool client_poll(struct client *c);

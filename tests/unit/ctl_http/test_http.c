@@ -61,6 +61,34 @@ CASE(http, unknown_paths_and_methods_are_told) {
     cr_assert_eq(t->handled, 0);
 }
 
+CASE(http, a_route_may_take_one_more_segment) {
+    static const struct {
+        const char *path, *body;
+    } ROWS[] = {
+        {"/item/proxy-1", "item [proxy-1]\n"}, {"/item/a%20b?x=1", "item [a b]\n"},
+        {"/item/", "404 page not found\n"},    {"/item", "404 page not found\n"},
+        {"/item/a/b", "404 page not found\n"}, {"/item/a%2Fb", "404 page not found\n"},
+        {"/item/a/", "404 page not found\n"},  {"/items/a", "404 page not found\n"},
+        {"/teapot/a", "404 page not found\n"},
+    };
+    server_open(t);
+    for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++)
+        cr_assert_str_eq(body_of(fetch(t, "DELETE", ROWS[i].path)), ROWS[i].body, "%s",
+                         ROWS[i].path);
+    const char *got = fetch(t, "GET", "/item/a");
+    cr_assert(begins(got, "HTTP/1.1 405 "), "%s", got);
+    cr_assert_not_null(strstr(got, "Allow: DELETE\r\n"), "%s", got);
+}
+
+CASE(http, errors_may_be_json) {
+    t->cfg.errors_as_json = true;
+    server_open(t);
+    const char *got = fetch(t, "GET", "/excess");
+    cr_assert_not_null(strstr(got, "Content-Type: application/json\r\n"));
+    cr_assert_str_eq(body_of(got), "{\"error\":\"Internal Server Error\"}\n");
+    cr_assert_str_eq(body_of(fetch(t, "GET", "/none")), "404 page not found\n");
+}
+
 CASE(http, a_body_comes_whole_however_it_is_cut) {
     static const char HEAD[] = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n";
     static const char BODY[] = "0123456789";
