@@ -14,7 +14,7 @@
     {                                                                                   \
         name, METRIC_GAUGE, "",                                                         \
             "path_type=\"" path "\",transport=\"" transport "\",ip_version=\"" ip "\"", \
-            "Connected peers, by the way to them."                                      \
+            "Connected peers, by the way to them.", NULL                                \
     }
 
 /* Index: (is relayed * 3 + transport) * 2 + is IPv6 */

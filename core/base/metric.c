@@ -1,13 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/base/metric.h"
 
+void metric_set_init_with(struct metric_set *s, const struct metric_info *infos, uint64_t *values,
+                          struct metric_histogram *histograms, uint32_t histograms_first,
+                          uint32_t count) {
+    assert(count > 0);
+    assert(histograms_first <= count);
+    for (uint32_t i = 0; i < count; i++)
+        assert((infos[i].type == METRIC_HISTOGRAM) == (i >= histograms_first));
+    *s = (struct metric_set){.infos = infos,
+                             .values = values,
+                             .histograms = histograms,
+                             .histograms_first = histograms_first,
+                             .count = count};
+    list_init(&s->node);
+}
+
 void metric_set_init(struct metric_set *s, const struct metric_info *infos, uint64_t *values,
                      uint32_t count) {
-    assert(count > 0);
-    s->infos = infos;
-    s->values = values;
-    s->count = count;
-    list_init(&s->node);
+    metric_set_init_with(s, infos, values, NULL, count, count);
+}
+
+void metric_histogram_observe(struct metric_histogram *h, const struct metric_buckets *b,
+                              nsec_t took) {
+    uint32_t i = 0;
+    assert(b->count <= METRIC_BUCKETS_MAX);
+    while (i < b->count && took > b->bounds[i])
+        i++;
+    h->counts[i]++;
+    h->sum += took;
 }
 
 void metric_registry_init(struct metric_registry *r) {
@@ -36,8 +57,11 @@ bool metric_next(const struct metric_registry *r, struct metric_cursor *cursor,
         set = LIST_ENTRY(next, struct metric_set, node);
         *cursor = (struct metric_cursor){.set = set};
     }
-    *ret_sample = (struct metric_sample){.info = &set->infos[cursor->index],
-                                         .value = set->values[cursor->index]};
-    cursor->index++;
+    uint32_t index = cursor->index++;
+    *ret_sample = (struct metric_sample){.info = &set->infos[index]};
+    if (index < set->histograms_first)
+        ret_sample->value = set->values[index];
+    else
+        ret_sample->histogram = &set->histograms[index - set->histograms_first];
     return true;
 }

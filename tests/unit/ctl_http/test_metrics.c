@@ -13,9 +13,9 @@
 enum { M_IN, M_OUT, M_OPEN, M_COUNT };
 
 static const struct metric_info TABLE[M_COUNT] = {
-    [M_IN] = {"peerup_bytes_total", METRIC_COUNTER, "bytes", "direction=\"rx\"", "Bytes."},
-    [M_OUT] = {"peerup_bytes_total", METRIC_COUNTER, "bytes", "direction=\"tx\"", "Bytes."},
-    [M_OPEN] = {"peerup_open", METRIC_GAUGE, "", "", "What is open."},
+    [M_IN] = {"peerup_bytes_total", METRIC_COUNTER, "bytes", "direction=\"rx\"", "Bytes.", NULL},
+    [M_OUT] = {"peerup_bytes_total", METRIC_COUNTER, "bytes", "direction=\"tx\"", "Bytes.", NULL},
+    [M_OPEN] = {"peerup_open", METRIC_GAUGE, "", "", "What is open.", NULL},
 };
 
 Test(metrics, a_registry_becomes_text) {
@@ -38,6 +38,51 @@ Test(metrics, a_registry_becomes_text) {
                      "# HELP peerup_open What is open.\n"
                      "# TYPE peerup_open gauge\n"
                      "peerup_open -2\n");
+    metric_registry_remove(&set);
+    metric_registry_done(&registry);
+}
+
+static const struct metric_buckets BUCKETS = {{MSEC(10), MSEC(2560), SEC(2048)}, 3};
+
+enum { M_TOOK, M_LASTED, M_HISTOGRAMS };
+
+static const struct metric_info HISTOGRAMS[M_HISTOGRAMS] = {
+    [M_TOOK] = {"peerup_took_seconds", METRIC_HISTOGRAM, "seconds", "result=\"success\"", "Time.",
+                &BUCKETS},
+    [M_LASTED] = {"peerup_lasted_seconds", METRIC_HISTOGRAM, "seconds", "", "Time.", &BUCKETS},
+};
+
+/* Buckets hold all that is below them; seconds are exact. */
+Test(metrics, histograms_become_text) {
+    SCOPED(strbuf_free) struct strbuf out = STRBUF_INIT(KIB(64));
+    struct metric_histogram histograms[M_HISTOGRAMS] = {0};
+    struct metric_registry registry;
+    struct metric_set set;
+    metric_registry_init(&registry);
+    metric_set_init_with(&set, HISTOGRAMS, NULL, histograms, 0, M_HISTOGRAMS);
+    metric_registry_add(&registry, &set);
+    metric_observe(&set, M_TOOK, MSEC(5));
+    metric_observe(&set, M_TOOK, SEC(2));
+    metric_observe(&set, M_TOOK, SEC(2));
+    metric_observe(&set, M_TOOK, SEC(3000) + 1);
+    metrics_text_registry(&registry, &out);
+    cr_assert_str_eq(strbuf_text(&out),
+                     "# HELP peerup_took_seconds Time.\n"
+                     "# TYPE peerup_took_seconds histogram\n"
+                     "peerup_took_seconds_bucket{result=\"success\",le=\"0.01\"} 1\n"
+                     "peerup_took_seconds_bucket{result=\"success\",le=\"2.56\"} 3\n"
+                     "peerup_took_seconds_bucket{result=\"success\",le=\"2048\"} 3\n"
+                     "peerup_took_seconds_bucket{result=\"success\",le=\"+Inf\"} 4\n"
+                     "peerup_took_seconds_sum{result=\"success\"} 3004.005000001\n"
+                     "peerup_took_seconds_count{result=\"success\"} 4\n"
+                     "# HELP peerup_lasted_seconds Time.\n"
+                     "# TYPE peerup_lasted_seconds histogram\n"
+                     "peerup_lasted_seconds_bucket{le=\"0.01\"} 0\n"
+                     "peerup_lasted_seconds_bucket{le=\"2.56\"} 0\n"
+                     "peerup_lasted_seconds_bucket{le=\"2048\"} 0\n"
+                     "peerup_lasted_seconds_bucket{le=\"+Inf\"} 0\n"
+                     "peerup_lasted_seconds_sum 0\n"
+                     "peerup_lasted_seconds_count 0\n");
     metric_registry_remove(&set);
     metric_registry_done(&registry);
 }
