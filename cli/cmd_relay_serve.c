@@ -9,13 +9,15 @@
 int cmd_relay_serve(struct cli *cli) {
     SCOPED(relay_config_freep) struct relay_config *c = NULL;
     struct problem why = PROBLEM_INIT;
-    struct log log;
+    struct log log, audit;
 
     int status = cli_load_relay_config(cli, &c);
     if (status != 0)
         return status;
     cli_print_warnings(&c->base);
     log_stderr_init(&log, LOG_INFO);
-    struct run_relay_config cfg = {.mem = cli->mem, .config = c, .log = &log, .say = cli_say};
+    log_stderr_init_audit(&audit);
+    struct run_relay_config cfg = {
+        .mem = cli->mem, .config = c, .log = &log, .audit = &audit, .say = cli_say};
     return run_relay(&cfg, &why) < 0 ? out_failure("%s", why.text) : 0;
 }

@@ -15,6 +15,7 @@ struct gate_table {
     struct log *log;
     struct authkeys *keys;
     char *path;
+    struct gate_watcher watcher;
     struct stat read_from; /* the file that `keys` are of, or an older one */
 };
 
@@ -29,6 +30,27 @@ static bool denies(struct gate *g, const struct peer_id *peer, walltime_t now) {
     return !authkeys_allow(t->keys, peer, now);
 }
 
+static void decided(struct gate *g, const struct peer_id *peer, bool inbound, bool allowed) {
+    const struct gate_table *t = CONTAINER_OF(g, struct gate_table, gate);
+    if (t->watcher.decided != NULL)
+        t->watcher.decided(t->watcher.user, peer, inbound, allowed);
+}
+
+/* Those of `in` that are not in `other`; of a peer that is listed twice, once. */
+static void tell_missing(const struct gate_table *t, const struct authkeys *in,
+                         const struct authkeys *other, bool is_added) {
+    uint32_t count;
+    const struct authkey *items = authkeys_items(in, &count);
+    for (uint32_t i = 0; t->watcher.changed != NULL && i < count; i++)
+        if (authkeys_find(in, &items[i].id) == &items[i] &&
+            authkeys_find(other, &items[i].id) == NULL)
+            t->watcher.changed(t->watcher.user, &items[i].id, is_added);
+}
+
+void gate_table_set_watcher(struct gate_table *t, const struct gate_watcher *w) {
+    t->watcher = *w;
+}
+
 int gate_table_new(struct mem *mem, const char *path, struct log *log,
                    struct gate_table **ret_table, struct problem *ret_problem) {
     struct gate_table *t = mem_alloc(mem, sizeof(*t));
@@ -36,7 +58,7 @@ int gate_table_new(struct mem *mem, const char *path, struct log *log,
         return problem_set(ret_problem, -ENOMEM, "%s", err_text(ENOMEM));
     t->mem = mem;
     t->log = log;
-    t->gate = (struct gate){.denies = denies};
+    t->gate = (struct gate){.denies = denies, .decided = decided};
     t->read_from = look_at(path);
     t->path = mem_strdup(mem, path);
     int e = t->path == NULL ? problem_set(ret_problem, -ENOMEM, "%s", err_text(ENOMEM))
@@ -63,8 +85,11 @@ int gate_table_reload(struct gate_table *t, struct problem *ret_problem) {
     int e = authkeys_load(t->mem, t->path, &keys, ret_problem);
     if (e < 0)
         return e;
-    (void)authkeys_free(t->keys);
+    struct authkeys *old = t->keys;
     t->keys = keys;
+    tell_missing(t, old, keys, false);
+    tell_missing(t, keys, old, true);
+    (void)authkeys_free(old);
     t->read_from = st;
     log_info(t->log, L_GATE, "updated authorized peers list",
              kv_uint("count", gate_table_count(t)));

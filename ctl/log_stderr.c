@@ -19,6 +19,11 @@ static int64_t wall_ms(struct log *l) {
     return sysenv_wall_ms();
 }
 
+void log_stderr_init_audit(struct log *log) {
+    *log = (struct log){
+        .sink = sink, .wall_ms = wall_ms, .level_max = LOG_INFO, .json = true, .group = "audit"};
+}
+
 void log_stderr_init(struct log *log, enum log_level level_max) {
     static const char *const names[] = {
         [LOG_ERROR] = "error", [LOG_WARN] = "warn",   [LOG_INFO] = "info",

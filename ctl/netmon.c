@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "ctl/netmon.h"
 
+#include <string.h>
+
 #include "core/base/log.h"
 #include "core/base/net_addr.h"
+#include "ctl/node_metrics.h"
 #include "relay/holepunch.h"
 #include "relay/reservations.h"
 #include "transport/host.h"
@@ -15,6 +18,43 @@ static bool has_public(const struct netwatch_snapshot *s, uint8_t family) {
             return true;
     }
     return false;
+}
+
+/* Whether all addresses of a family in `a` are in `b`. */
+static bool are_in(const struct net_addr *a, uint32_t a_count, const struct net_addr *b,
+                   uint32_t b_count, uint8_t family) {
+    for (uint32_t i = 0; i < a_count; i++) {
+        uint32_t k = 0;
+        while (k < b_count && !net_addr_equal(&a[i], &b[k]))
+            k++;
+        if (a[i].family == family && k == b_count)
+            return false;
+    }
+    return true;
+}
+
+/* Takes the public addresses over. */
+static void count(struct netmon *m, bool is_change) {
+    const struct netwatch_snapshot *s = netwatch_snapshot(m->watch);
+    struct net_addr now[NETWATCH_ADDRS_MAX];
+    uint32_t n = 0, ip4_count = 0;
+    bool differs[2];
+    for (uint32_t i = 0; i < s->addrs_count; i++) {
+        if (net_addr_is_public(&s->addrs[i].ip))
+            now[n++] = s->addrs[i].ip;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        ip4_count += now[i].family == NET_IP4;
+    for (int i = 0; i < 2; i++) {
+        uint8_t family = i == 0 ? NET_IP4 : NET_IP6;
+        differs[i] = !are_in(now, n, m->addrs, m->addrs_count, family) ||
+                     !are_in(m->addrs, m->addrs_count, now, n, family);
+    }
+    node_metrics_addrs(m->metrics, ip4_count, n - ip4_count);
+    if (is_change)
+        node_metrics_network(m->metrics, differs[0], differs[1]);
+    memcpy(m->addrs, now, n * sizeof(now[0]));
+    m->addrs_count = n;
 }
 
 static void say(const struct netmon *m, const char *format, ...) PRINTF(2, 3);
@@ -46,11 +86,12 @@ static void tell(const struct netmon *m, const struct netwatch_change *c) {
 }
 
 static void on_changed(void *user, const struct netwatch_change *c) {
-    const struct netmon *m = user;
+    struct netmon *m = user;
     /* An address that others will replace soon is good until then. */
     if (c->addrs_added + c->addrs_removed == 0 && !c->routes_differ && !c->was_suspended)
         return;
     tell(m, c);
+    count(m, true);
     host_network_changed(m->host, c);
     if (m->reservations != NULL)
         reservations_network_changed(m->reservations);
@@ -74,6 +115,8 @@ void netmon_start(struct netmon *m, const struct netmon_config *cfg) {
     m->log = cfg->log;
     m->say = cfg->say;
     m->user = cfg->user;
+    m->metrics = cfg->metrics;
+    count(m, false);
     netwatch_set_watcher(m->watch, on_changed, m);
 }
 

@@ -10,16 +10,20 @@
  * Spec: behaviour.md, section 10.2; private addresses, default routes and sleep count, too. */
 
 #include "ctl/say.h"
+#include "uring/netwatch.h"
 
 struct holepunch;
 struct host;
 struct log;
-struct netwatch;
+struct node_metrics;
 struct reactor;
 struct reservations;
 
 struct netmon {
     struct netwatch *watch;
+    struct net_addr addrs[NETWATCH_ADDRS_MAX]; /* the public ones, as they were told last */
+    uint32_t addrs_count;
+    struct node_metrics *metrics;
     struct netwatch *own_watch; /* NULL: the caller's is used */
     struct host *host;
     struct reservations *reservations;
@@ -36,6 +40,7 @@ struct netmon_config {
     struct host *host;                 /* made with netmon.watch */
     struct reservations *reservations; /* may be NULL */
     struct holepunch *holepunch;       /* may be NULL */
+    struct node_metrics *metrics;      /* may be NULL */
     struct log *log;                   /* may be NULL */
     say_fn *say;                       /* may be NULL */
     void *user;

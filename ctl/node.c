@@ -13,6 +13,7 @@
 #include "ctl/gate.h"
 #include "ctl/lock.h"
 #include "ctl/netmon.h"
+#include "ctl/node_metrics.h"
 #include "ctl/sysenv.h"
 #include "relay/circuit_transport.h"
 #include "relay/external_addrs.h"
@@ -34,6 +35,9 @@ enum { LISTEN_MAX = 32 };
 struct node {
     struct mem *mem;
     struct log *log;
+    struct log *audit;
+    struct log_limit audit_denied;
+    struct node_metrics *metrics;
     struct identity identity;
     struct reactor *reactor;
     struct resolver *resolver;
@@ -107,12 +111,35 @@ int node_reload_gate(struct node *n, struct problem *ret_problem) {
     return 0;
 }
 
+/* Strangers may come as often as they like, so what is written of those who were not let in has a
+ * bound; metrics count them all. */
+static void on_decided(void *user, const struct peer_id *peer, bool inbound, bool allowed) {
+    struct node *n = user;
+    char text[PEER_ID_SHORT_MAX];
+    node_metrics_decided(n->metrics, allowed);
+    if (!allowed && !log_allow(&n->audit_denied, reactor_now(n->reactor)))
+        return;
+    log_info(n->audit, L_GATE, "auth_decision", kv_str("peer", peer_id_format_short(peer, text)),
+             kv_str("direction", inbound ? "inbound" : "outbound"),
+             kv_str("result", allowed ? "allow" : "deny"));
+}
+
+static void on_list_changed(void *user, const struct peer_id *peer, bool is_added) {
+    const struct node *n = user;
+    char text[PEER_ID_SHORT_MAX];
+    log_info(n->audit, L_GATE, "auth_change", kv_str("action", is_added ? "add" : "remove"),
+             kv_str("peer", peer_id_format_short(peer, text)));
+}
+
 static int open_gate(struct node *n, const char *path, struct problem *problem) {
     if (path == NULL)
         return 0;
     int e = gate_table_new(n->mem, path, n->log, &n->gate, problem);
     if (e < 0)
         return e;
+    gate_table_set_watcher(
+        n->gate,
+        &(struct gate_watcher){.decided = on_decided, .changed = on_list_changed, .user = n});
     e = timer_init(&n->expiry, n->reactor, on_expiry);
     if (e < 0)
         return problem_set(problem, e, "%s", err_text(e));
@@ -182,6 +209,15 @@ static void on_addr_added(void *user) {
         holepunch_network_changed(n->holepunch);
 }
 
+/* The one-sided dial is no punch. */
+static void on_punched(void *user, const struct peer_id *peer, enum holepunch_outcome outcome,
+                       nsec_t took) {
+    const struct node *n = user;
+    (void)peer;
+    if (outcome != HOLEPUNCH_REVERSED)
+        node_metrics_punched(n->metrics, outcome == HOLEPUNCH_SUCCEEDED, took);
+}
+
 /* The relays of the config are the user's own: their word on where we are seen counts. */
 static int open_external(struct node *n, const struct node_config *cfg) {
     struct peer_id trusted[EXTERNAL_TRUSTED_MAX];
@@ -207,8 +243,12 @@ static int open_punching(struct node *n, const struct node_config *cfg, struct p
         return 0;
     int e = open_external(n, cfg);
     if (e == 0 && cfg->punches) {
-        struct holepunch_config punch_cfg = {
-            .reactor = n->reactor, .host = n->host, .log = n->log, .external = n->external};
+        struct holepunch_config punch_cfg = {.reactor = n->reactor,
+                                             .host = n->host,
+                                             .log = n->log,
+                                             .external = n->external,
+                                             .ended = on_punched,
+                                             .user = n};
         e = holepunch_new(&punch_cfg, &n->holepunch);
     }
     return e < 0 ? problem_set(problem, e, "cannot set up hole punching: %s", err_text(e)) : 0;
@@ -263,8 +303,11 @@ static int open_relays(struct node *n, const struct node_config *cfg, struct pro
 }
 
 static int open_handlers(struct node *n, const struct node_config *cfg, struct problem *problem) {
-    struct services_config services_cfg = {
-        .reactor = n->reactor, .host = n->host, .resolver = n->resolver, .log = n->log};
+    struct services_config services_cfg = {.reactor = n->reactor,
+                                           .host = n->host,
+                                           .resolver = n->resolver,
+                                           .log = n->log,
+                                           .audit = n->audit};
     int e = services_new(&services_cfg, &n->services);
     if (e == 0 && cfg->ping_protocol != NULL)
         e = ping_server_new(n->reactor, n->host, cfg->ping_protocol, &n->ping);
@@ -278,6 +321,7 @@ static void start_netmon(struct node *n, const struct node_config *cfg) {
     struct netmon_config netmon_cfg = {.host = n->host,
                                        .reservations = n->reservations,
                                        .holepunch = n->holepunch,
+                                       .metrics = n->metrics,
                                        .log = n->log,
                                        .say = cfg->say,
                                        .user = cfg->say_user};
@@ -311,6 +355,9 @@ int node_open(const struct node_config *cfg, struct node **ret_node, struct prob
         return problem_set(ret_problem, -ENOMEM, "%s", err_text(ENOMEM));
     n->mem = cfg->mem;
     n->log = cfg->log;
+    n->audit = cfg->audit;
+    n->audit_denied = LOG_LIMIT_INIT(100, MSEC(100));
+    n->metrics = cfg->metrics;
     n->lock = -1;
     int e = open_all(n, cfg, ret_problem);
     if (e < 0) {

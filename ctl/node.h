@@ -27,6 +27,7 @@ struct identity;
 struct mem;
 struct netwatch;
 struct node;
+struct node_metrics;
 struct problem;
 struct reactor;
 struct reactor_backend;
@@ -55,7 +56,9 @@ struct node_config {
     bool serve_perf;
     uint32_t conns_wanted; /* beyond the host's usual limits there is room for so many; 0: none */
     bool is_exclusive;     /* holds the identity's lock: a daemon */
-    say_fn *say;           /* what people should know while it runs; NULL: nobody reads it */
+    struct node_metrics *metrics; /* outlives the node; NULL: nobody counts */
+    struct log *audit;            /* who was let in, who may come, whom services denied; or NULL */
+    say_fn *say;                  /* what people should know while it runs; NULL: nobody reads it */
     void *say_user;
     /* The world, where it is not the machine's: the simulation's.  All NULL otherwise. */
     const struct reactor_backend *backend;

@@ -16,9 +16,11 @@
 #include "ctl/gate_watch.h"
 #include "ctl/limits.h"
 #include "ctl/node.h"
+#include "ctl/node_metrics.h"
 #include "ctl/say.h"
 #include "ctl/stop_signals.h"
 #include "ctl/systemd.h"
+#include "ctl/telemetry_http.h"
 #include "ctl/watchdog.h"
 #include "relay/service.h"
 #include "transport/host.h"
@@ -33,6 +35,9 @@ struct daemon {
     struct gate_watch gate_watch;
     struct bootstrap *bootstrap;
     struct watchdog watchdog;
+    struct telemetry_http http;
+    struct metric_registry registry;
+    struct node_metrics metrics;
 };
 
 static void say(const struct daemon *d, const char *format, ...) PRINTF(2, 3);
@@ -59,6 +64,8 @@ static void say_config(const struct daemon *d) {
         say(d, "Loading authorized peers from %s", c->security.authorized_keys_file);
     else
         say(d, "WARNING: Connection gating is DISABLED - any peer can connect!\n");
+    if (c->telemetry.audit_enabled)
+        say(d, "Telemetry: audit logging enabled");
 }
 
 /* --- The node by the config --- */
@@ -91,6 +98,8 @@ static int open_node(struct daemon *d, struct problem *problem) {
         .punches = true,
         .serve_perf = true,
         .is_exclusive = true,
+        .metrics = &d->metrics,
+        .audit = c->telemetry.audit_enabled ? d->cfg->audit : NULL,
         .say = d->cfg->say,
         .say_user = d->cfg->user,
     };
@@ -165,7 +174,24 @@ static int open_events(struct daemon *d, struct problem *problem) {
     return e < 0 ? problem_set(problem, e, "cannot watch signals: %s", err_text(e)) : 0;
 }
 
+/* After READY=1: nobody who needs the daemon waits for it. */
+static void open_http(struct daemon *d) {
+    const struct config *c = d->cfg->config;
+    const struct telemetry_http_config cfg = {
+        .reactor = node_reactor(d->node),
+        .host = node_host(d->node),
+        .log = d->cfg->log,
+        .metrics_at = c->telemetry.metrics_enabled ? c->telemetry.metrics_listen_address : NULL,
+        .registry = &d->registry,
+        .services = node_services(d->node),
+        .say = d->cfg->say,
+        .user = d->cfg->user,
+    };
+    telemetry_http_open(&d->http, &cfg);
+}
+
 static void close_events(struct daemon *d) {
+    telemetry_http_close(&d->http);
     watchdog_close(&d->watchdog);
     gate_watch_close(&d->gate_watch);
     stop_signals_close(&d->stop);
@@ -173,12 +199,16 @@ static void close_events(struct daemon *d) {
 
 static int serve(struct daemon *d, struct problem *problem) {
     int e = open_events(d, problem);
-    if (e == 0)
+    if (e == 0) {
+        say_node(d); /* who reads it may send signals from here on */
+        open_services(d);
         e = bootstrap_start(node_reactor(d->node), node_host(d->node), d->cfg->log,
                             &d->cfg->config->discovery.bootstrap_peers, on_bootstrapped, d,
                             &d->bootstrap);
+    }
     if (e == 0) {
         systemd_notify_ready();
+        open_http(d);
         e = node_run(d->node);
         if (e < 0)
             (void)problem_set(problem, e, "the event loop failed: %s", err_text(e));
@@ -199,13 +229,15 @@ int run_daemon(const struct run_daemon_config *cfg, struct problem *ret_problem)
         return e;
     say_config(&d);
     limits_raise_descriptors(cfg->log);
+    metric_registry_init(&d.registry);
+    node_metrics_open(&d.metrics, &d.registry);
     e = open_node(&d, ret_problem);
-    if (e < 0)
-        return e;
-    say_node(&d);
-    open_services(&d);
-    e = serve(&d, ret_problem);
-    d.node = node_free(d.node);
+    if (e == 0) {
+        e = serve(&d, ret_problem);
+        d.node = node_free(d.node);
+    }
+    node_metrics_close(&d.metrics);
+    metric_registry_done(&d.registry);
     if (e == 0)
         say(&d, "Daemon stopped.");
     return e;

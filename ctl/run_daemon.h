@@ -18,6 +18,7 @@ struct run_daemon_config {
     struct mem *mem;
     const struct config *config;
     struct log *log;
+    struct log *audit; /* is used where the config says so */
     /* Progress for people: one line, or several with LF between them. */
     void (*say)(void *user, const char *text);
     void *user;

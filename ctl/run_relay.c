@@ -6,7 +6,6 @@
 #include "core/base/err.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/base/metric.h"
 #include "core/base/problem.h"
 #include "core/base/version.h"
 #include "core/conf/archive.h"
@@ -17,12 +16,13 @@
 #include "ctl/gate_watch.h"
 #include "ctl/limits.h"
 #include "ctl/node.h"
+#include "ctl/node_metrics.h"
 #include "ctl/public_addrs.h"
 #include "ctl/relay_admin.h"
-#include "ctl/relay_http.h"
 #include "ctl/relay_status.h"
 #include "ctl/stop_signals.h"
 #include "ctl/systemd.h"
+#include "ctl/telemetry_http.h"
 #include "ctl/watchdog.h"
 #include "relay/hop_service.h"
 #include "transport/host.h"
@@ -37,9 +37,10 @@ struct relay {
     struct gate_watch gate_watch;
     struct watchdog watchdog;
     struct relay_status status;
-    struct relay_http http;
+    struct telemetry_http http;
     struct relay_admin admin;
-    struct metric_registry metrics;
+    struct metric_registry registry;
+    struct node_metrics metrics;
 };
 
 static void say(const struct relay *r, const char *format, ...) PRINTF(2, 3);
@@ -69,6 +70,8 @@ static int begin(const struct relay *r, struct problem *problem) {
         log_warn(r->cfg->log, L_NODE, "failed to archive config", kv_str("reason", why.text));
     say(r, "Loaded configuration from %s", c->base.path);
     say(r, "Authentication: %s", c->security.enable_connection_gating ? "true" : "false");
+    if (c->telemetry.audit_enabled)
+        say(r, "Telemetry: audit logging enabled");
     return 0;
 }
 
@@ -130,6 +133,8 @@ static int open_node(struct relay *r, struct problem *problem) {
         .relay_service = &hop,
         .conns_wanted = hop.reservations_max,
         .is_exclusive = true,
+        .metrics = &r->metrics,
+        .audit = c->telemetry.audit_enabled ? r->cfg->audit : NULL,
         .say = r->cfg->say,
         .say_user = r->cfg->user,
     };
@@ -201,20 +206,22 @@ static int open_events(struct relay *r, struct problem *problem) {
 
 /* Last, and after READY=1: nobody who needs the relay waits for it. */
 static void open_http(struct relay *r) {
-    const struct relay_http_config cfg = {
+    const struct relay_config *c = r->cfg->config;
+    const struct telemetry_http_config cfg = {
         .reactor = node_reactor(r->node),
         .host = node_host(r->node),
         .log = r->cfg->log,
-        .config = r->cfg->config,
-        .registry = &r->metrics,
+        .metrics_at = c->telemetry.metrics_enabled ? c->telemetry.metrics_listen_address : NULL,
+        .health_at = c->health.enabled ? c->health.listen_address : NULL,
+        .registry = &r->registry,
         .say = r->cfg->say,
         .user = r->cfg->user,
     };
-    relay_http_open(&r->http, &cfg);
+    telemetry_http_open(&r->http, &cfg);
 }
 
 static void close_events(struct relay *r) {
-    relay_http_close(&r->http);
+    telemetry_http_close(&r->http);
     relay_admin_close(&r->admin);
     relay_status_close(&r->status);
     watchdog_close(&r->watchdog);
@@ -250,13 +257,15 @@ int run_relay(const struct run_relay_config *cfg, struct problem *ret_problem) {
     if (e < 0)
         return e;
     limits_raise_descriptors(cfg->log);
+    metric_registry_init(&r.registry);
+    node_metrics_open(&r.metrics, &r.registry);
     e = open_node(&r, ret_problem);
-    if (e < 0)
-        return e;
-    metric_registry_init(&r.metrics);
-    say_limits(&r);
-    e = serve(&r, ret_problem);
-    r.node = node_free(r.node);
-    metric_registry_done(&r.metrics);
+    if (e == 0) {
+        say_limits(&r);
+        e = serve(&r, ret_problem);
+        r.node = node_free(r.node);
+    }
+    node_metrics_close(&r.metrics);
+    metric_registry_done(&r.registry);
     return e;
 }

@@ -17,6 +17,7 @@ struct run_relay_config {
     struct mem *mem;
     const struct relay_config *config;
     struct log *log;
+    struct log *audit; /* is used where the config says so */
     say_fn *say;
     void *user;
 };

@@ -121,7 +121,7 @@ static void tell(const struct hole *o, enum holepunch_outcome outcome, int error
         log_info(cfg->log, L_RELAY, texts[outcome], kv_str("peer", id),
                  kv_nsec("elapsed", elapsed));
     if (cfg->ended != NULL)
-        cfg->ended(cfg->user, &o->peer, outcome);
+        cfg->ended(cfg->user, &o->peer, outcome, elapsed);
 }
 
 static void take_outcome(struct hole *o, int error) {

@@ -51,7 +51,8 @@ struct holepunch_config {
     const struct external_addrs *external; /* outlives this; NULL: only what we listen on is told */
     bool accept_private;                   /* addresses of ours and of peers: for labs */
     /* May be NULL; what it starts happens later. */
-    void (*ended)(void *user, const struct peer_id *peer, enum holepunch_outcome outcome);
+    void (*ended)(void *user, const struct peer_id *peer, enum holepunch_outcome outcome,
+                  nsec_t took);
     void *user;
 };
 

@@ -13,6 +13,11 @@
 #include "transport/host.h"
 #include "uring/reactor.h"
 
+const struct metric_buckets SERVICE_DURATIONS = {{SEC(1), SEC(2), SEC(4), SEC(8), SEC(16), SEC(32),
+                                                  SEC(64), SEC(128), SEC(256), SEC(512), SEC(1024),
+                                                  SEC(2048)},
+                                                 12};
+
 struct services {
     struct services_config cfg;
     struct mem *mem;
@@ -69,9 +74,13 @@ static void log_denied(struct service *sv, const struct peer_id *peer) {
     struct services *owner = sv->owner;
     char text[PEER_ID_SHORT_MAX];
 
-    if (log_allow(&owner->denied_log, reactor_now(owner->cfg.reactor)))
-        log_warn(owner->cfg.log, L_PROXY, "peer not in service ACL", kv_str("service", sv->name),
-                 kv_str("peer", peer_id_format_short(peer, text)));
+    if (!log_allow(&owner->denied_log, reactor_now(owner->cfg.reactor)))
+        return;
+    (void)peer_id_format_short(peer, text);
+    log_warn(owner->cfg.log, L_PROXY, "peer not in service ACL", kv_str("service", sv->name),
+             kv_str("peer", text));
+    log_warn(owner->cfg.audit, L_PROXY, "service_acl_denied", kv_str("peer", text),
+             kv_str("service", sv->name));
 }
 
 static void on_session_ended(struct service_target *t) {
@@ -159,6 +168,7 @@ static int fill(struct service *sv, const struct service_config *cfg) {
                             .service = sv->name,
                             .port = cfg->port,
                             .ended = on_session_ended,
+                            .buckets = &SERVICE_DURATIONS,
                         },
                         cfg->host);
     return 0;
@@ -235,6 +245,7 @@ static struct service_info info_of(const struct service *sv) {
         .failed = sv->target.failed,
         .rx_bytes = sv->target.totals.rx_bytes,
         .tx_bytes = sv->target.totals.tx_bytes,
+        .durations = &sv->target.durations,
     };
 }
 

@@ -11,7 +11,7 @@
  * Thread: the reactor's.
  */
 
-#include "core/base/base.h"
+#include "core/base/metric.h"
 #include "core/p2p/peer_id.h"
 
 struct host;
@@ -28,6 +28,7 @@ struct services_config {
     struct host *host;
     struct resolver *resolver; /* for names other than localhost */
     struct log *log;           /* may be NULL */
+    struct log *audit;         /* is told whom a list of allowed peers denies; may be NULL */
 };
 
 /* All of it is copied. */
@@ -53,7 +54,11 @@ struct service_info {
     uint64_t failed;      /* the local address could not be reached */
     uint64_t rx_bytes;    /* from the network */
     uint64_t tx_bytes;
+    const struct metric_histogram *durations; /* of streams that are over; SERVICE_DURATIONS */
 };
+
+/* 2^k seconds, k = 0 .. 11 */
+extern const struct metric_buckets SERVICE_DURATIONS;
 
 /* -ENOMEM */
 NODISCARD int services_new(const struct services_config *cfg, struct services **ret_services);

@@ -20,6 +20,7 @@ struct session {
     struct service_target *target;
     struct stream *stream; /* until the pump has it */
     struct list node;
+    nsec_t began_at;
     struct timer timeout;
     struct resolve_request lookup;
     struct net_addr addrs[RESOLVE_ADDRS_MAX];
@@ -131,6 +132,7 @@ static void on_pump_closed(struct pump *p, int error) {
     struct service_target *t = ss->target;
 
     log_debug(t->log, L_PROXY, "closed connection", kv_str("service", t->service), kv_err(error));
+    metric_histogram_observe(&t->durations, t->buckets, reactor_now(t->reactor) - ss->began_at);
     session_free(ss);
 }
 
@@ -155,6 +157,7 @@ static void on_connected(struct tcp_conn *c, int error) {
     }
     timer_stop(&ss->timeout);
     ss->state = SESSION_PUMPING;
+    ss->began_at = reactor_now(ss->target->reactor);
     ss->target->connections++;
     struct stream *s = TAKE(ss->stream);
     pump_start(&ss->pump, s, &ss->target->totals, on_pump_closed);

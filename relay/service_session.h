@@ -6,6 +6,7 @@
 
 #include "core/base/list.h"
 #include "core/base/log.h"
+#include "core/base/metric.h"
 #include "core/base/net_addr.h"
 #include "relay/pump.h"
 
@@ -27,6 +28,8 @@ struct service_target {
     void (*ended)(struct service_target *t);
     struct pump_totals totals;
     struct log_limit failed_log;
+    struct metric_histogram durations; /* of what was pumped; in `buckets` */
+    const struct metric_buckets *buckets;
     uint64_t connections;
     uint64_t failed;
     uint32_t active;

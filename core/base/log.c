@@ -9,7 +9,7 @@
 #include "core/base/bytes.h"
 #include "core/base/err.h"
 
-enum { LINE_TAIL = 2 /* "}" and LF always fit */ };
+enum { LINE_TAIL = 3 /* "}}" and LF always fit */ };
 
 struct line {
     char text[LOG_LINE_MAX];
@@ -222,7 +222,7 @@ static void add_value(struct line *n, const struct kv *field) {
 static void add_field(struct line *n, const struct kv *field) {
     size_t len = n->len;
     if (n->json) {
-        add_str(n, len == 1 ? "\"" : ",\"");
+        add_str(n, n->text[len - 1] == '{' ? "\"" : ",\"");
         add_str(n, field->key);
         add_str(n, "\":");
     } else {
@@ -256,9 +256,18 @@ void log_write(struct log *l, enum log_level level, enum log_topic topic, const 
     }
     add_field(&n, &kv_str("level", level_names[level]));
     add_field(&n, &kv_str("msg", message));
+    bool is_grouped = n.json && l->group != NULL;
+    if (is_grouped) {
+        add_str(&n, ",\"");
+        add_str(&n, l->group);
+        add_str(&n, "\":{");
+    }
     for (const struct kv *field = fields; field->type != KV_END; field++)
         add_field(&n, field);
-    add_field(&n, &kv_str("topic", topic_names[topic]));
+    if (is_grouped)
+        n.text[n.len++] = '}';
+    else
+        add_field(&n, &kv_str("topic", topic_names[topic]));
     if (n.json)
         n.text[n.len++] = '}';
     n.text[n.len++] = '\n';

@@ -68,6 +68,7 @@ struct log {
     void *context;
     enum log_level level_max;
     bool json;
+    const char *group; /* of JSON: the fields stand in an object of this name, without topic */
 };
 
 /* Formats a line and gives it to the sink, whatever the level.  Fields end with KV_END; those that

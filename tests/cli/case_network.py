@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 
 import harness
 from case_daemon import listen_at
@@ -232,6 +233,50 @@ def a_proxy_leads_to_the_service(home):
                 says_hello(port, target)
             expect_equal(p.stop(signal.SIGINT), 0, "exit status")
             expect(p.said().endswith("\nShutting down...\n"), p.said())
+
+
+def metrics(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=START_S) as answer:
+        expect_equal(answer.headers["Content-Type"], "text/plain; version=0.0.4; charset=utf-8",
+                     "the kind of metrics")
+        return answer.read().decode()
+
+
+@case
+def a_daemon_serves_metrics_and_writes_an_audit_log_where_the_config_says_so(home):
+    pair = Pair(home)
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        port = s.getsockname()[1]
+    home.config.write_text(home.config.read_text() + "telemetry:\n  metrics: {enabled: true, "
+                           f'listen_address: "127.0.0.1:{port}"}}\n  audit: {{enabled: true}}\n')
+    with service(home, "web") as target, pair.daemon() as d:
+        d.wait_for("Telemetry: audit logging enabled")
+        d.wait_for(f"Telemetry: metrics enabled on 127.0.0.1:{port}")
+        with running(pair.b, "proxy", pair.target, "web", "0") as p:
+            through = int(p.wait_for(r"TCP proxy listening on localhost:(\d+)")[1])
+            says_hello(through, target)
+            home.run("auth", "remove", pair.id_b)
+            d.wait_for('"msg":"auth_change","audit":{"action":"remove",', d.complained)
+        pair.b.run("ping", pair.target, "-c", "1", status=1, err_has="the peer refused us")
+        said = metrics(port)
+        for line in ('peerup_proxy_connections_total{service="web"} 1',
+                     'peerup_proxy_active_connections{service="web"} 0',
+                     'peerup_proxy_duration_seconds_count{service="web"} 1',
+                     'peerup_proxy_bytes_total{direction="rx",service="web"} 5',
+                     'peerup_auth_decisions_total{decision="allow"} 1',
+                     'peerup_holepunch_total{result="success"} 0',
+                     'peerup_holepunch_duration_seconds_bucket{result="failure",le="+Inf"} 0'):
+            expect(f"\n{line}\n" in said, f"{line} is missing in:\n{said}")
+        expect(re.search(r'\npeerup_auth_decisions_total\{decision="deny"\} [1-9]', said), said)
+        expect_equal(d.stop(), 0, "exit status")
+        lines = [json.loads(x) for x in d.complained().splitlines() if x.startswith("{")]
+        expect_equal(list(lines[0]), ["time", "level", "msg", "audit"], "an audit line")
+        decided = [x["audit"] for x in lines if x["msg"] == "auth_decision"]
+        short = pair.id_b[:16] + "..."
+        expect_equal(decided[0], {"peer": short, "direction": "inbound", "result": "allow"},
+                     "the first decision")
+        expect_equal(decided[-1], {"peer": short, "direction": "inbound", "result": "deny"},
+                     "the last decision")
 
 
 @case

@@ -18,7 +18,9 @@ static void on_added(void *user) {
     n->knows_itself = true;
 }
 
-static void on_ended(void *user, const struct peer_id *peer, enum holepunch_outcome outcome) {
+static void on_ended(void *user, const struct peer_id *peer, enum holepunch_outcome outcome,
+                     nsec_t took) {
+    (void)took;
     static const char *const states[] = {[HOLEPUNCH_FAILED] = "failed",
                                          [HOLEPUNCH_SUCCEEDED] = "succeeded",
                                          [HOLEPUNCH_REVERSED] = "reversed"};

@@ -52,6 +52,21 @@ Test(log, json_has_the_same_fields) {
                      "\"topic\":\"dial\"}\n");
 }
 
+/* behaviour.md, 11.2 */
+Test(log, json_may_have_its_fields_in_a_group) {
+    struct capture c = capture(true);
+    c.log.group = "audit";
+    log_info(&c.log, L_GATE, "auth_decision", kv_str("peer", "12D3KooWKJRjN8kP..."),
+             kv_str("result", "allow"));
+    cr_assert_str_eq(c.text, "{\"time\":\"2026-11-23T05:39:20.038Z\",\"level\":\"INFO\","
+                             "\"msg\":\"auth_decision\",\"audit\":{"
+                             "\"peer\":\"12D3KooWKJRjN8kP...\",\"result\":\"allow\"}}\n");
+    c = capture(true);
+    c.log.group = "audit";
+    log_info(&c.log, L_GATE, "nothing");
+    cr_assert_not_null(strstr(c.text, "\"msg\":\"nothing\",\"audit\":{}}\n"), "%s", c.text);
+}
+
 Test(log, fields_are_not_even_made_above_the_level) {
     struct capture c = capture(false);
     int evaluated = 0;

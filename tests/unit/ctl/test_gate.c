@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "core/base/err.h"
 #include "core/base/mem.h"
@@ -80,4 +82,47 @@ Test(gate, a_missing_list_is_an_error) {
     cr_assert_eq(gate_table_new(mem_system(), "/nowhere/authorized_keys", NULL, &t, &why), -ENOENT);
     cr_assert_null(t);
     cr_assert_neq(why.text[0], '\0');
+}
+
+struct heard {
+    char text[256];
+};
+
+static void on_decided(void *user, const struct peer_id *peer, bool inbound, bool allowed) {
+    struct heard *h = user;
+    char id[PEER_ID_TEXT_MAX];
+    (void)snprintf(h->text + strlen(h->text), sizeof(h->text) - strlen(h->text), "%s%s %s;",
+                   inbound ? "in" : "out", allowed ? "+" : "-",
+                   strcmp(peer_id_format(peer, id), A) == 0 ? "A" : "B");
+}
+
+static void on_list_changed(void *user, const struct peer_id *peer, bool is_added) {
+    struct heard *h = user;
+    char id[PEER_ID_TEXT_MAX];
+    (void)snprintf(h->text + strlen(h->text), sizeof(h->text) - strlen(h->text), "%s%s;",
+                   is_added ? "+" : "-", strcmp(peer_id_format(peer, id), A) == 0 ? "A" : "B");
+}
+
+Test(gate, decisions_and_changes_of_the_list_are_told) {
+    struct folder f;
+    struct heard h = {""};
+    struct peer_id id;
+    folder_make(&f);
+    struct gate_table *t = gate_of(&f, "12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB\n");
+    struct gate *g = gate_table_gate(t);
+    cr_assert_eq(peer_id_parse(B, &id), 0);
+    g->decided(g, &id, true, true); /* nobody listens yet */
+    gate_table_set_watcher(
+        t, &(struct gate_watcher){.decided = on_decided, .changed = on_list_changed, .user = &h});
+    g->decided(g, &id, true, false);
+    folder_write(&f, "authorized_keys",
+                 "12D3KooWCd3eX8r5ihRvzK7P1yPq5aakaBJhG5GNj18YTztPhoCa # once\n"
+                 "12D3KooWCd3eX8r5ihRvzK7P1yPq5aakaBJhG5GNj18YTztPhoCa # twice\n");
+    cr_assert_eq(gate_table_reload(t, NULL), 0);
+    folder_write(&f, "authorized_keys",
+                 "12D3KooWCd3eX8r5ihRvzK7P1yPq5aakaBJhG5GNj18YTztPhoCa # the same\n");
+    cr_assert_eq(gate_table_reload(t, NULL), 0);
+    cr_assert_str_eq(h.text, "in- B;-A;+B;");
+    t = gate_table_free(t);
+    folder_remove(&f);
 }

@@ -3,6 +3,7 @@
 /* Service and proxy back to back, with a real TCP client and target. */
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -46,6 +47,11 @@ Test(tunnel, bytes_and_ends_travel_both_ways) {
     cr_assert_eq(info.rx_bytes, 4);
     cr_assert_eq(info.tx_bytes, 5);
     cr_assert_eq(info.active, 0);
+    cr_assert_gt(info.durations->sum, 0);
+    uint64_t ended = 0;
+    for (uint32_t i = 0; i <= SERVICE_DURATIONS.count; i++)
+        ended += info.durations->counts[i];
+    cr_assert_eq(ended, 1);
     proxy_stats(t.proxy, &stats);
     cr_assert_eq(stats.connections, 1);
     cr_assert_eq(stats.rx_bytes, 5);
@@ -348,6 +354,12 @@ Test(tunnel, a_peer_that_is_not_allowed_never_reaches_the_target) {
         cr_assert_lt(target_accept(&t), 0, "%s", closed[i]);
         cr_assert_eq(services_find(t.services, closed[i], &info), 0);
         cr_assert_eq(info.denied, 1, "%s", closed[i]);
+        char line[192], id[PEER_ID_SHORT_MAX];
+        (void)snprintf(line, sizeof(line),
+                       "{\"level\":\"WARN\",\"msg\":\"service_acl_denied\",\"audit\":{"
+                       "\"peer\":\"%s\",\"service\":\"%s\"}}\n",
+                       peer_id_format_short(&near, id), closed[i]);
+        cr_assert_str_eq(t.audited, line);
         close(client);
     }
     tunnel_proxy_to(&t, "ours");

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -70,6 +71,12 @@ int tunnel_try_service(struct tunnel *t, const char *name) {
     return services_add(t->services, &cfg, NULL);
 }
 
+static void on_audit(struct log *l, enum log_level level, const char *line, size_t len) {
+    struct tunnel *t = CONTAINER_OF(l, struct tunnel, audit);
+    (void)level;
+    (void)snprintf(t->audited, sizeof(t->audited), "%.*s", (int)len, line);
+}
+
 void tunnel_prepare(struct tunnel *t, struct mem *mem) {
     *t = (struct tunnel){0};
     cr_assert_eq(reactor_new(&(struct reactor_config){.mem = mem}, &t->reactor), 0);
@@ -77,7 +84,10 @@ void tunnel_prepare(struct tunnel *t, struct mem *mem) {
     t->far = fake_host_new(t->reactor, "far", NULL);
     t->near = fake_host_new(t->reactor, "near", t->far);
     listen_target(t);
-    struct services_config cfg = {.reactor = t->reactor, .host = t->far, .resolver = t->resolver};
+    t->audit =
+        (struct log){.sink = on_audit, .level_max = LOG_INFO, .json = true, .group = "audit"};
+    struct services_config cfg = {
+        .reactor = t->reactor, .host = t->far, .resolver = t->resolver, .audit = &t->audit};
     cr_assert_eq(services_new(&cfg, &t->services), 0);
 }
 

@@ -5,6 +5,7 @@
  * memory, a service, and its target on the right.  Both TCP ends are the test's own sockets.
  */
 
+#include "core/base/log.h"
 #include "relay/proxy.h"
 #include "relay/service.h"
 #include "tests/support/fake_host.h"
@@ -18,7 +19,9 @@ struct tunnel {
     struct host *far;  /* the service's */
     struct services *services;
     struct proxy *proxy;
-    int target; /* listens */
+    struct log audit;
+    char audited[256]; /* its last line */
+    int target;        /* listens */
     uint16_t target_port;
     uint32_t refusals; /* what the proxy's refused() told */
     int refusal;

@@ -60,7 +60,9 @@ static void open_side(struct side *s, struct party *p) {
     host_watch(p->host, &s->relayer.watch);
 }
 
-static void on_ended(void *user, const struct peer_id *peer, enum holepunch_outcome outcome) {
+static void on_ended(void *user, const struct peer_id *peer, enum holepunch_outcome outcome,
+                     nsec_t took) {
+    (void)took;
     struct side *s = user;
     const struct fixture *t = s->party->t;
     const struct party *other = s->party == &t->a ? &t->b : &t->a;

@@ -30,8 +30,10 @@ static void on_opened(struct host_watch *w, struct conn *c) {
     c->limited = world->plays;
 }
 
-static void on_ended(void *user, const struct peer_id *peer, enum holepunch_outcome outcome) {
+static void on_ended(void *user, const struct peer_id *peer, enum holepunch_outcome outcome,
+                     nsec_t took) {
     struct world *w = user;
+    cr_assert_lt(took, SEC(60));
     cr_assert(peer_id_equal(peer, &w->script.peer));
     w->reversed += outcome == HOLEPUNCH_REVERSED;
 }

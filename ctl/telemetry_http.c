@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include "ctl/relay_http.h"
+#include "ctl/telemetry_http.h"
 
 #include <inttypes.h>
 
 #include "core/base/err.h"
 #include "core/base/log.h"
 #include "core/base/problem.h"
-#include "core/conf/relay_config.h"
 #include "ctl/connected_peers.h"
 #include "ctl/listen_text.h"
 #include "ctl/metrics_text.h"
 #include "ctl/process_metrics.h"
+#include "ctl/service_metrics.h"
 #include "uring/reactor.h"
 
 #define REQUEST_TIMEOUT SEC(5)
@@ -24,7 +24,7 @@ static void fail(struct http_reply *reply, unsigned status, const char *text) {
 }
 
 static void on_health(void *user, const struct http_request *request, struct http_reply *reply) {
-    struct relay_http *h = user;
+    struct telemetry_http *h = user;
     struct reactor *r = h->cfg.reactor;
     struct connected_peers peers;
 
@@ -44,7 +44,7 @@ static void on_health(void *user, const struct http_request *request, struct htt
 }
 
 static void on_metrics(void *user, const struct http_request *request, struct http_reply *reply) {
-    struct relay_http *h = user;
+    struct telemetry_http *h = user;
     (void)request;
 
     if (peer_metrics_update(&h->peers, h->cfg.host, reactor_mem(h->cfg.reactor)) < 0) {
@@ -53,6 +53,8 @@ static void on_metrics(void *user, const struct http_request *request, struct ht
     }
     reply->content_type = METRICS_CONTENT_TYPE;
     metrics_text_registry(h->cfg.registry, &reply->body);
+    if (h->cfg.services != NULL)
+        service_metrics_write(h->cfg.services, &reply->body);
     process_metrics_write(h->start, &reply->body);
 }
 
@@ -65,7 +67,7 @@ static const struct http_route ROUTES[R_COUNT] = {
 };
 
 /* Listens at each address that the text means; whether at any. */
-static bool listen_at(struct relay_http *h, const char *text, const struct http_route *routes,
+static bool listen_at(struct telemetry_http *h, const char *text, const struct http_route *routes,
                       size_t routes_count) {
     struct net_addr addrs[LISTEN_TEXT_ADDRS_MAX];
     struct problem why = PROBLEM_INIT;
@@ -92,24 +94,23 @@ static bool listen_at(struct relay_http *h, const char *text, const struct http_
     return is_listening;
 }
 
-static void say(const struct relay_http *h, const char *format, ...) PRINTF(2, 3);
+static void say(const struct telemetry_http *h, const char *format, ...) PRINTF(2, 3);
 
-static void say(const struct relay_http *h, const char *format, ...) {
+static void say(const struct telemetry_http *h, const char *format, ...) {
     va_list args;
     va_start(args, format);
     say_v(h->cfg.say, h->cfg.user, format, args);
     va_end(args);
 }
 
-void relay_http_open(struct relay_http *h, const struct relay_http_config *cfg) {
-    const struct relay_config *c = cfg->config;
-    bool has_metrics = c->telemetry.metrics_enabled;
-    bool has_health = c->health.enabled;
-    const char *at = has_health ? c->health.listen_address : c->telemetry.metrics_listen_address;
+void telemetry_http_open(struct telemetry_http *h, const struct telemetry_http_config *cfg) {
+    bool has_metrics = cfg->metrics_at != NULL;
+    bool has_health = cfg->health_at != NULL;
+    const char *at = has_health ? cfg->health_at : cfg->metrics_at;
     size_t first = has_metrics ? R_METRICS : R_HEALTH;
     size_t end = has_health ? R_COUNT : R_HEALTH;
 
-    *h = (struct relay_http){.cfg = *cfg, .is_open = true};
+    *h = (struct telemetry_http){.cfg = *cfg, .is_open = true};
     h->opened_at = reactor_now(cfg->reactor);
     h->start = reactor_walltime(cfg->reactor);
     peer_metrics_open(&h->peers, cfg->registry);
@@ -121,7 +122,7 @@ void relay_http_open(struct relay_http *h, const struct relay_http_config *cfg) 
         say(h, "Health: http://%s/healthz", at);
 }
 
-void relay_http_close(struct relay_http *h) {
+void telemetry_http_close(struct telemetry_http *h) {
     if (!h->is_open)
         return;
     h->is_open = false;
