@@ -7,6 +7,7 @@
 #include "core/base/net_addr.h"
 #include "ctl/node_metrics.h"
 #include "relay/holepunch.h"
+#include "relay/portmap.h"
 #include "relay/reservations.h"
 #include "transport/host.h"
 #include "uring/netwatch.h"
@@ -97,6 +98,8 @@ static void on_changed(void *user, const struct netwatch_change *c) {
         reservations_network_changed(m->reservations);
     if (m->holepunch != NULL)
         holepunch_network_changed(m->holepunch);
+    if (m->portmap != NULL)
+        portmap_network_changed(m->portmap);
 }
 
 int netmon_open(struct netmon *m, struct reactor *r, struct netwatch *watch) {
@@ -112,6 +115,7 @@ void netmon_start(struct netmon *m, const struct netmon_config *cfg) {
     m->host = cfg->host;
     m->reservations = cfg->reservations;
     m->holepunch = cfg->holepunch;
+    m->portmap = cfg->portmap;
     m->log = cfg->log;
     m->say = cfg->say;
     m->user = cfg->user;

@@ -16,6 +16,7 @@ struct holepunch;
 struct host;
 struct log;
 struct node_metrics;
+struct portmap;
 struct reactor;
 struct reservations;
 
@@ -28,6 +29,7 @@ struct netmon {
     struct host *host;
     struct reservations *reservations;
     struct holepunch *holepunch;
+    struct portmap *portmap;
     struct log *log;
     say_fn *say;
     void *user;
@@ -40,13 +42,15 @@ struct netmon_config {
     struct host *host;                 /* made with netmon.watch */
     struct reservations *reservations; /* may be NULL */
     struct holepunch *holepunch;       /* may be NULL */
+    struct portmap *portmap;           /* may be NULL */
     struct node_metrics *metrics;      /* may be NULL */
     struct log *log;                   /* may be NULL */
     say_fn *say;                       /* may be NULL */
     void *user;
 };
 void netmon_start(struct netmon *m, const struct netmon_config *cfg);
-/* Before the host, reservations and hole punching go.  Harmless when it was not started. */
+/* Before the host, reservations, hole punching and port mapping go.  Harmless when it was not
+ * started. */
 void netmon_stop(struct netmon *m);
 
 /* After the host has gone; what the system's watch has open closes in the reactor's next turns.

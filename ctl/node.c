@@ -20,6 +20,7 @@
 #include "relay/holepunch.h"
 #include "relay/hop_service.h"
 #include "relay/ping.h"
+#include "relay/portmap.h"
 #include "relay/reservations.h"
 #include "relay/service.h"
 #include "transport/host.h"
@@ -51,11 +52,13 @@ struct node {
     struct reservations *reservations;
     struct external_addrs *external; /* NULL: we do not listen */
     struct holepunch *holepunch;
+    struct portmap *portmap;
     struct hop_service *relay_service;
     struct ping_server *ping;
     int lock;
     bool has_expiry;
     bool services_closed;
+    bool portmap_closed;
     bool relay_closed;
     bool host_closed;
     bool is_closed;
@@ -237,6 +240,26 @@ static int open_external(struct node *n, const struct node_config *cfg) {
     return external_addrs_new(&external_cfg, &n->external);
 }
 
+static void on_mapped(void *user) {
+    const struct node *n = user;
+    struct multiaddr addrs[PORTMAP_PORTS_MAX];
+    size_t count = portmap_addrs(n->portmap, addrs);
+    external_addrs_set_mapped(n->external, addrs, count);
+}
+
+static int open_portmap(struct node *n) {
+    struct multiaddr bound[LISTEN_MAX];
+    size_t count = host_listen_addrs(n->host, bound, LISTEN_MAX);
+    struct portmap_config cfg = {.reactor = n->reactor,
+                                 .netwatch = n->netmon.watch,
+                                 .log = n->log,
+                                 .listen = bound,
+                                 .listen_count = MIN(count, (size_t)LISTEN_MAX),
+                                 .changed = on_mapped,
+                                 .user = n};
+    return portmap_new(&cfg, &n->portmap);
+}
+
 /* Who does not listen has no address to tell. */
 static int open_punching(struct node *n, const struct node_config *cfg, struct problem *problem) {
     if (cfg->listen_count == 0)
@@ -251,6 +274,8 @@ static int open_punching(struct node *n, const struct node_config *cfg, struct p
                                              .user = n};
         e = holepunch_new(&punch_cfg, &n->holepunch);
     }
+    if (e == 0 && cfg->maps_ports)
+        e = open_portmap(n);
     return e < 0 ? problem_set(problem, e, "cannot set up hole punching: %s", err_text(e)) : 0;
 }
 
@@ -321,6 +346,7 @@ static void start_netmon(struct node *n, const struct node_config *cfg) {
     struct netmon_config netmon_cfg = {.host = n->host,
                                        .reservations = n->reservations,
                                        .holepunch = n->holepunch,
+                                       .portmap = n->portmap,
                                        .metrics = n->metrics,
                                        .log = n->log,
                                        .say = cfg->say,
@@ -382,6 +408,10 @@ static void on_services_closed(void *user) {
     ((struct node *)user)->services_closed = true;
 }
 
+static void on_portmap_closed(void *user) {
+    ((struct node *)user)->portmap_closed = true;
+}
+
 static void on_relay_closed(void *user) {
     ((struct node *)user)->relay_closed = true;
 }
@@ -415,6 +445,11 @@ void node_close(struct node *n) {
     n->ping = ping_server_free(n->ping);
     n->holepunch = holepunch_free(n->holepunch);
     n->reservations = reservations_free(n->reservations);
+    if (n->portmap != NULL) {
+        portmap_close(n->portmap, on_portmap_closed, n);
+        if (!turn_until(n, &n->portmap_closed))
+            log_warn(n->log, L_NODE, "port mapping did not end in time");
+    }
     if (n->services != NULL) {
         services_close(n->services, on_services_closed, n);
         if (!turn_until(n, &n->services_closed))
@@ -444,12 +479,14 @@ struct node *node_free(struct node *n) {
         return NULL;
     node_close(n);
     if ((n->services != NULL && !n->services_closed) ||
+        (n->portmap != NULL && !n->portmap_closed) ||
         (n->relay_service != NULL && !n->relay_closed) || (n->host != NULL && !n->host_closed)) {
         /* The kernel or a callback may still come back to it. */
         log_error(n->log, L_NODE, "the node did not end and is left behind");
         lock_release(&n->lock);
         return NULL;
     }
+    n->portmap = portmap_free(n->portmap);
     n->services = services_free(n->services);
     n->relay_service = hop_service_free(n->relay_service);
     n->host = host_free(n->host);

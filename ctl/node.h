@@ -51,6 +51,7 @@ struct node_config {
     nsec_t reservation_interval;       /* see relay/reservations.h; 0: as the relay demands */
     bool reserves;                     /* is reached through the relays: a daemon */
     bool punches;                      /* makes relayed connections direct ones; needs `listen` */
+    bool maps_ports;                   /* has the gateway pass on what it listens on, likewise */
     /* Is a relay; reactor, host and log are filled in.  NULL: it is none */
     const struct hop_service_config *relay_service;
     bool serve_perf;

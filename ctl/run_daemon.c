@@ -96,6 +96,7 @@ static int open_node(struct daemon *d, struct problem *problem) {
         .reservation_interval = (nsec_t)c->relay.reservation_interval_ns,
         .reserves = true,
         .punches = true,
+        .maps_ports = c->network.port_mapping,
         .serve_perf = true,
         .is_exclusive = true,
         .metrics = &d->metrics,

@@ -24,6 +24,7 @@ struct external_addrs {
     struct peer_id trusted[EXTERNAL_TRUSTED_MAX];
     size_t trusted_count;
     struct observed tracker;
+    struct addrs mapped;
     struct addrs seen; /* as `added` was told */
     struct addrs announced;
 };
@@ -34,11 +35,13 @@ static void collect(const struct external_addrs *x, unsigned observers_min,
                     struct addrs *ret_addrs) {
     struct observed_addr found[EXTERNAL_ADDRS_MAX];
     size_t count = observed_addrs(&x->tracker, observers_min, found, EXTERNAL_ADDRS_MAX);
-    for (size_t i = 0; i < count; i++)
+    *ret_addrs = x->mapped;
+    for (size_t i = 0; i < count && ret_addrs->count < EXTERNAL_ADDRS_MAX; i++) {
+        struct multiaddr *a = &ret_addrs->list[ret_addrs->count];
         multiaddr_from_net_addr(&found[i].external,
-                                found[i].is_tcp ? MULTIADDR_KIND_TCP : MULTIADDR_KIND_QUIC,
-                                &ret_addrs->list[i]);
-    ret_addrs->count = count;
+                                found[i].is_tcp ? MULTIADDR_KIND_TCP : MULTIADDR_KIND_QUIC, a);
+        ret_addrs->count += !multiaddr_is_in(a, x->mapped.list, x->mapped.count);
+    }
 }
 
 static bool contains(const struct addrs *all, const struct addrs *some) {
@@ -146,6 +149,14 @@ struct external_addrs *external_addrs_free(struct external_addrs *x) {
     host_unwatch(&x->watch);
     host_announce(x->cfg.host, NULL, 0);
     return mem_free(reactor_mem(x->cfg.reactor), x);
+}
+
+void external_addrs_set_mapped(struct external_addrs *x, const struct multiaddr *addrs,
+                               size_t count) {
+    x->mapped.count = MIN(count, (size_t)EXTERNAL_ADDRS_MAX);
+    for (size_t i = 0; i < x->mapped.count; i++)
+        x->mapped.list[i] = addrs[i];
+    look(x);
 }
 
 size_t external_addrs_seen(const struct external_addrs *x,

@@ -7,6 +7,8 @@
  * An address is announced when four networks see it, or one peer of those that the user named: with
  * one relay of our own there are no four.  To punch with, one observer is enough.
  *
+ * What a gateway passes on to us is announced beside that (relay/portmap.h).
+ *
  * Only what is seen of a socket that listens counts: others lead nowhere.
  *
  * Spec:    libp2p identify, "Observed addresses".
@@ -43,6 +45,12 @@ NODISCARD int external_addrs_new(const struct external_addrs_config *cfg,
 /* Nothing is announced any more.  Accepts NULL, returns NULL. */
 struct external_addrs *external_addrs_free(struct external_addrs *x);
 
-/* Those that anybody sees, the surest first: QUIC and TCP.  Returns how many are written. */
+/* Those that a gateway maps to our listening ports, instead of those before; at most
+ * EXTERNAL_ADDRS_MAX.  added() may follow from inside this call. */
+void external_addrs_set_mapped(struct external_addrs *x, const struct multiaddr *addrs,
+                               size_t count);
+
+/* Those that are mapped, and those that anybody sees, the surest first: QUIC and TCP.  Returns how
+ * many are written. */
 size_t external_addrs_seen(const struct external_addrs *x,
                            struct multiaddr ret_addrs[EXTERNAL_ADDRS_MAX]);

@@ -45,6 +45,10 @@ static const struct config_option OPTIONS[] = {
     {"network.force_private_reachability", CONFIG_BOOL, AT(network.force_private_reachability),
      .fallback = "false", .generated = "false",
      .help = "Treat this node as unreachable from outside: reserve on relays at once."},
+    {"network.port_mapping", CONFIG_BOOL, AT(network.port_mapping), .fallback = "true",
+     .flags = CONFIG_SHOW_IF_SET,
+     .help = "Have the gateway of the home network (PCP, NAT-PMP) pass on what comes to the ports that "
+             "are listened on."},
     {"network.resource_limits_enabled", CONFIG_BOOL, AT(network.resource_limits_enabled),
      .fallback = "false",
      .help = "Publish metrics of the resource limits, which are in force either way."},

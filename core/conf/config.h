@@ -40,6 +40,7 @@ struct config {
         const char *transport; /* "auto", "quic", "tcp" */
         const char *security;  /* of TCP: "auto", "tls", "noise" */
         bool force_private_reachability;
+        bool port_mapping;
         bool resource_limits_enabled;
         struct config_servers stun_servers; /* not is_set: the relays; set and empty: off */
     } network;

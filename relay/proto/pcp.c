@@ -269,6 +269,16 @@ static void be_silent(struct pcp *p) {
             unmapped(&p->mappings[i], -ETIMEDOUT);
 }
 
+void pcp_ask_again(struct pcp *p, nsec_t now) {
+    set_now(p, now);
+    if (p->is_resting) {
+        p->is_resting = false;
+        speak_pcp(p);
+    } else {
+        ask_all(p, 0);
+    }
+}
+
 /* The gateway does not know PCP. */
 static void fall_back(struct pcp *p) {
     if (p->client.family == NET_IP4)
@@ -332,6 +342,8 @@ static void take_address(struct pcp *p, const struct natpmp_response *r) {
 static void recv_natpmp(struct pcp *p, struct bytes datagram) {
     struct natpmp_response r;
     if (natpmp_decode(datagram, &r) < 0)
+        return;
+    if (r.result == PCP_UNSUPP_VERSION) /* a late answer to another request of PCP's */
         return;
     if (r.op == NATPMP_ADDRESS) {
         take_address(p, &r);

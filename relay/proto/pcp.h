@@ -86,6 +86,10 @@ void pcp_init(struct pcp *p, const struct net_addr *client, struct rng *rng, nse
 /* Maps a port from now on; returns its place in events.  At most PCP_MAPPINGS_MAX (asserted). */
 size_t pcp_add(struct pcp *p, bool is_tcp, uint16_t internal_port, nsec_t now);
 
+/* The gateway may be another one, or have forgotten: all mappings are asked for at once, also of
+ * one that was silent. */
+void pcp_ask_again(struct pcp *p, nsec_t now);
+
 /* No mapping is wanted any more.  The engine is over when pcp_next_send() gives nothing. */
 void pcp_close(struct pcp *p, nsec_t now);
 

@@ -63,6 +63,9 @@ class Behind:
         for node in (self.a, self.c):
             node.path.mkdir()
             node.run("init", "--relay", self.relay.target)
+            # They listen on all addresses: no gateway of this machine's is to be asked for ports.
+            text = node.config.read_text()
+            node.config.write_text(text.replace("network:\n", "network:\n  port_mapping: false\n"))
         self.id_a, self.id_c = (n.run("whoami").strip() for n in (self.a, self.c))
         self.a.run("auth", "add", self.id_c)
         self.a.run("service", "add", "echo", f"127.0.0.1:{self.echo.port}")

@@ -128,6 +128,44 @@ Test(pcp, a_port_is_mapped_and_renewed_at_half_its_lifetime) {
     cr_assert_geq(pcp_deadline(&b.p), at + SEC(3600));
 }
 
+/* Several ports were asked for by PCP before the first answer, and gateways differ in the opcode. */
+Test(pcp, late_answers_that_the_version_is_unknown_are_no_refusals) {
+    static const char *const late[] = {"0080000100000000", "0081000100000000", "0082000100000000",
+                                       "008000010000000000000000"};
+    struct bed b;
+    init_natpmp(&b);
+    for (size_t i = 0; i < ARRAY_COUNT(late); i++)
+        answer_natpmp(&b, late[i], SEC(1));
+    expect_no_event(&b);
+    answer_natpmp(&b, NATPMP_IP, SEC(1));
+    answer_natpmp(&b, NATPMP_OK, SEC(1));
+    expect_mapped(&b, "8.8.8.8:4001");
+}
+
+/* On a change of the network: at once, with the port and nonce that it knows. */
+Test(pcp, all_are_asked_for_again_when_the_owner_says_so) {
+    struct bed b;
+    uint8_t first[PCP_REQUEST_BYTES];
+    init_mapped(&b);
+    memcpy(first, b.out, sizeof(first));
+    pcp_ask_again(&b.p, SEC(100));
+    expect_send(&b, PCP_REQUEST_BYTES, SEC(100));
+    cr_assert_arr_eq(b.out + 24, first + 24, 18);
+    answer(&b, PCP_SUCCESS, 7200, 1099, SEC(100));
+    expect_no_event(&b);
+    cr_assert_geq(pcp_deadline(&b.p), SEC(3700));
+}
+
+Test(pcp, a_silent_gateway_is_asked_again_when_the_owner_says_so) {
+    struct bed b;
+    init(&b, "192.168.1.2");
+    (void)count_sends(&b, SEC(1), SEC(60));
+    expect_error(&b, -ETIMEDOUT);
+    expect_no_send(&b, SEC(100));
+    pcp_ask_again(&b.p, SEC(100));
+    expect_send(&b, PCP_REQUEST_BYTES, SEC(100));
+}
+
 Test(pcp, an_address_that_changed_is_told) {
     struct bed b;
     init_mapped(&b);

@@ -164,3 +164,35 @@ Test(external_addrs, nothing_is_announced_any_more_when_it_ends) {
     cr_assert_eq(announced_count(&w), 0);
     close_world(&w);
 }
+
+/* --- What a gateway maps --- */
+
+/* On its word alone, and once: observers will see the same. */
+CASE_EXTERNAL(what_a_gateway_maps_is_announced_until_it_does_not) {
+    struct multiaddr out[EXTERNAL_ADDRS_MAX];
+    struct multiaddr mapped[2] = {parse(SEEN), parse("/ip4/8.8.8.8/udp/700/quic-v1")};
+    external_addrs_set_mapped(w->addrs, mapped, 2);
+    cr_assert_eq(w->added, 1);
+    cr_assert_eq(announced_count(w), 2);
+    cr_assert(multiaddr_equal(&w->script.host->announced.items[0], &mapped[0]));
+    tell(meet(w, 1, LISTEN), SEEN);
+    tell(meet(w, 2, LISTEN), "/ip4/8.8.8.8/tcp/701");
+    cr_assert_eq(external_addrs_seen(w->addrs, out), 3);
+    cr_assert(multiaddr_equal(&out[1], &mapped[1]), "the mapped ones are the surest");
+    cr_assert_eq(announced_count(w), 2);
+    external_addrs_set_mapped(w->addrs, NULL, 0);
+    cr_assert_eq(seen_count(w), 2, "observers see on");
+    cr_assert_eq(announced_count(w), 0);
+}
+
+CASE_EXTERNAL(more_than_fit_are_cut) {
+    struct multiaddr mapped[EXTERNAL_ADDRS_MAX + 1];
+    char text[48];
+    for (unsigned i = 0; i < ARRAY_COUNT(mapped); i++) {
+        (void)snprintf(text, sizeof(text), "/ip4/8.8.8.8/tcp/%u", 100 + i);
+        mapped[i] = parse(text);
+    }
+    external_addrs_set_mapped(w->addrs, mapped, ARRAY_COUNT(mapped));
+    tell(meet(w, 1, LISTEN), SEEN);
+    cr_assert_eq(seen_count(w), EXTERNAL_ADDRS_MAX);
+}

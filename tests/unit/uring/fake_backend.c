@@ -141,7 +141,7 @@ static void fake_handle_close(struct backend *b, int fd) {
 
 static int fake_udp_open(struct backend *b, const struct net_addr *local) {
     (void)local;
-    return handle_new(fake_of(b));
+    return fake_of(b)->udp_error < 0 ? fake_of(b)->udp_error : handle_new(fake_of(b));
 }
 
 static int fake_addr(struct backend *b, int fd, struct sock_addr *ret_addr) {

@@ -28,6 +28,7 @@ struct fake {
     int cancels;        /* OP_CANCEL started */
     bool cancel_misses; /* OP_CANCEL ends nothing */
     int shutdowns;
+    int udp_error;    /* of opening a UDP socket */
     int stream_error; /* that the next stream_error() finds */
     int resets;
 };
