@@ -3,6 +3,7 @@
 
 #include "core/base/log.h"
 #include "core/base/net_addr.h"
+#include "ctl/reachability.h"
 #include "relay/holepunch.h"
 #include "relay/reservations.h"
 #include "transport/host.h"
@@ -54,6 +55,8 @@ static void on_changed(void *user, const struct netwatch_change *c) {
     host_network_changed(m->host, c);
     if (m->reservations != NULL)
         reservations_network_changed(m->reservations);
+    if (m->reachability != NULL)
+        reachability_network_changed(m->reachability);
     if (m->holepunch != NULL)
         holepunch_network_changed(m->holepunch);
 }
@@ -70,6 +73,7 @@ int netmon_open(struct netmon *m, struct reactor *r, struct netwatch *watch) {
 void netmon_start(struct netmon *m, const struct netmon_config *cfg) {
     m->host = cfg->host;
     m->reservations = cfg->reservations;
+    m->reachability = cfg->reachability;
     m->holepunch = cfg->holepunch;
     m->log = cfg->log;
     m->say = cfg->say;

@@ -5,7 +5,7 @@
  * depends on it is renewed.
  *
  *   netmon_open()    the watch, for the host that is made next
- *   netmon_start()   tells host and reservations of changes from now on, the log, and people
+ *   netmon_start()   tells all of these of changes from now on, the log, and people
  *
  * Spec: behaviour.md, section 10.2; private addresses, default routes and sleep count, too. */
 
@@ -15,6 +15,7 @@ struct holepunch;
 struct host;
 struct log;
 struct netwatch;
+struct reachability;
 struct reactor;
 struct reservations;
 
@@ -23,6 +24,7 @@ struct netmon {
     struct netwatch *own_watch; /* NULL: the caller's is used */
     struct host *host;
     struct reservations *reservations;
+    struct reachability *reachability;
     struct holepunch *holepunch;
     struct log *log;
     say_fn *say;
@@ -35,13 +37,14 @@ NODISCARD int netmon_open(struct netmon *m, struct reactor *r, struct netwatch *
 struct netmon_config {
     struct host *host;                 /* made with netmon.watch */
     struct reservations *reservations; /* may be NULL */
+    struct reachability *reachability; /* may be NULL */
     struct holepunch *holepunch;       /* may be NULL */
     struct log *log;                   /* may be NULL */
     say_fn *say;                       /* may be NULL */
     void *user;
 };
 void netmon_start(struct netmon *m, const struct netmon_config *cfg);
-/* Before the host, reservations and hole punching go.  Harmless when it was not started. */
+/* Before any of these goes.  Harmless when it was not started. */
 void netmon_stop(struct netmon *m);
 
 /* After the host has gone; what the system's watch has open closes in the reactor's next turns.

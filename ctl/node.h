@@ -17,6 +17,7 @@
 #include "uring/features.h"
 
 struct config_addrs;
+struct config_servers;
 struct gate;
 struct gate_table;
 struct holepunch;
@@ -28,11 +29,13 @@ struct mem;
 struct netwatch;
 struct node;
 struct problem;
+struct reachability;
 struct reactor;
 struct reactor_backend;
 struct reservations;
 struct resolver;
 struct services;
+struct stun_service;
 
 struct node_config {
     struct mem *mem;
@@ -50,8 +53,12 @@ struct node_config {
     nsec_t reservation_interval;       /* see relay/reservations.h; 0: as the relay demands */
     bool reserves;                     /* is reached through the relays: a daemon */
     bool punches;                      /* makes relayed connections direct ones; needs `listen` */
+    /* Who is asked where we are seen; missing in the file: the relays.  NULL: nobody */
+    const struct config_servers *stun_servers;
+    bool is_private; /* is taken for unreachable: network.force_private_reachability */
     /* Is a relay; reactor, host and log are filled in.  NULL: it is none */
     const struct hop_service_config *relay_service;
+    bool serves_stun;
     bool serve_perf;
     uint32_t conns_wanted; /* beyond the host's usual limits there is room for so many; 0: none */
     bool is_exclusive;     /* holds the identity's lock: a daemon */
@@ -95,6 +102,10 @@ struct services *node_services(const struct node *n);
 struct hop_service *node_relay_service(const struct node *n);
 /* NULL without relays. */
 struct reservations *node_reservations(const struct node *n);
+/* NULL where it does not listen. */
+const struct reachability *node_reachability(const struct node *n);
+/* NULL where it does not answer STUN. */
+const struct stun_service *node_stun_service(const struct node *n);
 /* NULL where it does not punch. */
 struct holepunch *node_holepunch(const struct node *n);
 const struct identity *node_identity(const struct node *n);

@@ -89,6 +89,8 @@ static int open_node(struct daemon *d, struct problem *problem) {
         .reservation_interval = (nsec_t)c->relay.reservation_interval_ns,
         .reserves = true,
         .punches = true,
+        .stun_servers = &c->network.stun_servers,
+        .is_private = c->network.force_private_reachability,
         .serve_perf = true,
         .is_exclusive = true,
         .say = d->cfg->say,

@@ -126,6 +126,7 @@ static int open_node(struct relay *r, struct problem *problem) {
         .authorized_keys_file =
             c->security.enable_connection_gating ? c->security.authorized_keys_file : NULL,
         .relay_service = &hop,
+        .serves_stun = true,
         .conns_wanted = hop.reservations_max,
         .is_exclusive = true,
         .say = r->cfg->say,

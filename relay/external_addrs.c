@@ -30,15 +30,30 @@ struct external_addrs {
 
 /* --- What is believed --- */
 
-static void collect(const struct external_addrs *x, unsigned observers_min,
-                    struct addrs *ret_addrs) {
+static bool is_to_be_announced(const struct external_addrs *x, const struct observed_addr *found,
+                               const struct multiaddr *addr) {
+    enum autonat_reach reach =
+        x->cfg.reach == NULL ? AUTONAT_REACH_UNKNOWN : x->cfg.reach(x->cfg.user, addr);
+    bool is_believed = found->is_trusted || found->observers_count >= OBSERVED_TO_ANNOUNCE;
+    if (x->cfg.is_hidden || reach == AUTONAT_REACH_PRIVATE)
+        return false;
+    return is_believed || reach == AUTONAT_REACH_PUBLIC;
+}
+
+/* What anybody sees, and of that what is announced. */
+static void collect(const struct external_addrs *x, struct addrs *ret_seen,
+                    struct addrs *ret_announced) {
     struct observed_addr found[EXTERNAL_ADDRS_MAX];
-    size_t count = observed_addrs(&x->tracker, observers_min, found, EXTERNAL_ADDRS_MAX);
-    for (size_t i = 0; i < count; i++)
+    size_t count = observed_addrs(&x->tracker, OBSERVED_TO_PUNCH, found, EXTERNAL_ADDRS_MAX);
+    ret_announced->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct multiaddr *addr = &ret_seen->list[i];
         multiaddr_from_net_addr(&found[i].external,
-                                found[i].is_tcp ? MULTIADDR_KIND_TCP : MULTIADDR_KIND_QUIC,
-                                &ret_addrs->list[i]);
-    ret_addrs->count = count;
+                                found[i].is_tcp ? MULTIADDR_KIND_TCP : MULTIADDR_KIND_QUIC, addr);
+        if (is_to_be_announced(x, &found[i], addr))
+            ret_announced->list[ret_announced->count++] = *addr;
+    }
+    ret_seen->count = count;
 }
 
 static bool contains(const struct addrs *all, const struct addrs *some) {
@@ -50,25 +65,23 @@ static bool contains(const struct addrs *all, const struct addrs *some) {
 }
 
 /* Another order, as observers come and go, is no news to peers. */
-static void announce(struct external_addrs *x) {
-    struct addrs now;
-    collect(x, OBSERVED_TO_ANNOUNCE, &now);
-    if (contains(&now, &x->announced) && contains(&x->announced, &now))
+static void announce(struct external_addrs *x, const struct addrs *now) {
+    if (contains(now, &x->announced) && contains(&x->announced, now))
         return;
     char text[MULTIADDR_TEXT_MAX];
-    for (size_t i = 0; i < now.count; i++)
+    for (size_t i = 0; i < now->count; i++)
         log_debug(x->cfg.log, L_RELAY, "external address",
-                  kv_str("address", multiaddr_format(&now.list[i], text)));
-    x->announced = now;
-    host_announce(x->cfg.host, now.list, now.count);
+                  kv_str("address", multiaddr_format(&now->list[i], text)));
+    x->announced = *now;
+    host_announce(x->cfg.host, now->list, now->count);
 }
 
 static void look(struct external_addrs *x) {
-    struct addrs now;
-    collect(x, OBSERVED_TO_PUNCH, &now);
-    bool has_more = !contains(&x->seen, &now);
-    x->seen = now;
-    announce(x);
+    struct addrs seen, announced;
+    collect(x, &seen, &announced);
+    bool has_more = !contains(&x->seen, &seen);
+    x->seen = seen;
+    announce(x, &announced);
     if (has_more && x->cfg.added != NULL)
         x->cfg.added(x->cfg.user);
 }
@@ -122,6 +135,31 @@ static void on_closed(struct host_watch *w, struct conn *c) {
     look(x);
 }
 
+/* --- What STUN and AutoNAT found --- */
+
+void external_addrs_probed(struct external_addrs *x, const struct net_addr *listen,
+                           const struct net_addr *external, const struct net_addr *server) {
+    uint64_t number = listen->family; /* which no connection's address is */
+    struct multiaddr addr;
+    observed_conn_closed(&x->tracker, number);
+    if (external->family != NET_NONE) {
+        multiaddr_from_net_addr(external, MULTIADDR_KIND_QUIC, &addr);
+        struct observed_report report = {.conn = number,
+                                         .kind = MULTIADDR_KIND_QUIC,
+                                         .local = *listen,
+                                         .observer = *server,
+                                         .addr = multiaddr_bytes(&addr),
+                                         .is_trusted = true};
+        bool is_of_use = observed_add(&x->tracker, &report);
+        (void)is_of_use; /* a private one is not: the server is within our network */
+    }
+    look(x);
+}
+
+void external_addrs_reach_changed(struct external_addrs *x) {
+    look(x);
+}
+
 /* --- Life --- */
 
 int external_addrs_new(const struct external_addrs_config *cfg, struct external_addrs **ret_addrs) {
@@ -146,6 +184,11 @@ struct external_addrs *external_addrs_free(struct external_addrs *x) {
     host_unwatch(&x->watch);
     host_announce(x->cfg.host, NULL, 0);
     return mem_free(reactor_mem(x->cfg.reactor), x);
+}
+
+enum nat_type external_addrs_nat_type(const struct external_addrs *x, const struct net_addr *listen,
+                                      bool is_tcp) {
+    return observed_nat_type(&x->tracker, listen, is_tcp);
 }
 
 size_t external_addrs_seen(const struct external_addrs *x,
