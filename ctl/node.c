@@ -16,6 +16,7 @@
 #include "ctl/reachability.h"
 #include "ctl/stun_servers.h"
 #include "ctl/sysenv.h"
+#include "relay/autonat_service.h"
 #include "relay/circuit_transport.h"
 #include "relay/external_addrs.h"
 #include "relay/holepunch.h"
@@ -23,6 +24,7 @@
 #include "relay/ping.h"
 #include "relay/reservations.h"
 #include "relay/service.h"
+#include "relay/stranger.h"
 #include "relay/stun_service.h"
 #include "transport/host.h"
 #include "transport/upgrade.h"
@@ -52,12 +54,15 @@ struct node {
     struct holepunch *holepunch;
     struct hop_service *relay_service;
     struct stun_service *stun_service;
+    struct stranger *stranger; /* who dials back for AutoNAT */
+    struct autonat_service *autonat_service;
     struct ping_server *ping;
     int lock;
     bool has_expiry;
     bool services_closed;
     bool relay_closed;
     bool stun_closed;
+    bool stranger_closed;
     bool host_closed;
     bool is_closed;
 };
@@ -275,6 +280,19 @@ static int open_stun_service(struct node *n, const struct node_config *cfg,
     return e < 0 ? problem_set(problem, e, "cannot set up STUN: %s", err_text(e)) : 0;
 }
 
+static int open_autonat_service(struct node *n, const struct node_config *cfg,
+                                struct problem *problem) {
+    if (!cfg->serves_autonat)
+        return 0;
+    int e = stranger_new(n->reactor, &n->stranger);
+    if (e == 0) {
+        struct autonat_service_config autonat_cfg = {
+            .reactor = n->reactor, .host = n->host, .stranger = n->stranger, .log = n->log};
+        e = autonat_service_new(&autonat_cfg, &n->autonat_service);
+    }
+    return e < 0 ? problem_set(problem, e, "cannot set up AutoNAT: %s", err_text(e)) : 0;
+}
+
 static int open_relays(struct node *n, const struct node_config *cfg, struct problem *problem) {
     struct circuit_transport_config circuit_cfg = {
         .reactor = n->reactor, .host = n->host, .securities = securities_of(cfg->security)};
@@ -328,6 +346,8 @@ static int open_all(struct node *n, const struct node_config *cfg, struct proble
     if (e == 0)
         e = open_stun_service(n, cfg, problem);
     if (e == 0)
+        e = open_autonat_service(n, cfg, problem);
+    if (e == 0)
         e = open_handlers(n, cfg, problem);
     if (e == 0)
         start_netmon(n, cfg);
@@ -372,6 +392,10 @@ static void on_stun_closed(void *user) {
     ((struct node *)user)->stun_closed = true;
 }
 
+static void on_stranger_closed(void *user) {
+    ((struct node *)user)->stranger_closed = true;
+}
+
 static void on_host_closed(void *user) {
     ((struct node *)user)->host_closed = true;
 }
@@ -413,6 +437,12 @@ void node_close(struct node *n) {
         if (!turn_until(n, &n->relay_closed))
             log_warn(n->log, L_NODE, "circuits did not end in time");
     }
+    n->autonat_service = autonat_service_free(n->autonat_service);
+    if (n->stranger != NULL) {
+        stranger_close(n->stranger, on_stranger_closed, n);
+        if (!turn_until(n, &n->stranger_closed))
+            log_warn(n->log, L_NODE, "dial-backs did not end in time");
+    }
     if (n->stun_service != NULL) {
         stun_service_close(n->stun_service, on_stun_closed, n);
         if (!turn_until(n, &n->stun_closed))
@@ -438,6 +468,7 @@ struct node *node_free(struct node *n) {
     node_close(n);
     if ((n->services != NULL && !n->services_closed) ||
         (n->relay_service != NULL && !n->relay_closed) ||
+        (n->stranger != NULL && !n->stranger_closed) ||
         (n->stun_service != NULL && !n->stun_closed) || (n->host != NULL && !n->host_closed)) {
         /* The kernel or a callback may still come back to it. */
         log_error(n->log, L_NODE, "the node did not end and is left behind");
@@ -446,6 +477,7 @@ struct node *node_free(struct node *n) {
     }
     n->services = services_free(n->services);
     n->relay_service = hop_service_free(n->relay_service);
+    n->stranger = stranger_free(n->stranger);
     n->stun_service = stun_service_free(n->stun_service);
     n->host = host_free(n->host);
     if (n->has_expiry)
@@ -479,6 +511,10 @@ struct reservations *node_reservations(const struct node *n) {
 
 const struct reachability *node_reachability(const struct node *n) {
     return n->reachability;
+}
+
+const struct autonat_service *node_autonat_service(const struct node *n) {
+    return n->autonat_service;
 }
 
 const struct stun_service *node_stun_service(const struct node *n) {

@@ -16,6 +16,7 @@
 #include "transport/proto/dial_rank.h"
 #include "uring/features.h"
 
+struct autonat_service;
 struct config_addrs;
 struct config_servers;
 struct gate;
@@ -59,6 +60,7 @@ struct node_config {
     /* Is a relay; reactor, host and log are filled in.  NULL: it is none */
     const struct hop_service_config *relay_service;
     bool serves_stun;
+    bool serves_autonat; /* dials addresses back for authorized peers */
     bool serve_perf;
     uint32_t conns_wanted; /* beyond the host's usual limits there is room for so many; 0: none */
     bool is_exclusive;     /* holds the identity's lock: a daemon */
@@ -104,6 +106,8 @@ struct hop_service *node_relay_service(const struct node *n);
 struct reservations *node_reservations(const struct node *n);
 /* NULL where it does not listen. */
 const struct reachability *node_reachability(const struct node *n);
+/* NULL where it does not serve it. */
+const struct autonat_service *node_autonat_service(const struct node *n);
 /* NULL where it does not answer STUN. */
 const struct stun_service *node_stun_service(const struct node *n);
 /* NULL where it does not punch. */

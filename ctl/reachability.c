@@ -6,6 +6,7 @@
 
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "relay/autonat_prober.h"
 #include "relay/external_addrs.h"
 #include "transport/host.h"
 #include "uring/netif.h"
@@ -17,7 +18,8 @@ enum { INTERFACE_ADDRS_MAX = 64, FAMILIES = 2 };
 struct reachability {
     struct reachability_config cfg;
     struct external_addrs *external;
-    struct stun_prober *stun; /* NULL: off */
+    struct stun_prober *stun;       /* NULL: off */
+    struct autonat_prober *autonat; /* NULL: off */
     struct stun_finding found[FAMILIES];
     bool is_found[FAMILIES];
     struct reach_stun_stats stun_stats;
@@ -46,11 +48,20 @@ static const struct stun_finding *main_finding(const struct reachability *r) {
     return NULL;
 }
 
+static bool is_reached(const struct reachability *r, const struct net_addr *external) {
+    struct multiaddr addr;
+    if (r->autonat == NULL || external->family == NET_NONE)
+        return false;
+    multiaddr_from_net_addr(external, MULTIADDR_KIND_QUIC, &addr);
+    return autonat_prober_reach(r->autonat, &addr) == AUTONAT_REACH_PUBLIC;
+}
+
 /* By STUN, or where one server alone answered, by what peers see of the same socket. */
 static enum nat_type type_of(const struct reachability *r, const struct stun_finding *f) {
-    if (f->result.type != NAT_UNKNOWN)
-        return f->result.type;
-    return external_addrs_nat_type(r->external, &f->listen, false);
+    enum nat_type type = f->result.type;
+    if (type == NAT_UNKNOWN)
+        type = external_addrs_nat_type(r->external, &f->listen, false);
+    return is_reached(r, &f->result.external) ? nat_type_reached(type) : type;
 }
 
 void reachability_info(const struct reachability *r, struct reach_info *ret_info) {
@@ -132,7 +143,28 @@ static void on_found(void *user, const struct stun_finding *f) {
     tell(r);
 }
 
+static size_t on_more_addrs(void *user, struct multiaddr *out, size_t max) {
+    const struct reachability *r = user;
+    struct multiaddr seen[EXTERNAL_ADDRS_MAX];
+    size_t count = MIN(external_addrs_seen(r->external, seen), max);
+    memcpy(out, seen, count * sizeof(*out));
+    return count;
+}
+
+static void on_verdict(void *user) {
+    struct reachability *r = user;
+    external_addrs_reach_changed(r->external);
+    tell(r);
+}
+
+static enum autonat_reach on_reach(void *user, const struct multiaddr *addr) {
+    const struct reachability *r = user;
+    return r->autonat == NULL ? AUTONAT_REACH_UNKNOWN : autonat_prober_reach(r->autonat, addr);
+}
+
 void reachability_network_changed(struct reachability *r) {
+    if (r->autonat != NULL)
+        autonat_prober_addrs_changed(r->autonat);
     if (r->stun != NULL)
         stun_prober_network_changed(r->stun);
     tell(r);
@@ -140,6 +172,8 @@ void reachability_network_changed(struct reachability *r) {
 
 static void on_added(void *user) {
     const struct reachability *r = user;
+    if (r->autonat != NULL)
+        autonat_prober_addrs_changed(r->autonat);
     if (r->cfg.addr_added != NULL)
         r->cfg.addr_added(r->cfg.user);
 }
@@ -153,6 +187,7 @@ static int open_external(struct reachability *r) {
                                         .trusted = r->cfg.trusted,
                                         .trusted_count = r->cfg.trusted_count,
                                         .is_hidden = r->cfg.is_private,
+                                        .reach = on_reach,
                                         .added = on_added,
                                         .user = r};
     return external_addrs_new(&cfg, &r->external);
@@ -170,6 +205,16 @@ static int open_stun(struct reachability *r) {
     return r->cfg.stun_servers_count == 0 ? 0 : stun_prober_new(&cfg, &r->stun);
 }
 
+static int open_autonat(struct reachability *r) {
+    struct autonat_prober_config cfg = {.reactor = r->cfg.reactor,
+                                        .host = r->cfg.host,
+                                        .log = r->cfg.log,
+                                        .more_addrs = on_more_addrs,
+                                        .changed = on_verdict,
+                                        .user = r};
+    return r->cfg.is_private ? 0 : autonat_prober_new(&cfg, &r->autonat);
+}
+
 int reachability_new(const struct reachability_config *cfg,
                      struct reachability **ret_reachability) {
     struct reachability *r = mem_alloc(reactor_mem(cfg->reactor), sizeof(*r));
@@ -179,6 +224,8 @@ int reachability_new(const struct reachability_config *cfg,
     int e = open_external(r);
     if (e == 0)
         e = open_stun(r);
+    if (e == 0)
+        e = open_autonat(r);
     if (e < 0) {
         (void)reachability_free(r);
         return e;
@@ -193,6 +240,7 @@ int reachability_new(const struct reachability_config *cfg,
 
 void reachability_stop(struct reachability *r) {
     r->stun = stun_prober_free(r->stun);
+    r->autonat = autonat_prober_free(r->autonat);
 }
 
 struct reachability *reachability_free(struct reachability *r) {
@@ -205,6 +253,10 @@ struct reachability *reachability_free(struct reachability *r) {
 
 struct external_addrs *reachability_external(const struct reachability *r) {
     return r->external;
+}
+
+const struct autonat_prober *reachability_autonat(const struct reachability *r) {
+    return r->autonat;
 }
 
 const struct reach_stun_stats *reachability_stun_stats(const struct reachability *r) {

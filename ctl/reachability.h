@@ -2,7 +2,9 @@
 #pragma once
 
 /* Where and how well others can reach a node: its external addresses (relay/external_addrs.h), what
- * STUN finds of its NAT, and a grade of it all.  Says and logs what changes:
+ * STUN finds of its NAT, what AutoNAT's servers can dial, and a grade of it all.  A NAT is
+ * "full-cone" once a stranger's dial of the QUIC address that STUN found came in.  Says and logs
+ * what changes:
  *
  *   NAT type: address-restricted (external: 203.0.113.5:4001) [hole-punchable]
  *   Warning: STUN probe failed: no server answered
@@ -14,6 +16,7 @@
 #include "relay/proto/reach.h"
 #include "relay/stun_prober.h"
 
+struct autonat_prober;
 struct external_addrs;
 struct host;
 struct log;
@@ -32,15 +35,17 @@ struct reachability_config {
     const struct peer_id *trusted; /* relays that the user named: their word counts */
     size_t trusted_count;
     const struct stun_server_name *stun_servers;
-    size_t stun_servers_count;      /* 0: STUN is off */
-    bool is_private;                /* network.force_private_reachability: nothing is announced */
+    size_t stun_servers_count; /* 0: STUN is off */
+    /* network.force_private_reachability: nothing is announced that others see, and nobody asked
+     * whether it can be dialled */
+    bool is_private;
     void (*addr_added)(void *user); /* one more external address is seen */
     void *user;
     say_fn *say; /* may be NULL */
     void *say_user;
 };
 
-/* -ENOMEM */
+/* -ENOMEM; -EEXIST: somebody serves AutoNAT's dial-backs on this host */
 NODISCARD int reachability_new(const struct reachability_config *cfg,
                                struct reachability **ret_reachability);
 /* Asks and is asked nothing any more; addresses stay announced.  Once. */
@@ -52,6 +57,8 @@ struct reachability *reachability_free(struct reachability *r);
 void reachability_network_changed(struct reachability *r);
 
 struct external_addrs *reachability_external(const struct reachability *r);
+/* NULL: nobody is asked. */
+const struct autonat_prober *reachability_autonat(const struct reachability *r);
 
 struct reach_info {
     struct reach_ips ips;

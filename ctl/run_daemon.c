@@ -88,6 +88,7 @@ static int open_node(struct daemon *d, struct problem *problem) {
         .relays = &c->relay.addresses,
         .reservation_interval = (nsec_t)c->relay.reservation_interval_ns,
         .reserves = true,
+        .serves_autonat = true,
         .punches = true,
         .stun_servers = &c->network.stun_servers,
         .is_private = c->network.force_private_reachability,

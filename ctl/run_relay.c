@@ -127,6 +127,7 @@ static int open_node(struct relay *r, struct problem *problem) {
             c->security.enable_connection_gating ? c->security.authorized_keys_file : NULL,
         .relay_service = &hop,
         .serves_stun = true,
+        .serves_autonat = true,
         .conns_wanted = hop.reservations_max,
         .is_exclusive = true,
         .say = r->cfg->say,
