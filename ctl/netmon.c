@@ -7,7 +7,6 @@
 #include "relay/holepunch.h"
 #include "relay/reservations.h"
 #include "transport/host.h"
-#include "uring/netwatch.h"
 
 static bool has_public(const struct netwatch_snapshot *s, uint8_t family) {
     for (uint32_t i = 0; i < s->addrs_count; i++) {
@@ -46,12 +45,36 @@ static void tell(const struct netmon *m, const struct netwatch_change *c) {
         say(m, "Network change: another default route");
 }
 
+static bool lists(const struct netwatch_snapshot *s, const struct net_addr *ip) {
+    for (uint32_t i = 0; i < s->addrs_count; i++)
+        if (net_addr_ip_equal(&s->addrs[i].ip, ip))
+            return true;
+    return false;
+}
+
+/* Whether `a` has an address of the family that `b` has not. */
+static bool has_more(const struct netwatch_snapshot *a, const struct netwatch_snapshot *b,
+                     uint8_t family) {
+    for (uint32_t i = 0; i < a->addrs_count; i++)
+        if (a->addrs[i].ip.family == family && !lists(b, &a->addrs[i].ip))
+            return true;
+    return false;
+}
+
+static void count(struct netmon *m) {
+    const struct netwatch_snapshot *now = netwatch_snapshot(m->watch);
+    m->changes.ip4 += has_more(now, &m->before, NET_IP4) || has_more(&m->before, now, NET_IP4);
+    m->changes.ip6 += has_more(now, &m->before, NET_IP6) || has_more(&m->before, now, NET_IP6);
+    m->before = *now;
+}
+
 static void on_changed(void *user, const struct netwatch_change *c) {
-    const struct netmon *m = user;
+    struct netmon *m = user;
     /* An address that others will replace soon is good until then. */
     if (c->addrs_added + c->addrs_removed == 0 && !c->routes_differ && !c->was_suspended)
         return;
     tell(m, c);
+    count(m);
     host_network_changed(m->host, c);
     if (m->reservations != NULL)
         reservations_network_changed(m->reservations);
@@ -78,6 +101,7 @@ void netmon_start(struct netmon *m, const struct netmon_config *cfg) {
     m->log = cfg->log;
     m->say = cfg->say;
     m->user = cfg->user;
+    m->before = *netwatch_snapshot(m->watch);
     netwatch_set_watcher(m->watch, on_changed, m);
 }
 

@@ -10,14 +10,20 @@
  * Spec: behaviour.md, section 10.2; private addresses, default routes and sleep count, too. */
 
 #include "ctl/say.h"
+#include "uring/netwatch.h"
 
 struct holepunch;
 struct host;
 struct log;
-struct netwatch;
 struct reachability;
 struct reactor;
 struct reservations;
+
+/* Changes of the set of addresses, by family. */
+struct netmon_changes {
+    uint64_t ip4;
+    uint64_t ip6;
+};
 
 struct netmon {
     struct netwatch *watch;
@@ -29,6 +35,8 @@ struct netmon {
     struct log *log;
     say_fn *say;
     void *user;
+    struct netwatch_snapshot before; /* the last change */
+    struct netmon_changes changes;
 };
 
 /* `watch` outlives it; NULL: the system's own is made.  -ENOMEM */

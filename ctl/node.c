@@ -17,6 +17,7 @@
 #include "ctl/stun_servers.h"
 #include "ctl/sysenv.h"
 #include "relay/autonat_service.h"
+#include "relay/autonat_v1_service.h"
 #include "relay/circuit_transport.h"
 #include "relay/external_addrs.h"
 #include "relay/holepunch.h"
@@ -56,6 +57,7 @@ struct node {
     struct stun_service *stun_service;
     struct stranger *stranger; /* who dials back for AutoNAT */
     struct autonat_service *autonat_service;
+    struct autonat_v1_service *autonat_v1_service;
     struct ping_server *ping;
     int lock;
     bool has_expiry;
@@ -290,6 +292,11 @@ static int open_autonat_service(struct node *n, const struct node_config *cfg,
             .reactor = n->reactor, .host = n->host, .stranger = n->stranger, .log = n->log};
         e = autonat_service_new(&autonat_cfg, &n->autonat_service);
     }
+    if (e == 0 && cfg->serves_autonat_v1) {
+        struct autonat_v1_service_config v1_cfg = {
+            .reactor = n->reactor, .host = n->host, .stranger = n->stranger, .log = n->log};
+        e = autonat_v1_service_new(&v1_cfg, &n->autonat_v1_service);
+    }
     return e < 0 ? problem_set(problem, e, "cannot set up AutoNAT: %s", err_text(e)) : 0;
 }
 
@@ -438,6 +445,7 @@ void node_close(struct node *n) {
             log_warn(n->log, L_NODE, "circuits did not end in time");
     }
     n->autonat_service = autonat_service_free(n->autonat_service);
+    n->autonat_v1_service = autonat_v1_service_free(n->autonat_v1_service);
     if (n->stranger != NULL) {
         stranger_close(n->stranger, on_stranger_closed, n);
         if (!turn_until(n, &n->stranger_closed))
@@ -507,6 +515,10 @@ struct hop_service *node_relay_service(const struct node *n) {
 
 struct reservations *node_reservations(const struct node *n) {
     return n->reservations;
+}
+
+const struct netmon *node_netmon(const struct node *n) {
+    return &n->netmon;
 }
 
 const struct reachability *node_reachability(const struct node *n) {

@@ -27,6 +27,7 @@ struct hop_service_config;
 struct host;
 struct identity;
 struct mem;
+struct netmon;
 struct netwatch;
 struct node;
 struct problem;
@@ -60,7 +61,8 @@ struct node_config {
     /* Is a relay; reactor, host and log are filled in.  NULL: it is none */
     const struct hop_service_config *relay_service;
     bool serves_stun;
-    bool serves_autonat; /* dials addresses back for authorized peers */
+    bool serves_autonat;    /* dials addresses back for authorized peers */
+    bool serves_autonat_v1; /* too: who can be reached; needs the former */
     bool serve_perf;
     uint32_t conns_wanted; /* beyond the host's usual limits there is room for so many; 0: none */
     bool is_exclusive;     /* holds the identity's lock: a daemon */
@@ -104,6 +106,7 @@ struct services *node_services(const struct node *n);
 struct hop_service *node_relay_service(const struct node *n);
 /* NULL without relays. */
 struct reservations *node_reservations(const struct node *n);
+const struct netmon *node_netmon(const struct node *n);
 /* NULL where it does not listen. */
 const struct reachability *node_reachability(const struct node *n);
 /* NULL where it does not serve it. */

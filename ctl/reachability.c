@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "relay/autonat_prober.h"
+#include "relay/autonat_v1_prober.h"
 #include "relay/external_addrs.h"
 #include "transport/host.h"
 #include "uring/netif.h"
@@ -18,8 +19,9 @@ enum { INTERFACE_ADDRS_MAX = 64, FAMILIES = 2 };
 struct reachability {
     struct reachability_config cfg;
     struct external_addrs *external;
-    struct stun_prober *stun;       /* NULL: off */
-    struct autonat_prober *autonat; /* NULL: off */
+    struct stun_prober *stun;             /* NULL: off */
+    struct autonat_prober *autonat;       /* NULL: off */
+    struct autonat_v1_prober *autonat_v1; /* the same */
     struct stun_finding found[FAMILIES];
     bool is_found[FAMILIES];
     struct reach_stun_stats stun_stats;
@@ -157,23 +159,38 @@ static void on_verdict(void *user) {
     tell(r);
 }
 
+/* Of addresses it says nothing, so it is for people alone. */
+static void on_v1_verdict(void *user) {
+    static const char *const names[] = {[AUTONAT_V1_UNKNOWN] = "unknown",
+                                        [AUTONAT_V1_PUBLIC] = "public",
+                                        [AUTONAT_V1_PRIVATE] = "private"};
+    const struct reachability *r = user;
+    log_info(r->cfg.log, L_NODE, "autonat: peers of v1 tried to dial us",
+             kv_str("verdict", names[autonat_v1_prober_reach(r->autonat_v1)]));
+}
+
 static enum autonat_reach on_reach(void *user, const struct multiaddr *addr) {
     const struct reachability *r = user;
     return r->autonat == NULL ? AUTONAT_REACH_UNKNOWN : autonat_prober_reach(r->autonat, addr);
 }
 
-void reachability_network_changed(struct reachability *r) {
+static void ask_anew(struct reachability *r) {
     if (r->autonat != NULL)
         autonat_prober_addrs_changed(r->autonat);
+    if (r->autonat_v1 != NULL)
+        autonat_v1_prober_addrs_changed(r->autonat_v1);
+}
+
+void reachability_network_changed(struct reachability *r) {
+    ask_anew(r);
     if (r->stun != NULL)
         stun_prober_network_changed(r->stun);
     tell(r);
 }
 
 static void on_added(void *user) {
-    const struct reachability *r = user;
-    if (r->autonat != NULL)
-        autonat_prober_addrs_changed(r->autonat);
+    struct reachability *r = user;
+    ask_anew(r);
     if (r->cfg.addr_added != NULL)
         r->cfg.addr_added(r->cfg.user);
 }
@@ -212,7 +229,17 @@ static int open_autonat(struct reachability *r) {
                                         .more_addrs = on_more_addrs,
                                         .changed = on_verdict,
                                         .user = r};
-    return r->cfg.is_private ? 0 : autonat_prober_new(&cfg, &r->autonat);
+    return autonat_prober_new(&cfg, &r->autonat);
+}
+
+static int open_autonat_v1(struct reachability *r) {
+    struct autonat_v1_prober_config cfg = {.reactor = r->cfg.reactor,
+                                           .host = r->cfg.host,
+                                           .log = r->cfg.log,
+                                           .more_addrs = on_more_addrs,
+                                           .changed = on_v1_verdict,
+                                           .user = r};
+    return autonat_v1_prober_new(&cfg, &r->autonat_v1);
 }
 
 int reachability_new(const struct reachability_config *cfg,
@@ -224,8 +251,10 @@ int reachability_new(const struct reachability_config *cfg,
     int e = open_external(r);
     if (e == 0)
         e = open_stun(r);
-    if (e == 0)
+    if (e == 0 && !cfg->is_private)
         e = open_autonat(r);
+    if (e == 0 && !cfg->is_private)
+        e = open_autonat_v1(r);
     if (e < 0) {
         (void)reachability_free(r);
         return e;
@@ -241,6 +270,7 @@ int reachability_new(const struct reachability_config *cfg,
 void reachability_stop(struct reachability *r) {
     r->stun = stun_prober_free(r->stun);
     r->autonat = autonat_prober_free(r->autonat);
+    r->autonat_v1 = autonat_v1_prober_free(r->autonat_v1);
 }
 
 struct reachability *reachability_free(struct reachability *r) {
@@ -257,6 +287,10 @@ struct external_addrs *reachability_external(const struct reachability *r) {
 
 const struct autonat_prober *reachability_autonat(const struct reachability *r) {
     return r->autonat;
+}
+
+const struct autonat_v1_prober *reachability_autonat_v1(const struct reachability *r) {
+    return r->autonat_v1;
 }
 
 const struct reach_stun_stats *reachability_stun_stats(const struct reachability *r) {

@@ -17,6 +17,7 @@
 #include "relay/stun_prober.h"
 
 struct autonat_prober;
+struct autonat_v1_prober;
 struct external_addrs;
 struct host;
 struct log;
@@ -59,6 +60,7 @@ void reachability_network_changed(struct reachability *r);
 struct external_addrs *reachability_external(const struct reachability *r);
 /* NULL: nobody is asked. */
 const struct autonat_prober *reachability_autonat(const struct reachability *r);
+const struct autonat_v1_prober *reachability_autonat_v1(const struct reachability *r);
 
 struct reach_info {
     struct reach_ips ips;

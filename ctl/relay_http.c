@@ -51,6 +51,7 @@ static void on_metrics(void *user, const struct http_request *request, struct ht
         fail(reply, 500, "out of memory\n");
         return;
     }
+    network_metrics_update(&h->network, h->cfg.node);
     reply->content_type = METRICS_CONTENT_TYPE;
     metrics_text_registry(h->cfg.registry, &reply->body);
     process_metrics_write(h->start, &reply->body);
@@ -113,6 +114,7 @@ void relay_http_open(struct relay_http *h, const struct relay_http_config *cfg) 
     h->opened_at = reactor_now(cfg->reactor);
     h->start = reactor_walltime(cfg->reactor);
     peer_metrics_open(&h->peers, cfg->registry);
+    network_metrics_open(&h->network, cfg->registry);
     if (first == end || !listen_at(h, at, &ROUTES[first], end - first))
         return;
     if (has_metrics)
@@ -128,4 +130,5 @@ void relay_http_close(struct relay_http *h) {
     for (size_t i = 0; i < ARRAY_COUNT(h->servers); i++)
         h->servers[i] = http_server_close(h->servers[i]);
     peer_metrics_close(&h->peers);
+    network_metrics_close(&h->network);
 }

@@ -8,11 +8,13 @@
 
 #include "core/base/metric.h"
 #include "ctl/http.h"
+#include "ctl/network_metrics.h"
 #include "ctl/peer_metrics.h"
 #include "ctl/say.h"
 
 struct host;
 struct log;
+struct node;
 struct relay_config;
 
 enum { RELAY_HTTP_SERVERS_MAX = 2 };
@@ -20,6 +22,7 @@ enum { RELAY_HTTP_SERVERS_MAX = 2 };
 struct relay_http_config {
     struct reactor *reactor;
     struct host *host;
+    const struct node *node;
     struct log *log;
     const struct relay_config *config;
     struct metric_registry *registry; /* what /metrics tells, beside the process's own */
@@ -31,6 +34,7 @@ struct relay_http {
     struct relay_http_config cfg;
     struct http_server *servers[RELAY_HTTP_SERVERS_MAX];
     struct peer_metrics peers;
+    struct network_metrics network;
     nsec_t opened_at;
     walltime_t start;
     bool is_open;

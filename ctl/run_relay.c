@@ -128,6 +128,7 @@ static int open_node(struct relay *r, struct problem *problem) {
         .relay_service = &hop,
         .serves_stun = true,
         .serves_autonat = true,
+        .serves_autonat_v1 = true,
         .conns_wanted = hop.reservations_max,
         .is_exclusive = true,
         .say = r->cfg->say,
@@ -204,6 +205,7 @@ static void open_http(struct relay *r) {
     const struct relay_http_config cfg = {
         .reactor = node_reactor(r->node),
         .host = node_host(r->node),
+        .node = r->node,
         .log = r->cfg->log,
         .config = r->cfg->config,
         .registry = &r->metrics,

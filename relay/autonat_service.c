@@ -90,8 +90,8 @@ static void end(struct session *x, int error) {
         stream_reset(x->stream, is_fault ? STREAM_CODE_PROTOCOL_VIOLATION : STREAM_CODE_NONE);
     } else {
         stream_shutdown_write(x->stream);
-        tell(x);
     }
+    tell(x);
     session_free(x);
 }
 
@@ -101,7 +101,8 @@ static void on_dialled(struct stranger_dial *d, enum autonat_dial_status status)
 
 static void start_dial(struct session *x, const struct autonat_server_event *ev) {
     struct stranger_dial_config cfg = {.peer = &x->engine.config.peer,
-                                       .addr = ev->addr,
+                                       .addrs = ev->addr,
+                                       .addrs_count = 1,
                                        .timeout = AUTONAT_DIAL_TIMEOUT,
                                        .has_nonce = true,
                                        .nonce = ev->nonce};

@@ -21,7 +21,7 @@ struct stranger;
 
 enum { AUTONAT_SERVICE_STREAMS_MAX = 64 };
 
-/* How a request ended that came as far as an answer. */
+/* How a request ended, whether or not the peer waited for the answer. */
 struct autonat_served {
     const struct peer_id *peer;
     const struct multiaddr *addr; /* that was dialled; NULL: none was */

@@ -45,8 +45,9 @@ void stranger_dial_cancel(struct stranger_dial *d) {
 
 /* --- The dial-back --- */
 
-/* One byte of an answer will do: it has no other meaning.  Its end does, too, once the protocol was
- * agreed: go's client resets its stream right behind the answer. */
+/* One byte of an answer will do: it has no other meaning.  Its end does, too, and a reset: go's
+ * client resets its stream right behind the answer, so that over QUIC neither that nor the agreed
+ * protocol may be heard, and go's server takes it so.  Who lies here fools himself. */
 static void on_readable(struct stream *s) {
     struct stranger_dial *d = stream_user(s);
     struct slice in;
@@ -59,8 +60,8 @@ static void on_readable(struct stream *s) {
 }
 
 static void on_reset(struct stream *s, uint64_t code) {
-    bool is_taken = stream_is_agreed(s) && code != STREAM_CODE_GATED;
-    finish(stream_user(s), true, is_taken ? AUTONAT_DIAL_OK : AUTONAT_DIAL_E_DIAL_BACK);
+    finish(stream_user(s), true,
+           code == STREAM_CODE_NONE ? AUTONAT_DIAL_OK : AUTONAT_DIAL_E_DIAL_BACK);
 }
 
 static void on_closed(struct stream *s, int error) {
@@ -126,6 +127,8 @@ static void on_dialled(struct direct_dial *dial, int error) {
     }
     bool is_there = is_open(d->stranger, &dial->tries[0].dial.expected, c);
     d->state = STRANGER_SAYING;
+    if (is_there)
+        d->reached = c->remote;
     if (is_there && d->has_nonce && say_nonce(d, c) == 0)
         return;
     if (is_there && d->stream == NULL)
@@ -141,7 +144,8 @@ static void on_timer(struct timer *t) {
 int stranger_dial(struct stranger *s, struct stranger_dial *d,
                   const struct stranger_dial_config *cfg,
                   void (*done)(struct stranger_dial *d, enum autonat_dial_status status)) {
-    struct direct_dial_config dial_cfg = {.peer = *cfg->peer, .addrs = cfg->addr, .addrs_count = 1};
+    struct direct_dial_config dial_cfg = {
+        .peer = *cfg->peer, .addrs = cfg->addrs, .addrs_count = cfg->addrs_count};
     *d = (struct stranger_dial){
         .stranger = s, .has_nonce = cfg->has_nonce, .nonce = cfg->nonce, .done = done};
     int e = timer_init(&d->timer, s->reactor, on_timer);

@@ -43,14 +43,16 @@ struct stranger_dial {
     struct stream *stream; /* the dial-back's */
     bool has_nonce;
     uint64_t nonce;
+    struct multiaddr reached; /* when done() says OK: the address */
     void (*done)(struct stranger_dial *d, enum autonat_dial_status status);
 };
 
 struct stranger_dial_config {
     const struct peer_id *peer;
-    const struct multiaddr *addr;
-    nsec_t timeout; /* for the connection */
-    bool has_nonce; /* v2: it is said on a dial-back, and an answer is waited for */
+    const struct multiaddr *addrs; /* at once; the first that stands counts */
+    size_t addrs_count;            /* up to DIRECT_DIAL_ADDRS_MAX */
+    nsec_t timeout;                /* for the connection */
+    bool has_nonce;                /* v2: it is said on a dial-back, and an answer is waited for */
     uint64_t nonce;
 };
 

@@ -8,6 +8,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/problem.h"
+#include "ctl/netmon.h"
 #include "ctl/node.h"
 #include "folder.h"
 #include "transport/host_internal.h"
@@ -67,6 +68,8 @@ Test(netmon, changes_are_told_to_people_and_to_the_host) {
     cr_assert_eq(t.told, 1);
     cr_assert_str_eq(t.text, "Network change: +2 -0 IPs (ipv6=false ipv4=true)");
     cr_assert_not(black_hole_is_blocked(&node_host(t.node)->udp_hole));
+    cr_assert_eq(node_netmon(t.node)->changes.ip4, 1u);
+    cr_assert_eq(node_netmon(t.node)->changes.ip6, 0u);
 
     s = network(2, (const char *const[]){"10.0.0.2", "2a01::1"});
     netwatch_publish(&t.watch, &s, true);

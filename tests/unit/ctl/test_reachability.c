@@ -9,6 +9,7 @@
 #include "core/base/mem.h"
 #include "core/base/problem.h"
 #include "core/conf/schema.h"
+#include "ctl/network_metrics.h"
 #include "ctl/node.h"
 #include "ctl/reachability.h"
 #include "relay/stun_service.h"
@@ -80,6 +81,23 @@ Test(reachability, the_grade_follows_the_interfaces) {
     publish(&t, 0, NULL);
     cr_assert_eq(grade_of(t.node), 'F');
     cr_assert_null(node_stun_service(t.node));
+    struct metric_registry registry;
+    struct network_metrics m;
+    struct metric_cursor cursor = {0};
+    struct metric_sample sample;
+    int64_t values[NETWORK_METRICS_COUNT];
+    publish(&t, 2, (const char *const[]){"2a01::1", "10.0.0.2"});
+    metric_registry_init(&registry);
+    network_metrics_open(&m, &registry);
+    network_metrics_update(&m, t.node);
+    network_metrics_update(&m, t.node); /* which counts nothing twice */
+    for (size_t i = 0; metric_next(&registry, &cursor, &sample); i++)
+        values[i] = (int64_t)sample.value;
+    static const int64_t wanted[] = {4, 3, 0, 1, 0, 0};
+    for (size_t i = 0; i < NETWORK_METRICS_COUNT; i++)
+        cr_expect_eq(values[i], wanted[i], "row %zu: %d", i, (int)values[i]);
+    network_metrics_close(&m);
+    metric_registry_done(&registry);
     t.node = node_free(t.node);
     folder_remove(&t.folder);
 }
