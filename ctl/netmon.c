@@ -6,11 +6,11 @@
 #include "core/base/log.h"
 #include "core/base/net_addr.h"
 #include "ctl/node_metrics.h"
+#include "ctl/reachability.h"
 #include "relay/holepunch.h"
 #include "relay/portmap.h"
 #include "relay/reservations.h"
 #include "transport/host.h"
-#include "uring/netwatch.h"
 
 static bool has_public(const struct netwatch_snapshot *s, uint8_t family) {
     for (uint32_t i = 0; i < s->addrs_count; i++) {
@@ -96,6 +96,8 @@ static void on_changed(void *user, const struct netwatch_change *c) {
     host_network_changed(m->host, c);
     if (m->reservations != NULL)
         reservations_network_changed(m->reservations);
+    if (m->reachability != NULL)
+        reachability_network_changed(m->reachability);
     if (m->holepunch != NULL)
         holepunch_network_changed(m->holepunch);
     if (m->portmap != NULL)
@@ -114,6 +116,7 @@ int netmon_open(struct netmon *m, struct reactor *r, struct netwatch *watch) {
 void netmon_start(struct netmon *m, const struct netmon_config *cfg) {
     m->host = cfg->host;
     m->reservations = cfg->reservations;
+    m->reachability = cfg->reachability;
     m->holepunch = cfg->holepunch;
     m->portmap = cfg->portmap;
     m->log = cfg->log;

@@ -5,7 +5,7 @@
  * depends on it is renewed.
  *
  *   netmon_open()    the watch, for the host that is made next
- *   netmon_start()   tells host and reservations of changes from now on, the log, and people
+ *   netmon_start()   tells all of these of changes from now on, the log, and people
  *
  * Spec: behaviour.md, section 10.2; private addresses, default routes and sleep count, too. */
 
@@ -17,6 +17,7 @@ struct host;
 struct log;
 struct node_metrics;
 struct portmap;
+struct reachability;
 struct reactor;
 struct reservations;
 
@@ -28,6 +29,7 @@ struct netmon {
     struct netwatch *own_watch; /* NULL: the caller's is used */
     struct host *host;
     struct reservations *reservations;
+    struct reachability *reachability;
     struct holepunch *holepunch;
     struct portmap *portmap;
     struct log *log;
@@ -41,6 +43,7 @@ NODISCARD int netmon_open(struct netmon *m, struct reactor *r, struct netwatch *
 struct netmon_config {
     struct host *host;                 /* made with netmon.watch */
     struct reservations *reservations; /* may be NULL */
+    struct reachability *reachability; /* may be NULL */
     struct holepunch *holepunch;       /* may be NULL */
     struct portmap *portmap;           /* may be NULL */
     struct node_metrics *metrics;      /* may be NULL */
@@ -49,8 +52,7 @@ struct netmon_config {
     void *user;
 };
 void netmon_start(struct netmon *m, const struct netmon_config *cfg);
-/* Before the host, reservations, hole punching and port mapping go.  Harmless when it was not
- * started. */
+/* Before any of these goes.  Harmless when it was not started. */
 void netmon_stop(struct netmon *m);
 
 /* After the host has gone; what the system's watch has open closes in the reactor's next turns.

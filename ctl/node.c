@@ -14,7 +14,11 @@
 #include "ctl/lock.h"
 #include "ctl/netmon.h"
 #include "ctl/node_metrics.h"
+#include "ctl/reachability.h"
+#include "ctl/stun_servers.h"
 #include "ctl/sysenv.h"
+#include "relay/autonat_service.h"
+#include "relay/autonat_v1_service.h"
 #include "relay/circuit_transport.h"
 #include "relay/external_addrs.h"
 #include "relay/holepunch.h"
@@ -23,6 +27,8 @@
 #include "relay/portmap.h"
 #include "relay/reservations.h"
 #include "relay/service.h"
+#include "relay/stranger.h"
+#include "relay/stun_service.h"
 #include "transport/host.h"
 #include "transport/upgrade.h"
 #include "uring/reactor.h"
@@ -50,16 +56,22 @@ struct node {
     struct services *services;
     struct circuit_transport *circuit; /* the host's */
     struct reservations *reservations;
-    struct external_addrs *external; /* NULL: we do not listen */
+    struct reachability *reachability; /* NULL: we do not listen */
     struct holepunch *holepunch;
     struct portmap *portmap;
     struct hop_service *relay_service;
+    struct stun_service *stun_service;
+    struct stranger *stranger; /* who dials back for AutoNAT */
+    struct autonat_service *autonat_service;
+    struct autonat_v1_service *autonat_v1_service;
     struct ping_server *ping;
     int lock;
     bool has_expiry;
     bool services_closed;
     bool portmap_closed;
     bool relay_closed;
+    bool stun_closed;
+    bool stranger_closed;
     bool host_closed;
     bool is_closed;
 };
@@ -222,29 +234,42 @@ static void on_punched(void *user, const struct peer_id *peer, enum holepunch_ou
 }
 
 /* The relays of the config are the user's own: their word on where we are seen counts. */
-static int open_external(struct node *n, const struct node_config *cfg) {
+static int open_reachability(struct node *n, const struct node_config *cfg) {
+    static const struct config_addrs no_relays = {.count = 0};
     struct peer_id trusted[EXTERNAL_TRUSTED_MAX];
+    struct stun_servers servers = {.count = 0};
     struct multiaddr addr;
     size_t count = 0;
     for (uint32_t i = 0; cfg->relays != NULL && i < cfg->relays->count; i++) {
         if (count < EXTERNAL_TRUSTED_MAX)
             count += multiaddr_split_peer(&cfg->relays->items[i].addr, &addr, &trusted[count]) == 0;
     }
-    struct external_addrs_config external_cfg = {.reactor = n->reactor,
-                                                 .host = n->host,
-                                                 .log = n->log,
-                                                 .trusted = trusted,
-                                                 .trusted_count = count,
-                                                 .added = on_addr_added,
-                                                 .user = n};
-    return external_addrs_new(&external_cfg, &n->external);
+    if (cfg->stun_servers != NULL)
+        stun_servers_choose(cfg->stun_servers, cfg->relays == NULL ? &no_relays : cfg->relays,
+                            &servers);
+    struct reachability_config reach_cfg = {.reactor = n->reactor,
+                                            .host = n->host,
+                                            .resolver = n->resolver,
+                                            .netwatch = n->netmon.watch,
+                                            .log = n->log,
+                                            .trusted = trusted,
+                                            .trusted_count = count,
+                                            .stun_servers = servers.list,
+                                            .stun_servers_count = servers.count,
+                                            .is_private = cfg->is_private,
+                                            .metrics = n->metrics,
+                                            .addr_added = on_addr_added,
+                                            .user = n,
+                                            .say = cfg->say,
+                                            .say_user = cfg->say_user};
+    return reachability_new(&reach_cfg, &n->reachability);
 }
 
 static void on_mapped(void *user) {
     const struct node *n = user;
     struct multiaddr addrs[PORTMAP_PORTS_MAX];
     size_t count = portmap_addrs(n->portmap, addrs);
-    external_addrs_set_mapped(n->external, addrs, count);
+    external_addrs_set_mapped(reachability_external(n->reachability), addrs, count);
 }
 
 static int open_portmap(struct node *n) {
@@ -264,12 +289,12 @@ static int open_portmap(struct node *n) {
 static int open_punching(struct node *n, const struct node_config *cfg, struct problem *problem) {
     if (cfg->listen_count == 0)
         return 0;
-    int e = open_external(n, cfg);
+    int e = open_reachability(n, cfg);
     if (e == 0 && cfg->punches) {
         struct holepunch_config punch_cfg = {.reactor = n->reactor,
                                              .host = n->host,
                                              .log = n->log,
-                                             .external = n->external,
+                                             .external = reachability_external(n->reachability),
                                              .ended = on_punched,
                                              .user = n};
         e = holepunch_new(&punch_cfg, &n->holepunch);
@@ -314,6 +339,31 @@ static int open_relay_service(struct node *n, const struct node_config *cfg,
     return e < 0 ? problem_set(problem, e, "cannot set up the relay: %s", err_text(e)) : 0;
 }
 
+static int open_stun_service(struct node *n, const struct node_config *cfg,
+                             struct problem *problem) {
+    struct stun_service_config stun_cfg = {.reactor = n->reactor, .host = n->host, .log = n->log};
+    int e = cfg->serves_stun ? stun_service_new(&stun_cfg, &n->stun_service) : 0;
+    return e < 0 ? problem_set(problem, e, "cannot set up STUN: %s", err_text(e)) : 0;
+}
+
+static int open_autonat_service(struct node *n, const struct node_config *cfg,
+                                struct problem *problem) {
+    if (!cfg->serves_autonat)
+        return 0;
+    int e = stranger_new(n->reactor, &n->stranger);
+    if (e == 0) {
+        struct autonat_service_config autonat_cfg = {
+            .reactor = n->reactor, .host = n->host, .stranger = n->stranger, .log = n->log};
+        e = autonat_service_new(&autonat_cfg, &n->autonat_service);
+    }
+    if (e == 0 && cfg->serves_autonat_v1) {
+        struct autonat_v1_service_config v1_cfg = {
+            .reactor = n->reactor, .host = n->host, .stranger = n->stranger, .log = n->log};
+        e = autonat_v1_service_new(&v1_cfg, &n->autonat_v1_service);
+    }
+    return e < 0 ? problem_set(problem, e, "cannot set up AutoNAT: %s", err_text(e)) : 0;
+}
+
 static int open_relays(struct node *n, const struct node_config *cfg, struct problem *problem) {
     struct circuit_transport_config circuit_cfg = {
         .reactor = n->reactor, .host = n->host, .securities = securities_of(cfg->security)};
@@ -345,6 +395,7 @@ static int open_handlers(struct node *n, const struct node_config *cfg, struct p
 static void start_netmon(struct node *n, const struct node_config *cfg) {
     struct netmon_config netmon_cfg = {.host = n->host,
                                        .reservations = n->reservations,
+                                       .reachability = n->reachability,
                                        .holepunch = n->holepunch,
                                        .portmap = n->portmap,
                                        .metrics = n->metrics,
@@ -368,6 +419,10 @@ static int open_all(struct node *n, const struct node_config *cfg, struct proble
         e = open_punching(n, cfg, problem);
     if (e == 0)
         e = open_relays(n, cfg, problem);
+    if (e == 0)
+        e = open_stun_service(n, cfg, problem);
+    if (e == 0)
+        e = open_autonat_service(n, cfg, problem);
     if (e == 0)
         e = open_handlers(n, cfg, problem);
     if (e == 0)
@@ -416,6 +471,14 @@ static void on_relay_closed(void *user) {
     ((struct node *)user)->relay_closed = true;
 }
 
+static void on_stun_closed(void *user) {
+    ((struct node *)user)->stun_closed = true;
+}
+
+static void on_stranger_closed(void *user) {
+    ((struct node *)user)->stranger_closed = true;
+}
+
 static void on_host_closed(void *user) {
     ((struct node *)user)->host_closed = true;
 }
@@ -444,6 +507,8 @@ void node_close(struct node *n) {
     netmon_stop(&n->netmon);
     n->ping = ping_server_free(n->ping);
     n->holepunch = holepunch_free(n->holepunch);
+    if (n->reachability != NULL)
+        reachability_stop(n->reachability); /* its lookups end before the resolver does */
     n->reservations = reservations_free(n->reservations);
     if (n->portmap != NULL) {
         portmap_close(n->portmap, on_portmap_closed, n);
@@ -460,7 +525,19 @@ void node_close(struct node *n) {
         if (!turn_until(n, &n->relay_closed))
             log_warn(n->log, L_NODE, "circuits did not end in time");
     }
-    n->external = external_addrs_free(n->external); /* peers need not hear of it any more */
+    n->autonat_service = autonat_service_free(n->autonat_service);
+    n->autonat_v1_service = autonat_v1_service_free(n->autonat_v1_service);
+    if (n->stranger != NULL) {
+        stranger_close(n->stranger, on_stranger_closed, n);
+        if (!turn_until(n, &n->stranger_closed))
+            log_warn(n->log, L_NODE, "dial-backs did not end in time");
+    }
+    if (n->stun_service != NULL) {
+        stun_service_close(n->stun_service, on_stun_closed, n);
+        if (!turn_until(n, &n->stun_closed))
+            log_warn(n->log, L_NODE, "STUN's sockets did not close in time");
+    }
+    n->reachability = reachability_free(n->reachability); /* peers need not hear of it any more */
     if (n->host != NULL) {
         host_close(n->host, on_host_closed, n);
         if (!turn_until(n, &n->host_closed))
@@ -480,7 +557,9 @@ struct node *node_free(struct node *n) {
     node_close(n);
     if ((n->services != NULL && !n->services_closed) ||
         (n->portmap != NULL && !n->portmap_closed) ||
-        (n->relay_service != NULL && !n->relay_closed) || (n->host != NULL && !n->host_closed)) {
+        (n->relay_service != NULL && !n->relay_closed) ||
+        (n->stranger != NULL && !n->stranger_closed) ||
+        (n->stun_service != NULL && !n->stun_closed) || (n->host != NULL && !n->host_closed)) {
         /* The kernel or a callback may still come back to it. */
         log_error(n->log, L_NODE, "the node did not end and is left behind");
         lock_release(&n->lock);
@@ -489,6 +568,8 @@ struct node *node_free(struct node *n) {
     n->portmap = portmap_free(n->portmap);
     n->services = services_free(n->services);
     n->relay_service = hop_service_free(n->relay_service);
+    n->stranger = stranger_free(n->stranger);
+    n->stun_service = stun_service_free(n->stun_service);
     n->host = host_free(n->host);
     if (n->has_expiry)
         timer_done(&n->expiry);
@@ -517,6 +598,18 @@ struct hop_service *node_relay_service(const struct node *n) {
 
 struct reservations *node_reservations(const struct node *n) {
     return n->reservations;
+}
+
+const struct reachability *node_reachability(const struct node *n) {
+    return n->reachability;
+}
+
+const struct autonat_service *node_autonat_service(const struct node *n) {
+    return n->autonat_service;
+}
+
+const struct stun_service *node_stun_service(const struct node *n) {
+    return n->stun_service;
 }
 
 struct holepunch *node_holepunch(const struct node *n) {

@@ -16,7 +16,9 @@
 #include "transport/proto/dial_rank.h"
 #include "uring/features.h"
 
+struct autonat_service;
 struct config_addrs;
+struct config_servers;
 struct gate;
 struct gate_table;
 struct holepunch;
@@ -29,11 +31,13 @@ struct netwatch;
 struct node;
 struct node_metrics;
 struct problem;
+struct reachability;
 struct reactor;
 struct reactor_backend;
 struct reservations;
 struct resolver;
 struct services;
+struct stun_service;
 
 struct node_config {
     struct mem *mem;
@@ -52,8 +56,14 @@ struct node_config {
     bool reserves;                     /* is reached through the relays: a daemon */
     bool punches;                      /* makes relayed connections direct ones; needs `listen` */
     bool maps_ports;                   /* has the gateway pass on what it listens on, likewise */
+    /* Who is asked where we are seen; missing in the file: the relays.  NULL: nobody */
+    const struct config_servers *stun_servers;
+    bool is_private; /* is taken for unreachable: network.force_private_reachability */
     /* Is a relay; reactor, host and log are filled in.  NULL: it is none */
     const struct hop_service_config *relay_service;
+    bool serves_stun;
+    bool serves_autonat;    /* dials addresses back for authorized peers */
+    bool serves_autonat_v1; /* too: who can be reached; needs the former */
     bool serve_perf;
     uint32_t conns_wanted; /* beyond the host's usual limits there is room for so many; 0: none */
     bool is_exclusive;     /* holds the identity's lock: a daemon */
@@ -99,6 +109,12 @@ struct services *node_services(const struct node *n);
 struct hop_service *node_relay_service(const struct node *n);
 /* NULL without relays. */
 struct reservations *node_reservations(const struct node *n);
+/* NULL where it does not listen. */
+const struct reachability *node_reachability(const struct node *n);
+/* NULL where it does not serve it. */
+const struct autonat_service *node_autonat_service(const struct node *n);
+/* NULL where it does not answer STUN. */
+const struct stun_service *node_stun_service(const struct node *n);
 /* NULL where it does not punch. */
 struct holepunch *node_holepunch(const struct node *n);
 const struct identity *node_identity(const struct node *n);

@@ -10,6 +10,8 @@ enum {
     M_CHANGED_IP6,
     M_ADDRS_IP4,
     M_ADDRS_IP6,
+    M_STUN_ANSWERED,
+    M_STUN_UNANSWERED,
     M_PUNCHING,
     M_PUNCHING_IN_VAIN,
     M_COUNT
@@ -47,6 +49,11 @@ static const struct metric_buckets PUNCH_BUCKETS = {{MSEC(10), MSEC(20), MSEC(40
         name, METRIC_GAUGE, "", "ip_version=\"" label "\"",       \
             "Public addresses on the machine's interfaces.", NULL \
     }
+#define STUN(name, label)                                                   \
+    {                                                                       \
+        name, METRIC_COUNTER, "", "result=\"" label "\"",                   \
+            "STUN servers that were asked, by whether they answered.", NULL \
+    }
 #define PUNCH_TIMES(name, label)                                                                  \
     {                                                                                             \
         name, METRIC_HISTOGRAM, "seconds", "result=\"" label "\"", "How long hole punches took.", \
@@ -63,6 +70,8 @@ static const struct metric_info METRICS[M_COUNT] = {
     [M_CHANGED_IP6] = CHANGES("peerup_network_change_total", "ipv6"),
     [M_ADDRS_IP4] = ADDRS("peerup_interface_count", "ipv4"),
     [M_ADDRS_IP6] = ADDRS("peerup_interface_count", "ipv6"),
+    [M_STUN_ANSWERED] = STUN("peerup_stun_probe_total", "success"),
+    [M_STUN_UNANSWERED] = STUN("peerup_stun_probe_total", "failure"),
     [M_PUNCHING] = PUNCH_TIMES("peerup_holepunch_duration_seconds", "success"),
     [M_PUNCHING_IN_VAIN] = PUNCH_TIMES("peerup_holepunch_duration_seconds", "failure"),
 };
@@ -102,4 +111,11 @@ void node_metrics_addrs(struct node_metrics *m, uint32_t ip4_count, uint32_t ip6
         return;
     metric_set_value(&m->set, M_ADDRS_IP4, ip4_count);
     metric_set_value(&m->set, M_ADDRS_IP6, ip6_count);
+}
+
+void node_metrics_stun(struct node_metrics *m, uint32_t answered, uint32_t unanswered) {
+    if (m == NULL)
+        return;
+    metric_add(&m->set, M_STUN_ANSWERED, answered);
+    metric_add(&m->set, M_STUN_UNANSWERED, unanswered);
 }

@@ -8,7 +8,7 @@
 
 #include "core/base/metric.h"
 
-enum { NODE_METRICS_VALUES = 8, NODE_METRICS_HISTOGRAMS = 2 };
+enum { NODE_METRICS_VALUES = 10, NODE_METRICS_HISTOGRAMS = 2 };
 
 struct node_metrics {
     struct metric_set set;
@@ -27,6 +27,9 @@ void node_metrics_punched(struct node_metrics *m, bool succeeded, nsec_t took);
 
 /* The machine's network is another; `is_ip4` and `is_ip6`: its public addresses of that kind. */
 void node_metrics_network(struct node_metrics *m, bool is_ip4, bool is_ip6);
+
+/* A round of STUN is over: servers that answered, and that did not. */
+void node_metrics_stun(struct node_metrics *m, uint32_t answered, uint32_t unanswered);
 
 /* How many public addresses the machine has. */
 void node_metrics_addrs(struct node_metrics *m, uint32_t ip4_count, uint32_t ip6_count);

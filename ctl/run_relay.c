@@ -131,6 +131,9 @@ static int open_node(struct relay *r, struct problem *problem) {
         .authorized_keys_file =
             c->security.enable_connection_gating ? c->security.authorized_keys_file : NULL,
         .relay_service = &hop,
+        .serves_stun = true,
+        .serves_autonat = true,
+        .serves_autonat_v1 = true,
         .conns_wanted = hop.reservations_max,
         .is_exclusive = true,
         .metrics = &r->metrics,

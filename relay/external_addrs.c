@@ -31,16 +31,42 @@ struct external_addrs {
 
 /* --- What is believed --- */
 
-static void collect(const struct external_addrs *x, unsigned observers_min,
-                    struct addrs *ret_addrs) {
+static bool is_to_be_announced(const struct external_addrs *x, const struct multiaddr *addr,
+                               bool is_believed) {
+    enum autonat_reach reach =
+        x->cfg.reach == NULL ? AUTONAT_REACH_UNKNOWN : x->cfg.reach(x->cfg.user, addr);
+    if (x->cfg.is_hidden || reach == AUTONAT_REACH_PRIVATE)
+        return false;
+    return is_believed || reach == AUTONAT_REACH_PUBLIC;
+}
+
+static void add(struct addrs *a, const struct multiaddr *addr) {
+    assert(a->count < EXTERNAL_ADDRS_MAX);
+    a->list[a->count++] = *addr;
+}
+
+/* What is mapped and what anybody sees, and of that what is announced. */
+static void collect(const struct external_addrs *x, struct addrs *ret_seen,
+                    struct addrs *ret_announced) {
     struct observed_addr found[EXTERNAL_ADDRS_MAX];
-    size_t count = observed_addrs(&x->tracker, observers_min, found, EXTERNAL_ADDRS_MAX);
-    *ret_addrs = x->mapped;
-    for (size_t i = 0; i < count && ret_addrs->count < EXTERNAL_ADDRS_MAX; i++) {
-        struct multiaddr *a = &ret_addrs->list[ret_addrs->count];
-        multiaddr_from_net_addr(&found[i].external,
-                                found[i].is_tcp ? MULTIADDR_KIND_TCP : MULTIADDR_KIND_QUIC, a);
-        ret_addrs->count += !multiaddr_is_in(a, x->mapped.list, x->mapped.count);
+    size_t count = observed_addrs(&x->tracker, OBSERVED_TO_PUNCH, found, EXTERNAL_ADDRS_MAX);
+    *ret_seen = x->mapped;
+    ret_announced->count = 0;
+    for (size_t i = 0; i < x->mapped.count; i++) {
+        if (is_to_be_announced(x, &x->mapped.list[i], true))
+            add(ret_announced, &x->mapped.list[i]);
+    }
+    for (size_t i = 0; i < count && ret_seen->count < EXTERNAL_ADDRS_MAX; i++) {
+        const struct observed_addr *f = &found[i];
+        struct multiaddr addr;
+        multiaddr_from_net_addr(&f->external, f->is_tcp ? MULTIADDR_KIND_TCP : MULTIADDR_KIND_QUIC,
+                                &addr);
+        if (multiaddr_is_in(&addr, x->mapped.list, x->mapped.count))
+            continue;
+        add(ret_seen, &addr);
+        if (is_to_be_announced(x, &addr,
+                               f->is_trusted || f->observers_count >= OBSERVED_TO_ANNOUNCE))
+            add(ret_announced, &addr);
     }
 }
 
@@ -53,25 +79,23 @@ static bool contains(const struct addrs *all, const struct addrs *some) {
 }
 
 /* Another order, as observers come and go, is no news to peers. */
-static void announce(struct external_addrs *x) {
-    struct addrs now;
-    collect(x, OBSERVED_TO_ANNOUNCE, &now);
-    if (contains(&now, &x->announced) && contains(&x->announced, &now))
+static void announce(struct external_addrs *x, const struct addrs *now) {
+    if (contains(now, &x->announced) && contains(&x->announced, now))
         return;
     char text[MULTIADDR_TEXT_MAX];
-    for (size_t i = 0; i < now.count; i++)
+    for (size_t i = 0; i < now->count; i++)
         log_debug(x->cfg.log, L_RELAY, "external address",
-                  kv_str("address", multiaddr_format(&now.list[i], text)));
-    x->announced = now;
-    host_announce(x->cfg.host, now.list, now.count);
+                  kv_str("address", multiaddr_format(&now->list[i], text)));
+    x->announced = *now;
+    host_announce(x->cfg.host, now->list, now->count);
 }
 
 static void look(struct external_addrs *x) {
-    struct addrs now;
-    collect(x, OBSERVED_TO_PUNCH, &now);
-    bool has_more = !contains(&x->seen, &now);
-    x->seen = now;
-    announce(x);
+    struct addrs seen, announced;
+    collect(x, &seen, &announced);
+    bool has_more = !contains(&x->seen, &seen);
+    x->seen = seen;
+    announce(x, &announced);
     if (has_more && x->cfg.added != NULL)
         x->cfg.added(x->cfg.user);
 }
@@ -125,6 +149,31 @@ static void on_closed(struct host_watch *w, struct conn *c) {
     look(x);
 }
 
+/* --- What STUN and AutoNAT found --- */
+
+void external_addrs_probed(struct external_addrs *x, const struct net_addr *listen,
+                           const struct net_addr *external, const struct net_addr *server) {
+    uint64_t number = listen->family; /* which no connection's address is */
+    struct multiaddr addr;
+    observed_conn_closed(&x->tracker, number);
+    if (external->family != NET_NONE) {
+        multiaddr_from_net_addr(external, MULTIADDR_KIND_QUIC, &addr);
+        struct observed_report report = {.conn = number,
+                                         .kind = MULTIADDR_KIND_QUIC,
+                                         .local = *listen,
+                                         .observer = *server,
+                                         .addr = multiaddr_bytes(&addr),
+                                         .is_trusted = true};
+        bool is_of_use = observed_add(&x->tracker, &report);
+        (void)is_of_use; /* a private one is not: the server is within our network */
+    }
+    look(x);
+}
+
+void external_addrs_reach_changed(struct external_addrs *x) {
+    look(x);
+}
+
 /* --- Life --- */
 
 int external_addrs_new(const struct external_addrs_config *cfg, struct external_addrs **ret_addrs) {
@@ -157,6 +206,11 @@ void external_addrs_set_mapped(struct external_addrs *x, const struct multiaddr 
     for (size_t i = 0; i < x->mapped.count; i++)
         x->mapped.list[i] = addrs[i];
     look(x);
+}
+
+enum nat_type external_addrs_nat_type(const struct external_addrs *x, const struct net_addr *listen,
+                                      bool is_tcp) {
+    return observed_nat_type(&x->tracker, listen, is_tcp);
 }
 
 size_t external_addrs_seen(const struct external_addrs *x,

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Our addresses as others see them: what peers with a direct connection tell by identify goes into
- * a tracker (relay/proto/observed.h), and what is believed there the host announces.
+/* Our addresses as others see them: what peers with a direct connection tell by identify, and STUN
+ * servers, goes into a tracker (relay/proto/observed.h), and what is believed there the host
+ * announces.
  *
  * An address is announced when four networks see it, or one peer of those that the user named: with
- * one relay of our own there are no four.  To punch with, one observer is enough.
+ * one relay of our own there are no four.  To punch with, one observer is enough.  AutoNAT's word
+ * goes before either: what strangers can dial is announced whoever sees it, what they cannot is
+ * not.
  *
- * What a gateway passes on to us is announced beside that (relay/portmap.h).
+ * What a gateway passes on to us is announced on its word (relay/portmap.h), as long as AutoNAT
+ * does not find otherwise.
  *
  * Only what is seen of a socket that listens counts: others lead nowhere.
  *
@@ -15,10 +19,12 @@
  * Thread:  the reactor's. */
 
 #include "core/p2p/multiaddr.h"
+#include "relay/proto/autonat_client.h"
 
 struct external_addrs;
 struct host;
 struct log;
+struct net_addr;
 struct peer_id;
 struct reactor;
 
@@ -34,6 +40,9 @@ struct external_addrs_config {
     const struct peer_id *trusted;
     size_t trusted_count; /* those beyond EXTERNAL_TRUSTED_MAX are as others */
     bool accept_private;  /* for labs */
+    bool is_hidden;       /* nothing is announced, though it may be punched with */
+    /* What AutoNAT found of an address.  May be NULL: nothing. */
+    enum autonat_reach (*reach)(void *user, const struct multiaddr *addr);
     /* One more address is seen; what it starts happens later.  May be NULL. */
     void (*added)(void *user);
     void *user;
@@ -49,6 +58,18 @@ struct external_addrs *external_addrs_free(struct external_addrs *x);
  * EXTERNAL_ADDRS_MAX.  added() may follow from inside this call. */
 void external_addrs_set_mapped(struct external_addrs *x, const struct multiaddr *addrs,
                                size_t count);
+
+/* `server`, which the user trusts, sees the QUIC socket that is bound to `listen` at `external`;
+ * family NET_NONE: nobody does any more.  There is one such report a family. */
+void external_addrs_probed(struct external_addrs *x, const struct net_addr *listen,
+                           const struct net_addr *external, const struct net_addr *server);
+
+/* AutoNAT's verdicts are others. */
+void external_addrs_reach_changed(struct external_addrs *x);
+
+/* What the NAT in front of a listening socket is, by what peers see. */
+enum nat_type external_addrs_nat_type(const struct external_addrs *x, const struct net_addr *listen,
+                                      bool is_tcp);
 
 /* Those that are mapped, and those that anybody sees, the surest first: QUIC and TCP.  Returns how
  * many are written. */

@@ -92,6 +92,7 @@ static void take_conn(struct direct_dial *d, struct conn *c) {
     if (p == NULL || p->conns_count < HOST_CONNS_PER_PEER_MAX)
         e = swarm_add_conn(h, c, &hc);
     d->error = e;
+    d->conn = c;
     if (e == 0)
         identify_start(h, hc);
     else
@@ -165,6 +166,7 @@ int host_dial_direct(struct host *h, struct direct_dial *d, const struct direct_
     d->is_over = false;
     d->repeats = cfg->repeats;
     d->rounds = 1;
+    d->conn = NULL;
     d->error = h->closing ? -ERR_SHUTDOWN : -ERR_NO_ADDRESSES;
     d->tries_count = 0;
     d->done = done;

@@ -21,6 +21,7 @@
 #include "transport/transport.h"
 #include "uring/reactor.h"
 
+struct conn;
 struct direct_dial;
 struct host;
 
@@ -60,6 +61,8 @@ struct direct_dial {
     bool repeats;
     uint8_t rounds; /* of dials */
     int error;
+    /* Where done() says 0: the connection, as long as host_conns() tells of it. */
+    struct conn *conn;
     size_t tries_count;
     struct direct_try tries[DIRECT_DIAL_ADDRS_MAX];
     /* 0: a connection is the host's; else what the last of the dials failed with, or

@@ -35,6 +35,7 @@ void host_gate_changed(struct host *h) {
             hc->conn->ops->close(hc->conn, CONN_CODE_GATED);
         else if (!was && hc->authorized)
             hc->conn->ops->admit(hc->conn);
+        hc->is_guest = hc->is_guest && !hc->authorized;
     }
 }
 
@@ -83,11 +84,15 @@ const struct conn_events host_conn_events = {
 static void on_accepted(struct transport *t, struct conn *c) {
     struct host *h = t->user;
     char id[PEER_ID_SHORT_MAX];
-    bool allowed = !host_denies(h, &c->peer);
+    bool is_listed = !host_denies(h, &c->peer);
+    bool is_guest = !is_listed && swarm_expects(h, c);
+    bool allowed = is_listed || is_guest;
     decided(h, &c->peer, true, allowed);
     if (allowed || log_allow(&h->refusal_log, reactor_now(h->reactor)))
         log_info(reactor_log(h->reactor), L_GATE,
-                 allowed ? "inbound connection allowed" : "inbound connection denied",
+                 is_listed  ? "inbound connection allowed"
+                 : is_guest ? "inbound connection allowed (dial-back)"
+                            : "inbound connection denied",
                  kv_str("peer", peer_id_format_short(&c->peer, id)));
     struct host_conn *hc;
     if (!allowed)
@@ -96,6 +101,8 @@ static void on_accepted(struct transport *t, struct conn *c) {
         c->ops->close(c, CONN_CODE_SHUTDOWN);
     else if (!swarm_has_room(h, c) || swarm_add_conn(h, c, &hc) < 0)
         c->ops->close(c, CONN_CODE_RESOURCE_LIMIT);
+    else if (is_guest)
+        swarm_welcome(hc);
     else
         identify_start(h, hc);
 }
@@ -156,6 +163,11 @@ static struct protocol_handler *on_proposed(struct stream_acceptor *a, struct co
     struct host *h = CONTAINER_OF(a, struct host, acceptor);
     struct protocol_handler *ph = find_handler(h, name);
     if (ph == NULL || h->closing)
+        return NULL;
+    /* A guest's host may well ask who we are: that is no news. */
+    bool is_for_others = host_conn_of(c)->is_guest && !swarm_may_guest_use(h, ph);
+    *ret_refused = is_for_others;
+    if (is_for_others)
         return NULL;
     if (may_use(h, c, ph))
         return ph;

@@ -25,6 +25,7 @@
 struct conn;
 struct conn_limit;
 struct host;
+struct identify_message;
 struct netwatch;
 struct netwatch_change;
 struct resolver;
@@ -94,7 +95,8 @@ size_t host_listen_addrs(const struct host *h, struct multiaddr *out, size_t max
 
 /* What identify tells the peer of a connection about where we are, best first: what is bound, and
  * the interfaces' addresses where that is unspecified; loopback for those alone who came that way;
- * and what is announced.  Returns the count. */
+ * and what is announced.  Without a connection (NULL) as to somebody elsewhere.  Returns the count.
+ */
 enum { HOST_ADVERTISED_MAX = 32 };
 size_t host_advertised_addrs(const struct host *h, const struct conn *c,
                              struct multiaddr ret_addrs[HOST_ADVERTISED_MAX]);
@@ -123,6 +125,18 @@ void host_announce(struct host *h, const struct multiaddr *addrs, size_t count);
 NODISCARD int host_handle(struct host *h, struct protocol_handler *ph);
 /* Streams that it accepted live on. */
 void host_unhandle(struct host *h, struct protocol_handler *ph);
+
+/* Strangers whom the gate denies and who come in all the same, for one protocol and no longer than
+ * HOST_GUEST_TIME; not even identify answers them.  AutoNAT dials back from identities that nobody
+ * has listed. */
+struct host_guests {
+    const char *protocol;
+    bool (*expects)(struct host_guests *g, const struct conn *c); /* an inbound connection */
+};
+enum { HOST_GUESTS_MAX = 4 };
+#define HOST_GUEST_TIME SEC(10)
+/* NULL: nobody is let in so any more. */
+void host_expect_guests(struct host *h, struct host_guests *g);
 
 /* What is served, in no order that means anything.  Returns the count, at most `max` are written.
  */
@@ -251,6 +265,9 @@ struct host_watch {
     /* The peer told from which address it sees us; undecoded, borrowed.  With each message of
      * identify that says so, and before identified(). */
     void (*observed)(struct host_watch *w, struct conn *c, struct bytes addr);
+    /* The peer told who it is, or anew what it is now: what it no longer tells is gone.  Borrowed.
+     * Before identified(). */
+    void (*told)(struct host_watch *w, struct conn *c, const struct identify_message *m);
     /* The peer told who it is (identify, the first time). */
     void (*identified)(struct host_watch *w, struct conn *c);
     /* All streams are over; `c` is good during this call. */

@@ -66,7 +66,8 @@ struct host_conn {
     bool full;  /* no stream can be opened now */
     bool tried; /* for the stream that is being opened */
     bool authorized;
-    bool closing; /* by us: it serves nobody */
+    bool is_guest; /* denied by the gate, and expected */
+    bool closing;  /* by us: it serves nobody */
     bool identified;
     bool wants_push;
     bool push_due;     /* we changed since the peer was told last */
@@ -90,6 +91,8 @@ struct host {
     struct list watches;
     struct addr_list announced;
     struct list sources;
+    struct host_guests *guests; /* NULL: nobody expects any */
+    struct timer guest_timer;
     uint32_t conns_count;
     struct host_limits limits;
     struct timer trim_timer;
@@ -139,7 +142,8 @@ NODISCARD int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **
 void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *why);
 /* The peer says that it listens there. */
 void swarm_learn_addrs(struct host_conn *hc, struct identify_walk *addrs);
-/* The peer has said who it is. */
+/* The peer has said who it is: what it says, then, the first time, that it did. */
+void swarm_told(struct host_conn *hc, const struct identify_message *m);
 void swarm_identified(struct host_conn *hc);
 /* The peer has said where it sees us. */
 void swarm_observed(struct host_conn *hc, struct bytes addr);
@@ -182,6 +186,15 @@ void swarm_doubt_others(const struct host_conn *newcomer);
 /* The peer says where it is now, and was at `before` then: so are those to where it is no more. */
 void swarm_doubt_left(const struct peer *p, const struct addr_list *before,
                       const struct identify_walk *now);
+
+/* swarm_guests.c */
+/* -ENOMEM */
+NODISCARD int swarm_guests_init(struct host *h);
+void swarm_guests_done(struct host *h);
+/* Whether a denied connection comes in as a guest's. */
+bool swarm_expects(const struct host *h, const struct conn *c);
+void swarm_welcome(struct host_conn *hc);
+bool swarm_may_guest_use(const struct host *h, const struct protocol_handler *ph);
 
 /* swarm_limits.c */
 /* -ENOMEM */

@@ -30,8 +30,8 @@ static const char push_protocol[] = "/ipfs/id/push/1.0.0";
 static size_t add_addr(const struct net_addr *a, enum multiaddr_kind kind, const struct conn *c,
                        struct multiaddr *out, size_t count) {
     struct net_addr remote;
-    bool peer_is_local =
-        multiaddr_to_net_addr(&c->remote, &remote) == 0 && net_addr_is_loopback(&remote);
+    bool peer_is_local = c != NULL && multiaddr_to_net_addr(&c->remote, &remote) == 0 &&
+                         net_addr_is_loopback(&remote);
     if (count == HOST_ADVERTISED_MAX || (net_addr_is_loopback(a) && !peer_is_local))
         return count;
     multiaddr_from_net_addr(a, kind == MULTIADDR_KIND_WS ? MULTIADDR_KIND_TCP : kind, &out[count]);
@@ -195,6 +195,7 @@ static void learn(struct reading *r, const struct identify_message *m) {
         swarm_observed(hc, m->observed);
     _Static_assert(sizeof(hc->agent) == sizeof(m->agent), "one limit");
     memcpy(hc->agent, m->agent, sizeof(hc->agent));
+    swarm_told(hc, m);
     swarm_identified(hc);
     hc->wants_push = identify_has_protocol(m, push_protocol);
     if (hc->wants_push && hc->push_due && !r->host->closing)

@@ -8,11 +8,17 @@
 /* How many of a kind a sink sees in a second.  STUN is to serve many; strays are looked at to find
  * the one that a punching peer sent. */
 static const uint32_t dgrams_per_second[DGRAM_KINDS_COUNT] = {
-    [DGRAM_STUN] = 2000,
+    [DGRAM_STUN_REQUEST] = 2000,
+    [DGRAM_STUN_ANSWER] = 2000,
     [DGRAM_STRAY] = 200,
 };
 
-enum { STUN_FIRST_BYTE_MAX = 3, STUN_HEADER_BYTES = 20, STUN_COOKIE_AT = 4 };
+enum {
+    STUN_FIRST_BYTE_MAX = 3,
+    STUN_HEADER_BYTES = 20,
+    STUN_COOKIE_AT = 4,
+    STUN_IS_ANSWER = 1, /* in the first byte: a bit of the class */
+};
 
 /* --- Receiving --- */
 
@@ -27,15 +33,17 @@ bool quic_budget_take(struct quic_budget *b, uint32_t per_second, nsec_t now) {
     return true;
 }
 
-static bool is_stun(struct bytes d) {
+static enum dgram_kind kind_of(struct bytes d) {
     static const uint8_t cookie[] = {0x21, 0x12, 0xa4, 0x42};
-    return d.len >= STUN_HEADER_BYTES && d.data[0] <= STUN_FIRST_BYTE_MAX &&
-           memcmp(d.data + STUN_COOKIE_AT, cookie, sizeof(cookie)) == 0;
+    if (d.len < STUN_HEADER_BYTES || d.data[0] > STUN_FIRST_BYTE_MAX ||
+        memcmp(d.data + STUN_COOKIE_AT, cookie, sizeof(cookie)) != 0)
+        return DGRAM_STRAY;
+    return (d.data[0] & STUN_IS_ANSWER) != 0 ? DGRAM_STUN_ANSWER : DGRAM_STUN_REQUEST;
 }
 
 void quic_dgram_received(struct quic_transport *t, const struct quic_path *path,
                          struct bytes datagram) {
-    enum dgram_kind kind = is_stun(datagram) ? DGRAM_STUN : DGRAM_STRAY;
+    enum dgram_kind kind = kind_of(datagram);
     struct dgram_sink *sink = t->sinks[kind];
     if (sink == NULL || !quic_budget_take(&t->dgram_budgets[kind], dgrams_per_second[kind],
                                           reactor_now(t->reactor))) {

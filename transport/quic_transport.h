@@ -42,7 +42,10 @@ NODISCARD int quic_transport_new(struct reactor *r, const struct tls_cert *cert,
 /* --- Datagrams that are no connection's: STUN, hole punching --- */
 
 enum dgram_kind {
-    DGRAM_STUN,  /* by first byte and magic cookie (RFC 8489, 5); nothing else of it was checked */
+    /* By first byte and magic cookie (RFC 8489, 5); nothing else of it was checked.  Who asks, and
+     * who answers what we asked. */
+    DGRAM_STUN_REQUEST,
+    DGRAM_STUN_ANSWER,
     DGRAM_STRAY, /* not QUIC, or of no connection and beginning none: what a punching peer sends */
     DGRAM_KINDS_COUNT,
 };
@@ -54,7 +57,7 @@ struct dgram_sink {
                      const struct net_addr *remote, struct bytes datagram);
 };
 
-/* NULL: they are dropped, as are those above 2,000 (STUN) or 200 (strays) a second. */
+/* NULL: they are dropped, as are those above 2,000 (STUN, each kind) or 200 (strays) a second. */
 void quic_transport_set_sink(struct transport *t, enum dgram_kind kind, struct dgram_sink *sink);
 
 /* Sends a copy of a datagram of up to QUIC_PACKET_BYTES_MAX bytes: from the socket that would dial

@@ -330,6 +330,14 @@ void swarm_identified(struct host_conn *hc) {
     }
 }
 
+void swarm_told(struct host_conn *hc, const struct identify_message *m) {
+    list_for_each_safe (node, &hc->peer->host->watches) {
+        struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
+        if (w->told != NULL)
+            w->told(w, hc->conn, m);
+    }
+}
+
 void swarm_observed(struct host_conn *hc, struct bytes addr) {
     list_for_each_safe (node, &hc->peer->host->watches) {
         struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
@@ -675,6 +683,7 @@ void swarm_done(struct host *h) {
         free_peer(CONTAINER_OF(node, struct peer, node));
     (void)mem_free(reactor_mem(h->reactor), h->announced.items);
     dial_backoff_done(&h->backoff);
+    swarm_guests_done(h);
     swarm_limits_done(h);
 }
 
@@ -686,7 +695,12 @@ int swarm_init(struct host *h, const struct host_limits *limits) {
     int e = swarm_limits_init(h, limits);
     if (e < 0)
         return e;
-    e = dial_backoff_init(&h->backoff, reactor_mem(h->reactor), reactor_rng(h->reactor));
+    e = swarm_guests_init(h);
+    if (e == 0) {
+        e = dial_backoff_init(&h->backoff, reactor_mem(h->reactor), reactor_rng(h->reactor));
+        if (e < 0)
+            swarm_guests_done(h);
+    }
     if (e < 0)
         swarm_limits_done(h);
     return e;

@@ -44,7 +44,8 @@ static const struct config_option OPTIONS[] = {
              "then neither proposed nor accepted; QUIC has its own TLS."},
     {"network.force_private_reachability", CONFIG_BOOL, AT(network.force_private_reachability),
      .fallback = "false", .generated = "false",
-     .help = "Treat this node as unreachable from outside: reserve on relays at once."},
+     .help = "Treat this node as unreachable from outside: addresses that others see are not "
+             "announced, and nobody is asked to dial them. Reservations are kept in any case."},
     {"network.port_mapping", CONFIG_BOOL, AT(network.port_mapping), .fallback = "true",
      .flags = CONFIG_SHOW_IF_SET,
      .help = "Have the gateway of the home network (PCP, NAT-PMP) pass on what comes to the ports that "

@@ -14,6 +14,7 @@
 #define PROTOCOL_CIRCUIT_HOP       "/libp2p/circuit/relay/0.2.0/hop"
 #define PROTOCOL_CIRCUIT_STOP      "/libp2p/circuit/relay/0.2.0/stop"
 #define PROTOCOL_DCUTR             "/libp2p/dcutr"
+#define PROTOCOL_AUTONAT_V1        "/libp2p/autonat/1.0.0"
 #define PROTOCOL_AUTONAT_REQUEST   "/libp2p/autonat/2/dial-request"
 #define PROTOCOL_AUTONAT_DIAL_BACK "/libp2p/autonat/2/dial-back"
 

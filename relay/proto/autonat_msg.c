@@ -12,6 +12,7 @@ enum { DIAL_BACK_NONCE = 1 };
 enum { V1_TYPE = 1, V1_DIAL = 2, V1_RESPONSE = 3 };
 enum { V1_TYPE_DIAL = 0, V1_TYPE_RESPONSE = 1 };
 enum { V1_DIAL_PEER = 1, V1_PEER_ID = 1, V1_PEER_ADDR = 2, V1_RESPONSE_STATUS = 1 };
+enum { V1_RESPONSE_ADDR = 3 };
 
 /* --- v2, reading ----------------------------------------------------------------------------- */
 
@@ -83,17 +84,22 @@ int autonat_decode(struct bytes body, struct autonat_msg *ret_msg) {
     return decode_inner((enum autonat_msg_type)type, inner, ret_msg);
 }
 
-bool autonat_next_addr(struct bytes *left, struct bytes *ret_addr) {
+/* The next field of this number that holds bytes. */
+static bool next_bytes(struct bytes *left, uint32_t number, struct bytes *ret_addr) {
     struct rd r = rd_init(*left);
     struct pb_field f;
     while (pb_next(&r, &f))
-        if (pb_is_bytes(&f, REQUEST_ADDR)) {
+        if (pb_is_bytes(&f, number)) {
             *left = r.left;
             *ret_addr = f.bytes;
             return true;
         }
     *left = BYTES_EMPTY;
     return false;
+}
+
+bool autonat_next_addr(struct bytes *left, struct bytes *ret_addr) {
+    return next_bytes(left, REQUEST_ADDR, ret_addr);
 }
 
 /* --- v2, writing ----------------------------------------------------------------------------- */
@@ -257,4 +263,71 @@ int autonat_v1_decode_response(struct bytes body, uint64_t *ret_status) {
     if (e < 0)
         return e;
     return is_response ? decode_v1_status(response, ret_status) : -ERR_MALFORMED;
+}
+
+/* Every field of the peer must parse, since autonat_v1_next_addr() stops where one does not. */
+static int decode_v1_peer(struct bytes peer, struct autonat_v1_dial *ret_dial) {
+    struct rd r = rd_init(peer);
+    struct pb_field f;
+    struct autonat_v1_dial d = {.addrs = peer};
+    while (pb_next(&r, &f))
+        if (pb_is_bytes(&f, V1_PEER_ID))
+            d.peer = f.bytes;
+    int e = rd_done(&r);
+    if (e == 0)
+        *ret_dial = d;
+    return e;
+}
+
+static int find_v1_peer(struct bytes dial, struct bytes *ret_peer) {
+    struct rd r = rd_init(dial);
+    struct pb_field f;
+    bool has_peer = false;
+    while (pb_next(&r, &f))
+        if (pb_is_bytes(&f, V1_DIAL_PEER)) {
+            has_peer = true;
+            *ret_peer = f.bytes;
+        }
+    int e = rd_done(&r);
+    return e == 0 && !has_peer ? -ERR_MALFORMED : e;
+}
+
+int autonat_v1_decode_dial(struct bytes body, struct autonat_v1_dial *ret_dial) {
+    if (body.len > AUTONAT_V1_MESSAGE_MAX)
+        return -ERR_LIMIT;
+    struct rd r = rd_init(body);
+    struct pb_field f;
+    bool is_dial = false;
+    struct bytes dial = BYTES_EMPTY, peer;
+    while (pb_next(&r, &f)) {
+        if (pb_is_uint(&f, V1_TYPE))
+            is_dial = f.uint == V1_TYPE_DIAL;
+        else if (pb_is_bytes(&f, V1_DIAL))
+            dial = f.bytes;
+    }
+    int e = rd_done(&r);
+    if (e == 0 && !is_dial)
+        e = -ERR_MALFORMED;
+    if (e == 0)
+        e = find_v1_peer(dial, &peer);
+    return e < 0 ? e : decode_v1_peer(peer, ret_dial);
+}
+
+bool autonat_v1_next_addr(struct bytes *left, struct bytes *ret_addr) {
+    return next_bytes(left, V1_PEER_ADDR, ret_addr);
+}
+
+size_t autonat_v1_encode_response(enum autonat_v1_status status, const struct multiaddr *addr,
+                                  uint8_t ret_out[AUTONAT_V1_RESPONSE_MAX]) {
+    size_t inner = pb_uint_size(V1_RESPONSE_STATUS, status);
+    if (addr != NULL)
+        inner += pb_bytes_size(V1_RESPONSE_ADDR, addr->len);
+    struct wr w = wr_init(ret_out, AUTONAT_V1_RESPONSE_MAX);
+    wr_uvarint(&w, pb_uint_size(V1_TYPE, V1_TYPE_RESPONSE) + pb_bytes_size(V1_RESPONSE, inner));
+    pb_wr_uint(&w, V1_TYPE, V1_TYPE_RESPONSE);
+    pb_wr_head(&w, V1_RESPONSE, inner);
+    pb_wr_uint(&w, V1_RESPONSE_STATUS, status);
+    if (addr != NULL)
+        pb_wr_bytes(&w, V1_RESPONSE_ADDR, multiaddr_bytes(addr));
+    return end(&w);
 }

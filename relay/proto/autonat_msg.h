@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The messages of AutoNAT v2, and those of v1 that a client needs.  Encoders write the length in
+/* The messages of AutoNAT v2 and v1.  Encoders write the length in
  * front, decoders take a message without it.
  *
  * Spec:    libp2p AutoNAT, vectors autonat.json.  v2 is proto3: zeros are left out.
@@ -23,6 +23,7 @@ enum {
     AUTONAT_V1_MESSAGE_MAX = 4096,
     AUTONAT_V1_ADDRS_MAX = 7, /* of any size, with the peer's ID, within that */
     AUTONAT_V1_OUT_MAX = AUTONAT_V1_MESSAGE_MAX + 2,
+    AUTONAT_V1_RESPONSE_MAX = MULTIADDR_BYTES_MAX + 32,
 };
 
 _Static_assert(AUTONAT_OUT_MAX <= AUTONAT_MESSAGE_MAX, "a request is within every server's limit");
@@ -92,7 +93,7 @@ size_t autonat_encode_dial_back(uint64_t nonce, uint8_t ret_out[AUTONAT_SMALL_OU
 /*   -ERR_MALFORMED, -ERR_TRUNCATED, -ERR_LIMIT */
 NODISCARD int autonat_decode_dial_back(struct bytes body, uint64_t *ret_nonce);
 
-/* --- v1, client ------------------------------------------------------------------------------ */
+/* --- v1 -------------------------------------------------------------------------------------- */
 
 enum autonat_v1_status {
     AUTONAT_V1_OK = 0,
@@ -109,3 +110,20 @@ size_t autonat_v1_encode_dial(const struct peer_id *self, const struct multiaddr
 /* The answer's status, enum autonat_v1_status or another value.
  *   -ERR_LIMIT, -ERR_MALFORMED (an answer without status, too), -ERR_TRUNCATED */
 NODISCARD int autonat_v1_decode_response(struct bytes body, uint64_t *ret_status);
+
+/* Who asks to be dialled back, as it says, and where: what autonat_v1_next_addr() walks. */
+struct autonat_v1_dial {
+    struct bytes peer;
+    struct bytes addrs;
+};
+
+/*   -ERR_LIMIT, -ERR_MALFORMED (no DIAL, or one without a peer), -ERR_TRUNCATED */
+NODISCARD int autonat_v1_decode_dial(struct bytes body, struct autonat_v1_dial *ret_dial);
+
+/* Takes the next address, undecoded, off `left`, which began as a dial's `addrs`.  false at the
+ * end. */
+bool autonat_v1_next_addr(struct bytes *left, struct bytes *ret_addr);
+
+/* `addr`: the one that worked, or NULL. */
+size_t autonat_v1_encode_response(enum autonat_v1_status status, const struct multiaddr *addr,
+                                  uint8_t ret_out[AUTONAT_V1_RESPONSE_MAX]);

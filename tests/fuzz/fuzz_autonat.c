@@ -53,6 +53,13 @@ static void run_raw(struct bytes body) {
     value = 7;
     e = autonat_v1_decode_response(body, &value);
     assert(e == 0 || value == 7);
+    struct autonat_v1_dial dial;
+    if (autonat_v1_decode_dial(body, &dial) == 0) {
+        size_t sum = dial.peer.len;
+        while (autonat_v1_next_addr(&dial.addrs, &addr))
+            sum += addr.len;
+        assert(sum <= body.len);
+    }
 }
 
 static void run_probe(struct bytes script) {

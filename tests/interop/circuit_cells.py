@@ -16,7 +16,7 @@ from peerup import NOBODY, Failed, expect
 
 # What our node can do so far, of "circuit" (dial and reserve), "relay", "dcutr" and "autonat".  Rows
 # that need more of it are printed as lacking.
-PEERUP_HAS = frozenset({"circuit", "dcutr", "relay"})
+PEERUP_HAS = frozenset({"autonat", "circuit", "dcutr", "relay"})
 
 PEERUP = "peerup"
 NEW, OLD, RUST = "go-latest", "go-v0.47", "rust"

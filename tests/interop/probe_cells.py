@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""AutoNAT v2: what a server on the internet of a bed finds of a client's addresses."""
+"""AutoNAT: what a server on the internet of a bed finds of a client's addresses."""
 
 from bed import CONE, PUBLIC, Bed
 from circuit_cells import NEW, OLD, PEERUP, RUST, Cell
@@ -9,7 +9,7 @@ from peerup import expect
 from table import Lacks
 
 ROWS = (
-    # server, client, stack
+    # server, client, stack; AutoNAT v2 where nothing else is said
     (NEW, NEW, "tcp-noise"),
     (OLD, OLD, "quic"),
     (NEW, RUST, "quic"),
@@ -24,6 +24,13 @@ ROWS = (
     (RUST, PEERUP, "quic"),
     (PEERUP, PEERUP, "tcp-noise"),
     (PEERUP, PEERUP, "quic"),
+
+    (NEW, NEW, "quic", "v1"),
+    (PEERUP, NEW, "quic", "v1"),
+    (PEERUP, OLD, "tcp-tls", "v1"),
+    (NEW, PEERUP, "tcp-noise", "v1"),
+    (OLD, PEERUP, "quic", "v1"),
+    (PEERUP, PEERUP, "quic", "v1"),
 )
 SEEDS = {"server": 0xe1, "client": 0xe2, "behind": 0xe3}
 KINDS = {"server": PUBLIC, "client": PUBLIC, "behind": CONE}
@@ -47,6 +54,8 @@ class Probed(Group):
         super().__init__(row, log_dir)
         self.server_argv, self.client_argv = built[row[0]], built[row[1]]
         self.stack, self.bed = row[2], Bed(KINDS)
+        self.version = row[3] if len(row) > 3 else "v2"
+        self.clients = 0  # of v1
         self.since = 0  # the client under way came
 
     @property
@@ -76,9 +85,19 @@ class Probed(Group):
     def _start(self, part, argv, listen):
         first, *more = [self.addr(*where) for where in listen]
         words = [word for addr in more for word in ("-listen", addr)]
-        return self.start(part, self.bed.argv(part, [*argv, *words]), SEEDS[part],
+        return self.start(part, self.bed.argv(part, [*argv, *words]), self.seed(part),
                           stack=self.stack, listen=first,
-                          autonat="server" if part == "server" else "client")
+                          autonat=self.prefix() + ("server" if part == "server" else "client"))
+
+    def seed(self, part):
+        """Of v1 go's hosts ask unasked, too, and a peer has but three requests a minute."""
+        if self.version == "v2" or part == "server":
+            return SEEDS[part]
+        self.clients += 1
+        return SEEDS[part] + 0x10 * self.clients & 0xff
+
+    def prefix(self):
+        return "v1-" if self.version == "v1" else ""
 
     def public_client(self):
         """It has two addresses; returns that which the server sees, and the other."""
@@ -103,6 +122,8 @@ class Probed(Group):
             if "answer" in client.lacks and "lost-answer" in server.lacks:
                 raise Lacks(client.lacks["answer"]) from None
             raise
+        if self.version == "v1":
+            return verdict, None
         return verdict, server.wait_event("probed", SOON_S, self.since, addr=addr)
 
     def close(self):
@@ -124,6 +145,8 @@ def expect_found(probed, found, verdict, data):
     """Returns a note where the server doesn't tell what it found."""
     says, told = found
     expect(says == verdict, f"the client says {says}, the server {told}")
+    if told is None:
+        return None
     if "probed" in probed.server.lacks:
         return probed.server.lacks["probed"]
     expect(told["reached"] is (verdict == "reachable"), f"the server says {told}")
@@ -140,6 +163,8 @@ def where_it_listens(probed):
 @cell("data")
 def at_another_address_for_its_weight_in_data(probed):
     """The server can't see that the address is the client's, and lets it pay first."""
+    if probed.version == "v1":
+        raise Lacks("a server of v1 dials the address that it sees, whatever it is told")
     _, other = probed.public_client()
     found = probed.probe("client", other, PORT)
     expect(found[1]["data"] is True, f"the server says {found[1]}")
@@ -148,6 +173,8 @@ def at_another_address_for_its_weight_in_data(probed):
 
 @cell("unreachable")
 def where_nobody_listens(probed):
+    if probed.version == "v1":
+        raise Lacks("a server of v1 dials the address that it sees, too")
     seen_at, _ = probed.public_client()
     found = probed.probe("client", seen_at, CLOSED_PORT)
     return expect_found(probed, found, "unreachable", data=False)

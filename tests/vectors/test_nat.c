@@ -119,11 +119,24 @@ Test(autonat, messages_of_v1_are_written_and_read) {
             cr_assert_eq(multiaddr_parse("/ip4/192.0.2.1/tcp/4001", &addr), 0);
             size_t len = autonat_v1_encode_dial(&self, &addr, 1, out);
             cr_assert(bytes_equal(bytes_of(out, len), delimited), "%s", name);
+            struct autonat_v1_dial d;
+            struct bytes raw;
+            cr_assert_eq(autonat_v1_decode_dial(body, &d), 0);
+            cr_assert(bytes_equal(d.peer, peer_id_bytes(&self)));
+            cr_assert(autonat_v1_next_addr(&d.addrs, &raw));
+            cr_assert(bytes_equal(raw, multiaddr_bytes(&addr)));
+            cr_assert_not(autonat_v1_next_addr(&d.addrs, &raw));
             continue;
         }
         bool is_ok = row_is(row, "name", "v1-response-ok");
         cr_assert_eq(autonat_v1_decode_response(body, &status), 0, "%s", name);
         cr_assert_eq(status, is_ok ? AUTONAT_V1_OK : AUTONAT_V1_E_DIAL_ERROR, "%s", name);
+        if (!is_ok)
+            continue; /* of a text, which we do not write */
+        struct multiaddr reached;
+        cr_assert_eq(multiaddr_parse("/ip4/192.0.2.1/tcp/4001", &reached), 0);
+        size_t len = autonat_v1_encode_response(AUTONAT_V1_OK, &reached, out);
+        cr_assert(bytes_equal(bytes_of(out, len), delimited), "%s", name);
     }
     vectors_close(&v);
 }

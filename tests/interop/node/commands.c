@@ -99,6 +99,15 @@ static void cmd_reserve(struct command *c) {
         node_reserve(c->node, &relay, c->deadline, json_incref(c->reply));
 }
 
+static void cmd_probe(struct command *c) {
+    struct multiaddr addr;
+    int e = multiaddr_parse(text_of(c, "addr"), &addr);
+    if (e < 0)
+        answer(c, err_text(e));
+    else
+        node_probe(c->node, &c->peer, &addr, json_incref(c->reply));
+}
+
 static void cmd_stats(struct command *c) {
     const struct counters *n = &c->node->counters;
     (void)json_object_set_new(c->reply, "sums", json_integer(n->sums));
@@ -154,6 +163,7 @@ static const struct {
     {"dial", cmd_dial, false},  {"stats", cmd_stats, false}, {"ping", cmd_ping, true},
     {"perf", cmd_perf, true},   {"sum", cmd_sum, true},      {"reverse", cmd_reverse, true},
     {"reset", cmd_reset, true}, {"open", cmd_open, true},    {"reserve", cmd_reserve, false},
+    {"probe", cmd_probe, true},
 };
 
 static void execute(struct command *c) {

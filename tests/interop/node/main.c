@@ -26,6 +26,7 @@ struct flags {
     bool circuits;
     bool punches;
     const char *relay; /* its limits; NULL: none */
+    const char *autonat;
 };
 
 static void fatal(const char *what, int error, const char *why) {
@@ -48,17 +49,13 @@ void node_write(json_t *line) {
 
 static void parse_flags(int argc, char **argv, struct flags *ret_flags) {
     static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"stack", required_argument, NULL, 't'},
-        {"agent", required_argument, NULL, 'a'},
-        {"listen", required_argument, NULL, 'l'},
-        {"limits", required_argument, NULL, 'm'},
-        {"circuit", required_argument, NULL, 'c'},
-        {"relay", required_argument, NULL, 'r'},
-        {"dcutr", required_argument, NULL, 'd'},
-        {0},
+        {"seed", required_argument, NULL, 's'},    {"stack", required_argument, NULL, 't'},
+        {"agent", required_argument, NULL, 'a'},   {"listen", required_argument, NULL, 'l'},
+        {"limits", required_argument, NULL, 'm'},  {"circuit", required_argument, NULL, 'c'},
+        {"relay", required_argument, NULL, 'r'},   {"dcutr", required_argument, NULL, 'd'},
+        {"autonat", required_argument, NULL, 'n'}, {0},
     };
-    *ret_flags = (struct flags){.stack = "quic", .agent = "interop/peerup"};
+    *ret_flags = (struct flags){.stack = "quic", .agent = "interop/peerup", .autonat = "off"};
     int c;
     while ((c = getopt_long_only(argc, argv, "", options, NULL)) != -1) {
         if (c == 's' && codec_decode(CODEC_HEX, bytes_of_str(optarg), ret_flags->seed,
@@ -77,6 +74,8 @@ static void parse_flags(int argc, char **argv, struct flags *ret_flags) {
             ret_flags->punches = strcmp(optarg, "on") == 0;
         else if (c == 'r')
             ret_flags->relay = optarg;
+        else if (c == 'n')
+            ret_flags->autonat = optarg;
         else if (c != 'm') /* ours are the same */
             fatal("bad flag", -EINVAL, optarg == NULL ? "" : optarg);
     }
@@ -124,6 +123,9 @@ static void open_host(struct node *n, const struct flags *flags) {
         e = node_serve_relay(n, flags->relay);
     if (e < 0)
         fatal("the relay", e, flags->relay);
+    e = node_use_autonat(n, flags->autonat);
+    if (e < 0)
+        fatal("AutoNAT", e, flags->autonat);
 }
 
 static void tell_ready(const struct node *n) {
@@ -200,6 +202,7 @@ static void close_all(struct node *n) {
     node_forget_conns(n);
     node_stop_reserving(n);
     node_stop_punching(n);
+    node_stop_autonat(n);
     node_close_relay(n);
     host_close(n->host, on_host_closed, n);
     while (!n->closed || reactor_has_handles(n->reactor))
@@ -220,6 +223,7 @@ int main(int argc, char **argv) {
     list_init(&n.flows);
     list_init(&n.conns);
     list_init(&n.reservings);
+    list_init(&n.askings);
     int e = reactor_new(&cfg, &n.reactor);
     if (e < 0)
         fatal("the reactor", e, "");

@@ -11,6 +11,7 @@
  *   circuit.c   reservations on relays, and events about them
  *   relay.c     a relay, and events about what it does
  *   punch.c     hole punching, and events about it
+ *   probe.c     AutoNAT, and events about it
  *
  * Thread: one. */
 
@@ -50,6 +51,16 @@ struct node {
     bool relay_closed;
     struct external_addrs *external; /* NULL: without -dcutr */
     struct holepunch *holepunch;
+    /* AutoNAT, as far as -autonat wants it; NULL otherwise. */
+    struct dial_backs *dial_backs;
+    struct list askings;
+    struct autonat_v1_prober *v1_prober;
+    struct multiaddr v1_addr; /* of the command under way */
+    json_t *v1_reply;         /* NULL: none is */
+    struct stranger *stranger;
+    struct autonat_service *autonat;
+    struct autonat_v1_service *v1_server;
+    bool stranger_closed;
     bool knows_itself; /* an address of its own; told */
     struct host_watch watch;
     bool ending;
@@ -83,6 +94,14 @@ bool node_reserves_on(struct node *n, const struct peer_id *relay);
 /* punch.c */
 void node_punch_holes(struct node *n);
 void node_stop_punching(struct node *n);
+
+/* probe.c */
+/* "client", "server", "v1-client", "v1-server" or "off".  -EINVAL, -ENOMEM */
+int node_use_autonat(struct node *n, const char *part);
+void node_stop_autonat(struct node *n);
+/* Has a connected server try the address; takes the reference of `reply`. */
+void node_probe(struct node *n, const struct peer_id *server, const struct multiaddr *addr,
+                json_t *reply);
 
 /* relay.c */
 int node_serve_relay(struct node *n, const char *limits);

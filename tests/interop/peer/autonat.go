@@ -18,8 +18,9 @@ import (
 
 const askAgain = 20 * time.Millisecond
 
-// openAutoNAT makes the host that an AutoNAT v2 dials back with, and starts the server if it is one.
+// openAutoNAT makes the host that an AutoNAT dials back with, and starts the server if it is one.
 func (n *node) openAutoNAT(cfg *config) error {
+	n.autonat = cfg.autonat
 	if cfg.autonat == "off" {
 		return nil
 	}
@@ -31,8 +32,11 @@ func (n *node) openAutoNAT(cfg *config) error {
 	if n.dialBack, err = libp2p.New(opts...); err != nil {
 		return err
 	}
-	if cfg.autonat == "server" {
+	switch cfg.autonat {
+	case "server":
 		_, err = n.startAutoNAT()
+	case "v1-server":
+		n.first, err = serveFirstAutoNAT(n.host, n.dialBack)
 	}
 	return err
 }
@@ -58,6 +62,9 @@ func (n *node) cmdProbe(ctx context.Context, c command) (fields, error) {
 	}
 	if n.dialBack == nil {
 		return nil, errors.New("-autonat is off")
+	}
+	if n.autonat == "v1-client" {
+		return probeByFirst(ctx, n.host, p, addr)
 	}
 	a, err := n.startAutoNAT()
 	if err != nil {

@@ -71,7 +71,7 @@ func parseFlags() (*config, error) {
 	circuit := flag.String("circuit", "off", "on: circuits can be dialled and reserved")
 	dcutr := flag.String("dcutr", "off", "on: punches holes, with -circuit on")
 	flag.StringVar(&c.relay, "relay", "", "serve as a relay, with these limits: ../README.md")
-	flag.StringVar(&c.autonat, "autonat", "off", "AutoNAT v2: client, server or off")
+	flag.StringVar(&c.autonat, "autonat", "off", "AutoNAT: client, server, v1-client, v1-server or off")
 	flag.StringVar(&c.stack, "stack", "quic", "tcp-noise, tcp-tls, quic or ws-noise")
 	flag.StringVar(&c.agent, "agent", "interop-go/1", "agent version told by identify")
 	flag.BoolVar(&c.gate, "gate", false, "refuse inbound peers that -allow doesn't name")

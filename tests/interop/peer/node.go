@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 
@@ -39,6 +40,8 @@ type node struct {
 
 	reserved sync.Map  // by relay, once there was a reservation
 	dialBack host.Host // of AutoNAT, or nil
+	autonat  string    // the flag
+	first    io.Closer // a server of AutoNAT v1, or nil
 }
 
 // stackOptions leaves a peer no other way to speak than the one that is asked for.
@@ -118,6 +121,9 @@ func newNode(cfg *config, out *lineWriter) (*node, error) {
 }
 
 func (n *node) close() {
+	if n.first != nil {
+		n.first.Close()
+	}
 	n.host.Close()
 	if n.dialBack != nil {
 		n.dialBack.Close()

@@ -8,6 +8,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/problem.h"
+#include "ctl/netmon.h"
 #include "ctl/node.h"
 #include "ctl/node_metrics.h"
 #include "folder.h"

@@ -107,6 +107,37 @@ Test(autonat_msg, a_dial_back_is_read_or_an_error) {
     cr_assert_eq(nonce, 0);
 }
 
+Test(autonat_msg, a_question_of_v1_needs_type_and_peer) {
+    static const uint8_t empty[] = {8, 0, 0x12, 2, 0x0a, 0};
+    static const uint8_t two[] = {8, 0, 0x12, 8, 0x0a, 6, 0x12, 2, 9, 9, 0x12, 0};
+    struct autonat_v1_dial d = {.peer = BYTES_LIT("before")};
+    struct bytes addr;
+    cr_assert_eq(autonat_v1_decode_dial(BYTES_EMPTY, &d), -ERR_MALFORMED);
+    cr_assert_eq(autonat_v1_decode_dial(HEX("080112020a00"), &d), -ERR_MALFORMED); /* a response */
+    cr_assert_eq(autonat_v1_decode_dial(HEX("08001200"), &d), -ERR_MALFORMED);
+    cr_assert_eq(autonat_v1_decode_dial(HEX("080012040a050000"), &d), -ERR_TRUNCATED);
+    cr_assert_eq(autonat_v1_decode_dial(HEX("080012040a021205"), &d), -ERR_TRUNCATED);
+    static const uint8_t large[AUTONAT_V1_MESSAGE_MAX + 1];
+    cr_assert_eq(autonat_v1_decode_dial(BYTES_OF(large), &d), -ERR_LIMIT);
+    cr_assert(bytes_equal(d.peer, BYTES_LIT("before")));
+    cr_assert_eq(autonat_v1_decode_dial(BYTES_OF(empty), &d), 0);
+    cr_assert_eq(d.peer.len, 0, "whose it is, is another question");
+    cr_assert_not(autonat_v1_next_addr(&d.addrs, &addr));
+    cr_assert_eq(autonat_v1_decode_dial(BYTES_OF(two), &d), 0);
+    cr_assert(autonat_v1_next_addr(&d.addrs, &addr));
+    cr_assert(bytes_equal(addr, BYTES_LIT("\x09\x09")));
+    cr_assert(autonat_v1_next_addr(&d.addrs, &addr));
+    cr_assert_eq(addr.len, 0);
+    cr_assert_not(autonat_v1_next_addr(&d.addrs, &addr));
+}
+
+Test(autonat_msg, the_longest_answer_of_v1_fits_its_memory) {
+    struct multiaddr addr = {.len = MULTIADDR_BYTES_MAX};
+    uint8_t out[AUTONAT_V1_RESPONSE_MAX];
+    size_t len = autonat_v1_encode_response(AUTONAT_V1_E_INTERNAL_ERROR, &addr, out);
+    cr_assert_leq(len, AUTONAT_V1_RESPONSE_MAX);
+}
+
 Test(autonat_msg, an_answer_of_v1_needs_type_and_status) {
     uint64_t status = 7;
     cr_assert_eq(autonat_v1_decode_response(BYTES_EMPTY, &status), -ERR_MALFORMED);

@@ -196,3 +196,107 @@ CASE_EXTERNAL(more_than_fit_are_cut) {
     tell(meet(w, 1, LISTEN), SEEN);
     cr_assert_eq(seen_count(w), EXTERNAL_ADDRS_MAX);
 }
+
+/* --- STUN and AutoNAT --- */
+
+static void probed(struct world *w, const char *external) {
+    struct net_addr listen = {.family = NET_IP4, .ip = {192, 0, 2, 1}, .port = 4001};
+    struct net_addr server = {.family = NET_IP4, .ip = {5, 6, 7, 8}, .port = 4001};
+    struct net_addr at = {.family = NET_NONE};
+    if (external != NULL)
+        cr_assert_eq(net_addr_parse(external, &at), 0);
+    external_addrs_probed(w->addrs, &listen, &at, &server);
+}
+
+CASE_EXTERNAL(a_stun_servers_word_is_the_users_own) {
+    struct multiaddr expected = parse("/ip4/8.8.8.8/udp/700/quic-v1");
+    probed(w, "8.8.8.8:700");
+    cr_assert_eq(seen_count(w), 1);
+    cr_assert_eq(w->added, 1);
+    cr_assert_eq(announced_count(w), 1);
+    cr_assert(multiaddr_equal(&w->script.host->announced.items[0], &expected));
+    probed(w, "8.8.8.8:701");
+    cr_assert_eq(seen_count(w), 1, "the new word replaces the old one");
+    cr_assert_eq(w->added, 2);
+    probed(w, "10.0.0.1:701");
+    cr_assert_eq(seen_count(w), 0, "a server within our network tells nothing");
+    probed(w, "8.8.8.8:701");
+    probed(w, NULL);
+    cr_assert_eq(seen_count(w), 0);
+    cr_assert_eq(announced_count(w), 0);
+}
+
+static enum autonat_reach verdict;
+
+static enum autonat_reach on_reach(void *user, const struct multiaddr *addr) {
+    struct multiaddr expected = parse(SEEN);
+    (void)user;
+    cr_assert(multiaddr_equal(addr, &expected));
+    return verdict;
+}
+
+static void open_judged(struct world *w, bool is_hidden) {
+    *w = (struct world){.added = 0};
+    verdict = AUTONAT_REACH_UNKNOWN;
+    script_init(&w->script, &(struct host_config){0});
+    struct external_addrs_config cfg = {.reactor = w->script.reactor,
+                                        .host = w->script.host,
+                                        .trusted = &w->script.peer,
+                                        .trusted_count = 1,
+                                        .is_hidden = is_hidden,
+                                        .reach = on_reach,
+                                        .added = on_added,
+                                        .user = w};
+    cr_assert_eq(external_addrs_new(&cfg, &w->addrs), 0);
+}
+
+static void judge(struct world *w, enum autonat_reach reach) {
+    verdict = reach;
+    external_addrs_reach_changed(w->addrs);
+}
+
+Test(external_addrs, what_strangers_cannot_dial_is_not_announced_whoever_sees_it) {
+    static struct world w;
+    open_judged(&w, false);
+    tell(meet(&w, 1, LISTEN), SEEN);
+    cr_assert_eq(announced_count(&w), 1);
+    judge(&w, AUTONAT_REACH_PRIVATE);
+    cr_assert_eq(announced_count(&w), 0);
+    cr_assert_eq(seen_count(&w), 1, "it may be punched");
+    judge(&w, AUTONAT_REACH_UNKNOWN);
+    cr_assert_eq(announced_count(&w), 1);
+    cr_assert_eq(w.added, 1);
+    close_world(&w);
+}
+
+Test(external_addrs, what_strangers_can_dial_is_announced_though_one_alone_sees_it) {
+    static struct world w;
+    open_judged(&w, false);
+    tell(meet(&w, 2, LISTEN), SEEN);
+    cr_assert_eq(announced_count(&w), 0);
+    judge(&w, AUTONAT_REACH_PUBLIC);
+    cr_assert_eq(announced_count(&w), 1);
+    close_world(&w);
+}
+
+Test(external_addrs, what_a_gateway_maps_and_strangers_cannot_dial_is_not_announced) {
+    static struct world w;
+    struct multiaddr mapped = parse(SEEN);
+    open_judged(&w, false);
+    external_addrs_set_mapped(w.addrs, &mapped, 1);
+    cr_assert_eq(announced_count(&w), 1);
+    judge(&w, AUTONAT_REACH_PRIVATE);
+    cr_assert_eq(announced_count(&w), 0);
+    cr_assert_eq(seen_count(&w), 1);
+    close_world(&w);
+}
+
+Test(external_addrs, who_is_hidden_announces_nothing) {
+    static struct world w;
+    open_judged(&w, true);
+    tell(meet(&w, 1, LISTEN), SEEN);
+    judge(&w, AUTONAT_REACH_PUBLIC);
+    cr_assert_eq(announced_count(&w), 0);
+    cr_assert_eq(seen_count(&w), 1);
+    close_world(&w);
+}

@@ -101,7 +101,7 @@ static void asks_and_gets_an_answer(struct fixture *t, const char *listen, struc
     struct net_addr from;
     ssize_t n;
     party_open(&t->b, t, 2, &(struct party_options){.listen = listen});
-    sink_set(&sink, &t->b, DGRAM_STUN);
+    sink_set(&sink, &t->b, DGRAM_STUN_REQUEST);
     sink.answers = host_quic(t->b.host);
     stranger_open(&s, at.family);
     at.port = addr_of(&t->b).port;
@@ -127,15 +127,22 @@ CASE_QUIC(dgram, stun_is_answered_from_the_address_that_was_asked) {
     asks_and_gets_an_answer(t, t->traits->any_ip6, at);
 }
 
+static int all_count(const struct sink sinks[DGRAM_KINDS_COUNT]) {
+    int count = 0;
+    for (int k = 0; k < DGRAM_KINDS_COUNT; k++)
+        count += sinks[k].count;
+    return count;
+}
+
 CASE_QUIC(dgram, kinds_are_told_apart) {
     static const struct {
         size_t len;
         enum dgram_kind kind;
         uint8_t start[8];
     } ROWS[] = {
-        {20, DGRAM_STUN, {0, 1, 0, 0, COOKIE}},
-        {100, DGRAM_STUN, {1, 1, 0, 80, COOKIE}},
-        {20, DGRAM_STUN, {3, 0xff, 0, 0, COOKIE}},
+        {20, DGRAM_STUN_REQUEST, {0, 1, 0, 0, COOKIE}},
+        {100, DGRAM_STUN_ANSWER, {1, 1, 0, 80, COOKIE}},
+        {20, DGRAM_STUN_ANSWER, {3, 0xff, 0, 0, COOKIE}},
         {20, DGRAM_STRAY, {4, 1, 0, 0, COOKIE}},
         {19, DGRAM_STRAY, {0, 1, 0, 0, COOKIE}},
         {20, DGRAM_STRAY, {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x43}},
@@ -153,8 +160,8 @@ CASE_QUIC(dgram, kinds_are_told_apart) {
     int wanted[DGRAM_KINDS_COUNT] = {0};
     struct stranger s;
     party_open(&t->b, t, 2, &(struct party_options){0});
-    sink_set(&sinks[DGRAM_STUN], &t->b, DGRAM_STUN);
-    sink_set(&sinks[DGRAM_STRAY], &t->b, DGRAM_STRAY);
+    for (enum dgram_kind k = 0; k < DGRAM_KINDS_COUNT; k++)
+        sink_set(&sinks[k], &t->b, k);
     stranger_open(&s, NET_IP4);
     struct net_addr to = addr_of(&t->b);
     for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
@@ -162,7 +169,7 @@ CASE_QUIC(dgram, kinds_are_told_apart) {
         memcpy(data, ROWS[i].start, MIN(ROWS[i].len, sizeof(ROWS[i].start)));
         wanted[ROWS[i].kind]++;
         stranger_send(&s, &to, data, ROWS[i].len);
-        TURN_UNTIL(t, sinks[DGRAM_STUN].count + sinks[DGRAM_STRAY].count == (int)i + 1);
+        TURN_UNTIL(t, all_count(sinks) == (int)i + 1);
         cr_assert_eq(sinks[ROWS[i].kind].count, wanted[ROWS[i].kind], "row %zu", i);
         cr_assert_eq(sinks[ROWS[i].kind].len, ROWS[i].len, "row %zu", i);
     }
@@ -200,7 +207,7 @@ CASE_QUIC(dgram, who_does_not_listen_has_one_port_for_it) {
     }
     cr_expect(net_addr_equal(&from[0], &from[1]));
     static struct sink sink;
-    sink_set(&sink, &t->a, DGRAM_STUN);
+    sink_set(&sink, &t->a, DGRAM_STUN_REQUEST);
     stranger_send(&s, &from[0], stun, sizeof(stun));
     TURN_UNTIL(t, sink.count == 1);
     cr_expect(net_addr_equal(&sink.local, &from[0]));

@@ -196,7 +196,7 @@ static void deliver(struct fixture *f, bool stun, int count) {
 Test(quic_dgram, each_kind_has_so_many_a_second) {
     static struct fixture f;
     setup(&f);
-    sink_set(&f, &f.stun, DGRAM_STUN);
+    sink_set(&f, &f.stun, DGRAM_STUN_REQUEST);
     sink_set(&f, &f.stray, DGRAM_STRAY);
     deliver(&f, false, STRAYS_PER_SECOND + 7);
     cr_expect_eq(f.stray.count, STRAYS_PER_SECOND);
@@ -213,9 +213,9 @@ Test(quic_dgram, each_kind_has_so_many_a_second) {
     deliver(&f, false, 1);
     cr_expect_eq(f.stun.count, STUN_PER_SECOND + 1);
     cr_expect_eq(f.stray.count, STRAYS_PER_SECOND + 1);
-    cr_expect_eq(stats_of(&f)->received[DGRAM_STUN], (uint64_t)f.stun.count);
+    cr_expect_eq(stats_of(&f)->received[DGRAM_STUN_REQUEST], (uint64_t)f.stun.count);
     cr_expect_eq(stats_of(&f)->received[DGRAM_STRAY], (uint64_t)f.stray.count);
-    cr_expect_eq(stats_of(&f)->refused[DGRAM_STUN], 4u);
+    cr_expect_eq(stats_of(&f)->refused[DGRAM_STUN_REQUEST], 4u);
     cr_expect_eq(stats_of(&f)->refused[DGRAM_STRAY], 7u);
     teardown(&f);
 }
@@ -225,12 +225,12 @@ Test(quic_dgram, what_nobody_wants_is_counted) {
     setup(&f);
     deliver(&f, true, 2);
     deliver(&f, false, 3);
-    cr_expect_eq(stats_of(&f)->refused[DGRAM_STUN], 2u);
+    cr_expect_eq(stats_of(&f)->refused[DGRAM_STUN_REQUEST], 2u);
     cr_expect_eq(stats_of(&f)->refused[DGRAM_STRAY], 3u);
-    sink_set(&f, &f.stun, DGRAM_STUN);
+    sink_set(&f, &f.stun, DGRAM_STUN_REQUEST);
     f.stun.leaves = true;
     deliver(&f, true, 3);
     cr_expect_eq(f.stun.count, 1);
-    cr_expect_eq(stats_of(&f)->refused[DGRAM_STUN], 4u);
+    cr_expect_eq(stats_of(&f)->refused[DGRAM_STUN_REQUEST], 4u);
     teardown(&f);
 }
