@@ -61,13 +61,9 @@ static bool comes_in(const struct sim_nat_config *from, const struct sim_nat_con
 }
 
 /* And so does the answer to where it came from.  If that is a mapping that `to` had not sent to, it
- * leaves as the question came in, or, in case one mapping is for all ports of an address, by the
- * one for where `from` was seen, and then from another port than was asked. */
+ * leaves as the question came in. */
 static bool is_answered(const struct sim_nat_config *from, const struct sim_nat_config *to) {
-    if (is_predictable(from))
-        return comes_in(to, from);
-    bool from_another_port = to->mapping == NAT_ADDRESS && !is_predictable(to);
-    return !from_another_port || from->filtering != NAT_ADDRESS_PORT;
+    return !is_predictable(from) || comes_in(to, from);
 }
 
 static bool meet_by_udp(const struct sim_nat_config *a, const struct sim_nat_config *b) {
