@@ -196,6 +196,7 @@ static int start(struct hole *o, const struct conn *via, struct stream *s) {
                                .own = &own,
                                .direct = &direct,
                                .accept_private = h->cfg.accept_private,
+                               .attempts_max = o->failures == 0 ? 0 : 1,
                                .attempting = on_attempting,
                                .done = on_done,
                                .user = o};

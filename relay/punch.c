@@ -361,6 +361,7 @@ int punch_new(const struct punch_config *cfg, struct punch **ret_punch) {
     struct dcutr_config engine_cfg = {.role = is_opener ? DCUTR_OPENER : DCUTR_ACCEPTOR,
                                       .own = cfg->own,
                                       .accept_private = cfg->accept_private,
+                                      .attempts_max = cfg->attempts_max,
                                       .try_direct = is_opener && cfg->direct->count > 0};
     p->cfg = *cfg;
     p->peer = *cfg->peer;

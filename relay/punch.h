@@ -32,6 +32,7 @@ struct punch_config {
     const struct dcutr_addrs *own;    /* observed ones first */
     const struct dcutr_addrs *direct; /* the opener: where the peer may be reached one-sidedly */
     bool accept_private;              /* of the peer's addresses: for labs */
+    unsigned attempts_max;            /* the opener's; 0: as many as there are */
     /* The two have agreed to dial, for the n-th time (from 1). */
     void (*attempting)(void *user, unsigned attempt);
     /* 0: a direct connection stands; else see DCUTR_EV_FAILED.  It may be freed here. */

@@ -103,7 +103,7 @@ static void open_stream(struct dcutr *d) {
 
 static void attempt_failed(struct dcutr *d, int error) {
     assert(d->state == DCUTR_DIALING);
-    if (d->role == DCUTR_ACCEPTOR || d->attempt == DCUTR_ATTEMPTS_MAX) {
+    if (d->role == DCUTR_ACCEPTOR || d->attempt == d->attempts_max) {
         fail(d, error);
         return;
     }
@@ -113,10 +113,13 @@ static void attempt_failed(struct dcutr *d, int error) {
 
 void dcutr_init(struct dcutr *d, const struct dcutr_config *config, nsec_t now) {
     bool is_opener = config->role == DCUTR_OPENER;
+    unsigned attempts_max = config->attempts_max == 0 ? DCUTR_ATTEMPTS_MAX : config->attempts_max;
     assert(is_opener || !config->try_direct);
+    assert(attempts_max <= DCUTR_ATTEMPTS_MAX);
     *d = (struct dcutr){
         .role = (uint8_t)config->role,
         .state = is_opener ? DCUTR_OPENING : DCUTR_CONNECTING,
+        .attempts_max = (uint8_t)attempts_max,
         .accept_private = config->accept_private,
         .is_stream_ours = !is_opener,
         .deadline = now + DCUTR_EXCHANGE_TIMEOUT,

@@ -4,9 +4,9 @@
 /* DCUtR: two peers with a relayed connection agree on the moment at which both dial directly.
  * Engine: no I/O, no clock.
  *
- *   opener    was dialled through the relay; opens the stream, tries three times, and is the
- * server: over QUIC it punches (udp_punch.h) and waits, over TCP it dials but answers as the
- *             responder of security and muxer
+ *   opener    was dialled through the relay; opens the stream, tries up to three times, and is
+ *             the server: over QUIC it punches (udp_punch.h) and waits, over TCP it dials but
+ *             answers as the responder of security and muxer
  *   acceptor  dialled through the relay; is the client: it dials as ever
  *
  *   messages, streams, dials -> dcutr_recv(), _stream_open(), _connected(), ...
@@ -58,6 +58,7 @@ struct dcutr_config {
     const struct dcutr_addrs *own; /* copied; observed ones first */
     bool accept_private;           /* of the peer's addresses, see dcutr_addrs_add() */
     bool try_direct;               /* opener: the peer has public addresses that we know */
+    unsigned attempts_max;         /* opener; 0: DCUTR_ATTEMPTS_MAX, and no more than that */
 };
 
 enum dcutr_event_type {
@@ -112,6 +113,7 @@ struct dcutr {
     uint8_t role;  /* enum dcutr_role */
     uint8_t state; /* enum dcutr_state */
     uint8_t attempt;
+    uint8_t attempts_max;
     bool accept_private;
     bool is_stream_ours; /* to be reset when the exchange fails */
     uint16_t events;     /* not given out: bits by type, given in the order of the types */

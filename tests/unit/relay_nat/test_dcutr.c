@@ -161,6 +161,23 @@ Test(dcutr, the_opener_tries_three_times_each_with_a_round_trip_of_its_own) {
     expect_failed(&d, -ETIMEDOUT);
 }
 
+Test(dcutr, the_opener_tries_less_often_if_it_is_told_to) {
+    struct dcutr_addrs own = some_addrs("/ip4/198.51.100.7/udp/4001/quic-v1");
+    struct dcutr_config config = {
+        .role = DCUTR_OPENER, .own = &own, .accept_private = true, .attempts_max = 1};
+    struct dcutr d;
+    dcutr_init(&d, &config, SEC(1));
+    (void)expect(&d, DCUTR_EV_OPEN);
+    dcutr_stream_open(&d, SEC(1));
+    (void)expect(&d, DCUTR_EV_SEND);
+    dcutr_recv(&d, CONNECT_BODY, SEC(1));
+    (void)expect(&d, DCUTR_EV_SEND);
+    dcutr_tick(&d, SEC(1));
+    (void)expect(&d, DCUTR_EV_DIAL);
+    dcutr_dial_failed(&d, SEC(2));
+    expect_failed(&d, -EHOSTUNREACH);
+}
+
 Test(dcutr, dials_that_all_failed_begin_the_next_attempt_at_once) {
     struct dcutr d;
     init_dialling(&d);
