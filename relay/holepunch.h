@@ -65,8 +65,9 @@ struct holepunch *holepunch_free(struct holepunch *h);
 void holepunch_network_changed(struct holepunch *h);
 
 /* Upgrades that are over, of those in which the two agreed to dial and the one-sided dial was not
- * enough. */
+ * enough; and how often they agreed, also in those that run. */
 struct holepunch_stats {
+    uint64_t attempts;
     uint64_t succeeded;
     uint64_t failed;
 };

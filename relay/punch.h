@@ -7,12 +7,12 @@
  *   punch_new() .. done(), or at any time punch_free()
  *
  *   opener    streams on the newest relayed connection that the peer dialled; over UDP random
- *             packets from the listening socket (relay/proto/udp_punch.h), over TCP dials in the
- *             responder's role
+ *             packets from the listening socket (relay/proto/udp_punch.h) and, if that was not
+ *             enough, dials; over TCP dials in the responder's role
  *   acceptor  the peer's stream; dials everything as ever
  *
  * Spec:    libp2p DCUtR.
- * Memory:  about 40 KiB.
+ * Memory:  about 50 KiB.
  * Thread:  the reactor's.  Callbacks come from the reactor, never from inside a call. */
 
 #include "relay/proto/dcutr.h"

@@ -5,8 +5,8 @@
  * Engine: no I/O, no clock.
  *
  *   opener    was dialled through the relay; opens the stream, tries up to three times, and is
- *             the server: over QUIC it punches (udp_punch.h) and waits, over TCP it dials but
- *             answers as the responder of security and muxer
+ *             the server: over QUIC it punches (udp_punch.h) and waits, and a moment later dials,
+ *             too; over TCP it dials but answers as the responder of security and muxer
  *   acceptor  dialled through the relay; is the client: it dials as ever
  *
  *   messages, streams, dials -> dcutr_recv(), _stream_open(), _connected(), ...
@@ -36,6 +36,8 @@ enum {
 #define DCUTR_DIRECT_TIMEOUT   SEC(1)
 #define DCUTR_EXCHANGE_TIMEOUT SEC(10) /* from the opening of a stream to its last message */
 #define DCUTR_DIAL_TIMEOUT     SEC(10)
+/* Behind DCUTR_EV_DIAL: most holes are punched by then, and need no second connection. */
+#define DCUTR_DIAL_BACK_DELAY  MSEC(400)
 
 /* --- addresses ------------------------------------------------------------------------------- */
 
@@ -66,18 +68,23 @@ enum dcutr_event_type {
     DCUTR_EV_DIRECT,
     /* Those dials' time is over: give them up. */
     DCUTR_EV_DIRECT_END,
-    /* The time of DCUTR_EV_DIAL's dials is over: give them up. */
+    /* The time of DCUTR_EV_DIAL's and _DIAL_BACK's dials is over: give them up. */
     DCUTR_EV_DIAL_END,
     /* Opener: open a stream on the relayed connection; _stream_open() or _stream_failed(). */
     DCUTR_EV_OPEN,
-    /* Write `message`; behind a `is_last` one close the stream. */
+    /* Write `message`; behind a `is_last` one close the stream.  The peer dials when it has that
+     * one: TCP dials of DCUTR_EV_DIRECT to `addrs` that are not connected go first, for they would
+     * meet the peer's in the wrong role. */
     DCUTR_EV_SEND,
     /* Reset the stream, the exchange is over. */
     DCUTR_EV_RESET,
     /* Now: reach each address of `addrs` in our role; _connected() or _dial_failed().  The acceptor
-     * closes the stream.  A TCP dial of DCUTR_EV_DIRECT to the same address that is not connected
-     * goes first: it would meet the peer's in the wrong role. */
+     * closes the stream. */
     DCUTR_EV_DIAL,
+    /* Opener: dial the QUIC addresses of `addrs` as ever, too; _connected() or nothing.  A NAT that
+     * shows the peer another address than we know lets the peer's dial in rarely; but the peer's
+     * own NAT may let us in, as soon as it has dialled. */
+    DCUTR_EV_DIAL_BACK,
     /* A direct connection stands; what else runs is given up.  The engine is dead. */
     DCUTR_EV_DONE,
     /* None does, and nothing runs any more.  The engine is dead.
@@ -95,7 +102,7 @@ struct dcutr_event {
     unsigned attempt;                /* DCUTR_EV_OPEN, DCUTR_EV_DIAL: from 1 */
     struct bytes message;            /* DCUTR_EV_SEND: with its length; the engine's */
     bool is_last;                    /* DCUTR_EV_SEND */
-    const struct dcutr_addrs *addrs; /* DCUTR_EV_DIAL: the engine's */
+    const struct dcutr_addrs *addrs; /* of the peer: DCUTR_EV_DIAL, _DIAL_BACK, the last _SEND */
     int error;                       /* DCUTR_EV_FAILED */
 };
 
@@ -120,6 +127,7 @@ struct dcutr {
     int error;
     nsec_t deadline;     /* of the state */
     nsec_t direct_until; /* of the one-sided dial; NSEC_NEVER: none runs */
+    nsec_t back_at;      /* opener, of DCUTR_EV_DIAL_BACK; NSEC_NEVER: none is to come */
     nsec_t asked_at;     /* opener: when CONNECT went out */
     nsec_t now;
     uint16_t connect_len;
