@@ -5,6 +5,7 @@
 #include "core/base/log.h"
 #include "core/base/map.h"
 #include "core/base/mem.h"
+#include "core/base/net_addr.h"
 #include "core/p2p/identity.h"
 #include "core/p2p/protocol_id.h"
 #include "relay/external_addrs.h"
@@ -12,6 +13,8 @@
 #include "transport/conn.h"
 #include "transport/host.h"
 #include "uring/reactor.h"
+
+enum { LISTEN_ADDRS_MAX = 32 };
 
 struct holepunch {
     struct holepunch_config cfg;
@@ -82,17 +85,55 @@ static struct ways look_for_ways(const struct hole *o) {
 
 /* --- Addresses --- */
 
+static bool is_seen(enum multiaddr_kind kind, uint8_t family, const struct multiaddr *seen,
+                    size_t seen_count) {
+    for (size_t i = 0; i < seen_count; i++) {
+        struct net_addr at;
+        if (multiaddr_kind(&seen[i]) == kind && multiaddr_to_net_addr(&seen[i], &at) == 0 &&
+            at.family == family)
+            return true;
+    }
+    return false;
+}
+
+/* A relay that is reached over one transport does not see the other one's socket, but the peer may
+ * have just that one: most NATs keep ports, so it may be where the first is seen, with the port
+ * that we listen on. */
+static void add_guesses(const struct holepunch *h, const struct multiaddr *seen, size_t seen_count,
+                        struct dcutr_addrs *addrs) {
+    struct multiaddr listen[LISTEN_ADDRS_MAX];
+    size_t count = host_listen_addrs(h->cfg.host, listen, LISTEN_ADDRS_MAX);
+    for (size_t i = 0; i < MIN(count, (size_t)LISTEN_ADDRS_MAX); i++) {
+        enum multiaddr_kind kind = multiaddr_kind(&listen[i]);
+        struct net_addr ours;
+        if ((kind != MULTIADDR_KIND_QUIC && kind != MULTIADDR_KIND_TCP) ||
+            multiaddr_to_net_addr(&listen[i], &ours) < 0 ||
+            is_seen(kind, ours.family, seen, seen_count))
+            continue;
+        for (size_t k = 0; k < seen_count; k++) {
+            struct net_addr at;
+            struct multiaddr guess;
+            if (multiaddr_to_net_addr(&seen[k], &at) < 0 || at.family != ours.family)
+                continue;
+            at.port = ours.port;
+            multiaddr_from_net_addr(&at, kind, &guess);
+            (void)dcutr_addrs_add(addrs, &guess, h->cfg.accept_private);
+        }
+    }
+}
+
 static void own_addrs(const struct holepunch *h, const struct conn *via,
                       struct dcutr_addrs *ret_addrs) {
     struct multiaddr seen[EXTERNAL_ADDRS_MAX];
-    struct multiaddr listen[HOST_ADVERTISED_MAX];
-    size_t count = h->cfg.external == NULL ? 0 : external_addrs_seen(h->cfg.external, seen);
+    struct multiaddr advertised[HOST_ADVERTISED_MAX];
+    size_t seen_count = h->cfg.external == NULL ? 0 : external_addrs_seen(h->cfg.external, seen);
     ret_addrs->count = 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < seen_count; i++)
         (void)dcutr_addrs_add(ret_addrs, &seen[i], h->cfg.accept_private);
-    count = host_advertised_addrs(h->cfg.host, via, listen);
+    size_t count = host_advertised_addrs(h->cfg.host, via, advertised);
     for (size_t i = 0; i < count; i++)
-        (void)dcutr_addrs_add(ret_addrs, &listen[i], h->cfg.accept_private);
+        (void)dcutr_addrs_add(ret_addrs, &advertised[i], h->cfg.accept_private);
+    add_guesses(h, seen, seen_count, ret_addrs);
 }
 
 static void peer_addrs(const struct hole *o, struct dcutr_addrs *ret_addrs) {
@@ -174,6 +215,7 @@ static void on_done(void *user, int error) {
 static void on_attempting(void *user, unsigned attempt) {
     const struct hole *o = user;
     char id[PEER_ID_SHORT_MAX];
+    o->all->stats.attempts++;
     log_info(o->all->cfg.log, L_RELAY, "hole punch started",
              kv_str("peer", peer_id_format_short(&o->peer, id)), kv_uint("attempt", attempt));
 }
@@ -196,6 +238,7 @@ static int start(struct hole *o, const struct conn *via, struct stream *s) {
                                .own = &own,
                                .direct = &direct,
                                .accept_private = h->cfg.accept_private,
+                               .attempts_max = o->failures == 0 ? 0 : 1,
                                .attempting = on_attempting,
                                .done = on_done,
                                .user = o};

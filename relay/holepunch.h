@@ -5,7 +5,8 @@
  * each of them one upgrade (relay/punch.h) at a time, as long as the way to it is relayed:
  *
  *   it dialled us   we open, as soon as identify has told where it is; when that fails again after
- *                   30 s, 60 s, 2, 5, 10, 10 ... minutes, and at once when our addresses change
+ *                   30 s, 60 s, 2, 5, 10, 10 ... minutes, with one attempt instead of three, and
+ *                   at once when our addresses change
  *   we dialled it   we accept: its streams over such circuits alone (decision 1).  A stream that
  *                   comes while both dial replaces that upgrade, one that comes earlier is reset
  *   both            the side with the smaller peer ID opens
@@ -65,8 +66,9 @@ struct holepunch *holepunch_free(struct holepunch *h);
 void holepunch_network_changed(struct holepunch *h);
 
 /* Upgrades that are over, of those in which the two agreed to dial and the one-sided dial was not
- * enough. */
+ * enough; and how often they agreed, also in those that run. */
 struct holepunch_stats {
+    uint64_t attempts;
     uint64_t succeeded;
     uint64_t failed;
 };

@@ -29,6 +29,7 @@ struct punch {
     struct stream_frame in;
     struct direct_dial direct; /* one-sided */
     struct direct_dial dial;   /* together with the peer */
+    struct direct_dial back;   /* the opener's over QUIC, a moment later */
     bool is_dialling;          /* the engine waits for `dial`, the opener's for `udp`, too */
     bool is_reversed;          /* `direct` won */
     struct udp_punch udp;
@@ -122,6 +123,7 @@ static void send_message(struct punch *p, const struct dcutr_event *ev) {
         reset_stream(p);
     } else if (ev->is_last) {
         close_stream(p);
+        direct_dial_drop_tcp(&p->direct, ev->addrs->list, ev->addrs->count);
         begin_attempt(p, ev->attempt);
     }
 }
@@ -130,11 +132,13 @@ static void send_message(struct punch *p, const struct dcutr_event *ev) {
 
 static void stop_dials(struct punch *p) {
     direct_dial_cancel(&p->dial);
+    direct_dial_cancel(&p->back);
     p->is_dialling = false;
 }
 
 static void on_direct_done(struct direct_dial *d, int error);
 static void on_dial_done(struct direct_dial *d, int error);
+static void on_back_done(struct direct_dial *d, int error);
 
 static void dial_directly(struct punch *p) {
     struct direct_dial_config cfg = {
@@ -185,7 +189,6 @@ static void dial_together(struct punch *p, const struct dcutr_event *ev) {
                                      .repeats = true};
     if (p->stream != NULL)
         close_stream(p);
-    direct_dial_drop_tcp(&p->direct, ev->addrs->list, ev->addrs->count);
     p->is_dialling = true;
     udp_punch_init(&p->udp, reactor_rng(p->cfg.reactor), now_of(p));
     send_punches(p);
@@ -193,6 +196,19 @@ static void dial_together(struct punch *p, const struct dcutr_event *ev) {
     (void)e; /* it is not pending then */
     if (!punch_is_opener(p))
         begin_attempt(p, ev->attempt);
+}
+
+/* Where it cannot begin or fails, the peer's may succeed. */
+static void dial_back(struct punch *p, const struct dcutr_addrs *addrs) {
+    struct multiaddr dials[DCUTR_ADDRS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < addrs->count; i++) {
+        if (multiaddr_kind(&addrs->list[i]) == MULTIADDR_KIND_QUIC)
+            dials[count++] = addrs->list[i];
+    }
+    struct direct_dial_config cfg = {.peer = p->peer, .addrs = dials, .addrs_count = count};
+    int e = count > 0 ? host_dial_direct(p->cfg.host, &p->back, &cfg, on_back_done) : 0;
+    (void)e; /* it is not pending then */
 }
 
 /* --- The engine --- */
@@ -230,6 +246,9 @@ static void handle(struct punch *p, const struct dcutr_event *ev) {
     case DCUTR_EV_DIAL:
         dial_together(p, ev);
         break;
+    case DCUTR_EV_DIAL_BACK:
+        dial_back(p, ev->addrs);
+        break;
     case DCUTR_EV_DONE:
         finish(p, 0);
         break;
@@ -253,7 +272,7 @@ static bool report(struct punch *p) {
         p->has_no_direct = false;
         dcutr_direct_failed(&p->engine, now);
     } else if (p->is_dialling && !p->dial.pending && !is_punching(p)) {
-        p->is_dialling = false;
+        stop_dials(p); /* one to the peer's QUIC addresses may be left */
         dcutr_dial_failed(&p->engine, now);
     } else {
         return false;
@@ -315,6 +334,14 @@ static void on_dial_done(struct direct_dial *d, int error) {
     drive(p);
 }
 
+static void on_back_done(struct direct_dial *d, int error) {
+    struct punch *p = CONTAINER_OF(d, struct punch, back);
+    if (error < 0)
+        return;
+    dcutr_connected(&p->engine, now_of(p));
+    drive(p);
+}
+
 static void lose_stream(struct punch *p, int error) {
     reset_stream(p);
     dcutr_stream_failed(&p->engine, error, now_of(p));
@@ -361,6 +388,7 @@ int punch_new(const struct punch_config *cfg, struct punch **ret_punch) {
     struct dcutr_config engine_cfg = {.role = is_opener ? DCUTR_OPENER : DCUTR_ACCEPTOR,
                                       .own = cfg->own,
                                       .accept_private = cfg->accept_private,
+                                      .attempts_max = cfg->attempts_max,
                                       .try_direct = is_opener && cfg->direct->count > 0};
     p->cfg = *cfg;
     p->peer = *cfg->peer;

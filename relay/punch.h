@@ -7,12 +7,12 @@
  *   punch_new() .. done(), or at any time punch_free()
  *
  *   opener    streams on the newest relayed connection that the peer dialled; over UDP random
- *             packets from the listening socket (relay/proto/udp_punch.h), over TCP dials in the
- *             responder's role
+ *             packets from the listening socket (relay/proto/udp_punch.h) and, if that was not
+ *             enough, dials; over TCP dials in the responder's role
  *   acceptor  the peer's stream; dials everything as ever
  *
  * Spec:    libp2p DCUtR.
- * Memory:  about 40 KiB.
+ * Memory:  about 50 KiB.
  * Thread:  the reactor's.  Callbacks come from the reactor, never from inside a call. */
 
 #include "relay/proto/dcutr.h"
@@ -32,6 +32,7 @@ struct punch_config {
     const struct dcutr_addrs *own;    /* observed ones first */
     const struct dcutr_addrs *direct; /* the opener: where the peer may be reached one-sidedly */
     bool accept_private;              /* of the peer's addresses: for labs */
+    unsigned attempts_max;            /* the opener's; 0: as many as there are */
     /* The two have agreed to dial, for the n-th time (from 1). */
     void (*attempting)(void *user, unsigned attempt);
     /* 0: a direct connection stands; else see DCUTR_EV_FAILED.  It may be freed here. */

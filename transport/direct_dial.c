@@ -67,6 +67,15 @@ void direct_dial_fail_all(struct host *h) {
 
 /* --- One address --- */
 
+/* Refused, or reset, as by a peer that our half of a simultaneous open reached from another port
+ * than it dialled; or our port is connected to it, by a dial of the peer's that need not come to
+ * anything.
+ */
+static bool is_worth_another(const struct direct_try *t, int error) {
+    return error == -ECONNREFUSED || error == -EADDRNOTAVAIL || error == -EADDRINUSE ||
+           (error == -ERR_CONN_CLOSED && t->state == DIRECT_TRY_DIALLING);
+}
+
 static void try_failed(struct direct_try *t, int error) {
     struct direct_dial *d = t->owner;
     struct reactor *r = d->host->reactor;
@@ -75,8 +84,9 @@ static void try_failed(struct direct_try *t, int error) {
     log_debug(reactor_log(r), L_DIAL, "direct dial of an address failed", kv_str("address", text),
               kv_err(error));
     d->error = error;
+    bool again = d->repeats && is_tcp(t) && is_worth_another(t, error);
     t->state = DIRECT_TRY_OVER;
-    if (error != -ECONNREFUSED || !d->repeats || !is_tcp(t) || d->rounds == DIRECT_DIAL_TRIES_MAX)
+    if (!again || d->rounds == DIRECT_DIAL_TRIES_MAX)
         return;
     t->state = DIRECT_TRY_RESTING;
     timer_start(&d->again, reactor_now(r) + DIRECT_DIAL_PAUSE);
@@ -103,8 +113,8 @@ static void on_dialled(struct dial *dial, struct conn *c, int error, const struc
     struct direct_try *t = CONTAINER_OF(dial, struct direct_try, dial);
     struct direct_dial *d = t->owner;
     (void)why; /* the code says enough */
-    t->state = DIRECT_TRY_OVER;
     if (error == 0) {
+        t->state = DIRECT_TRY_OVER;
         take_conn(d, c);
         return;
     }

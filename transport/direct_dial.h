@@ -12,7 +12,8 @@
  *
  * A TCP address that refuses is dialled again after DIRECT_DIAL_PAUSE, DIRECT_DIAL_TRIES_MAX times
  * in all, if that is wished: a NAT may answer so as long as the peer's own packets have not opened
- * it.
+ * it.  So is one that resets before it is connected, or that our port is connected to already: the
+ * peer's dial, of which that is half, may come to nothing.
  *
  * Spec:    libp2p DCUtR, "Addresses" and "TCP details".
  * Memory:  the struct, about 10 KiB.
@@ -27,13 +28,13 @@ struct host;
 
 enum { DIRECT_DIAL_ADDRS_MAX = 16, DIRECT_DIAL_TRIES_MAX = 8 };
 
-#define DIRECT_DIAL_PAUSE SEC(1)
+#define DIRECT_DIAL_PAUSE MSEC(250)
 
 enum direct_try_state {
     DIRECT_TRY_OVER,
     DIRECT_TRY_DIALLING,
     DIRECT_TRY_CONNECTED, /* its socket is, the upgrade runs */
-    DIRECT_TRY_RESTING,   /* refused */
+    DIRECT_TRY_RESTING,   /* to be dialled again */
 };
 
 struct direct_try {

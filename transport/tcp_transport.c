@@ -45,7 +45,7 @@ struct pending {
     struct dial *dial;          /* outbound */
     struct link *tcp;
     struct upgrade *upgrade;
-    struct net_addr to;
+    struct net_addr remote;
     enum multiaddr_kind kind; /* of the address that was dialled or listened on */
     bool from_listener;       /* dialled from the port of one */
 };
@@ -123,6 +123,18 @@ static bool another_port_may_do(const struct pending *p, int error) {
             error == -ERR_PROTOCOL_VIOLATION);
 }
 
+/* A dial as responder finds the connection there already.  We accepted it; but where a NAT has
+ * turned two dials into it, so did the peer, and each waits for the other. */
+static void let_accepted_lead(const struct pending *dial, int error) {
+    if (!dial->dial->responder || (error != -EADDRINUSE && error != -EADDRNOTAVAIL))
+        return;
+    list_for_each (node, &dial->transport->pendings) {
+        const struct pending *p = LIST_ENTRY(node, const struct pending, node);
+        if (p->dial == NULL && p->kind == dial->kind && net_addr_equal(&p->remote, &dial->remote))
+            upgrade_let_lead(p->upgrade);
+    }
+}
+
 static void on_upgraded(void *user, struct conn *c, int error, const struct problem *why) {
     struct pending *p = user;
     struct tcp_transport *t = p->transport;
@@ -133,6 +145,7 @@ static void on_upgraded(void *user, struct conn *c, int error, const struct prob
         t->inbound_count--;
         pending_free(p);
     } else if (!another_port_may_do(p, error) || dial_from(p, NULL) < 0) {
+        let_accepted_lead(p, error);
         pending_free(p);
         dial->done(dial, NULL, error, why);
     }
@@ -176,6 +189,7 @@ static int pending_upgrade(struct pending *p, struct link *link, const struct mu
         .link = link,
         .remote = remote,
         .initiator = dial != NULL && !dial->responder,
+        .may_lead = dial != NULL && dial->responder,
         .inbound = dial == NULL,
         .deadline = reactor_now(t->reactor) + UPGRADE_TIMEOUT,
         .done = on_upgraded,
@@ -217,7 +231,7 @@ static void on_socket_connected(void *user) {
 
 static int dial_from(struct pending *p, const struct listening *l) {
     struct reactor *r = p->transport->reactor;
-    struct sock_addr to = {.ip = p->to};
+    struct sock_addr to = {.ip = p->remote};
     struct sock_addr from = {.ip = l != NULL ? l->bound : (struct net_addr){.family = NET_NONE}};
     struct link *link;
     p->from_listener = l != NULL;
@@ -241,14 +255,16 @@ static int dial(struct transport *base, struct dial *dial) {
     if (p == NULL)
         return -ENOMEM;
     p->dial = dial;
-    p->to = to;
+    p->remote = to;
     e = dial_from(p, p->kind == MULTIADDR_KIND_TCP ? listening_for(t, &to) : NULL);
     if (e < 0 && another_port_may_do(p, e))
         e = dial_from(p, NULL);
-    if (e < 0)
-        pending_free(p);
-    else
+    if (e == 0) {
         dial->handle = p;
+        return 0;
+    }
+    let_accepted_lead(p, e);
+    pending_free(p);
     return e;
 }
 
@@ -284,6 +300,7 @@ static int accept_handle(struct listening *l, int handle, const struct net_addr 
         return e;
     }
     struct multiaddr from;
+    p->remote = *remote;
     multiaddr_from_net_addr(remote, l->kind, &from);
     e = pending_upgrade(p, link, &from);
     if (e < 0) {

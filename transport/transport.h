@@ -21,7 +21,7 @@ struct dial {
     struct peer_id expected;
     struct multiaddr to; /* without /p2p */
     /* The far end takes the initiator's part although we connect (DCUtR over TCP, simultaneous
-     * open).  QUIC refuses it: -ERR_UNSUPPORTED. */
+     * open), unless it turns out not to.  QUIC refuses it: -ERR_UNSUPPORTED. */
     bool responder;
     /* A socket is connected and its upgrade runs: TCP's half of the way.  May be NULL. */
     void (*connected)(struct dial *d);

@@ -41,6 +41,7 @@ struct upgrade {
     struct slice_queue out;
     struct slice_writer writer;
     struct timer timer;
+    nsec_t lead_at; /* NSEC_NEVER: not, or not yet */
     struct deferred work;
 };
 
@@ -119,11 +120,6 @@ void upgrade_cancel(struct upgrade *up) {
     assert(up->state != UPGRADE_OVER);
     up->upgrader->closing_count++;
     end(up);
-}
-
-static void on_timeout(struct timer *timer) {
-    struct upgrade *up = CONTAINER_OF(timer, struct upgrade, timer);
-    fail_by_link(up, -ETIMEDOUT);
 }
 
 /* --- Which protocols --- */
@@ -269,6 +265,36 @@ static bool negotiate(struct upgrade *up) {
     return true;
 }
 
+/* --- Two responders --- */
+
+static void set_lead_at(struct upgrade *up, nsec_t at) {
+    up->lead_at = at;
+    timer_start(&up->timer, MIN(at, up->cfg.deadline));
+}
+
+static bool has_nothing_to_do(const struct upgrade *up) {
+    return up->state == UPGRADE_SECURITY && !up->cfg.initiator && up->cfg.may_lead &&
+           multistream_is_idle(&up->negotiation);
+}
+
+static void watch_for_lead(struct upgrade *up) {
+    if (has_nothing_to_do(up) && up->lead_at == NSEC_NEVER)
+        set_lead_at(up, now_of(up) + UPGRADE_LEAD_AFTER);
+}
+
+void upgrade_let_lead(struct upgrade *up) {
+    up->cfg.may_lead = true;
+    watch_for_lead(up);
+}
+
+/* What the peer sent meanwhile would have been read. */
+static void lead(struct upgrade *up) {
+    const char *names[MULTISTREAM_CANDIDATES_MAX];
+    struct multistream_config cfg = {.names = names, .names_count = names_of(up, names)};
+    up->cfg.initiator = true;
+    multistream_lead(&up->negotiation, &cfg, now_of(up));
+}
+
 /* --- From layer to layer --- */
 
 static void on_conn_gone(void *user, struct conn *c) {
@@ -370,6 +396,7 @@ static void look(struct upgrade *up) {
     }
     if (!negotiate(up))
         return;
+    watch_for_lead(up);
     bool flushed = flush(up);
     if (up->agreed == NULL && e == -ENODATA) {
         fail_by_link(up, e);
@@ -392,6 +419,20 @@ static const struct link_events upgrade_events = {
     .writable = on_event,
     .closed = on_closed,
 };
+
+static void on_timer(struct timer *timer) {
+    struct upgrade *up = CONTAINER_OF(timer, struct upgrade, timer);
+    if (now_of(up) >= up->cfg.deadline) {
+        fail_by_link(up, -ETIMEDOUT);
+        return;
+    }
+    bool is_to_lead = has_nothing_to_do(up);
+    set_lead_at(up, NSEC_NEVER);
+    if (is_to_lead) {
+        lead(up);
+        look(up);
+    }
+}
 
 static void on_work(struct deferred *d) {
     struct upgrade *up = CONTAINER_OF(d, struct upgrade, work);
@@ -421,13 +462,14 @@ int upgrade_start(struct upgrader *u, const struct upgrade_config *cfg,
                   struct upgrade **ret_upgrade) {
     struct mem *mem = reactor_mem(u->reactor);
     struct upgrade *up = mem_alloc(mem, sizeof(*up));
-    if (up == NULL || timer_init(&up->timer, u->reactor, on_timeout) < 0) {
+    if (up == NULL || timer_init(&up->timer, u->reactor, on_timer) < 0) {
         (void)mem_free(mem, up);
         upgrade_abandon(u, cfg->link);
         return -ENOMEM;
     }
     up->upgrader = u;
     up->cfg = *cfg;
+    up->lead_at = NSEC_NEVER;
     up->link = cfg->link;
     up->remote = *cfg->remote;
     if (cfg->local != NULL)

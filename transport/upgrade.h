@@ -7,10 +7,12 @@
  *   unless it was agreed in the handshake) -> yamux -> struct conn
  *
  * The role is independent of who connected (`inbound`): DCUtR and circuits need that.
- * An initiator with one security to propose sends its first message right behind the name; with two
- * it waits for the answer to the first.
- * Bytes that a peer sends ahead go from layer to layer, none is lost.
- * Spec: connection-lifecycle.md.  Thread: the reactor's. */
+ * When two dial each other in agreement, one as responder, and only that one's dial comes through,
+ * the other end has accepted it and is a responder as well; then who `may_lead` becomes the
+ * initiator when the peer's header has come without a proposal, and none has for
+ * UPGRADE_LEAD_AFTER. An initiator with one security to propose sends its first message right
+ * behind the name; with two it waits for the answer to the first. Bytes that a peer sends ahead go
+ * from layer to layer, none is lost. Spec: connection-lifecycle.md.  Thread: the reactor's. */
 
 #include "core/base/problem.h"
 #include "core/base/time.h"
@@ -26,6 +28,8 @@ struct upgrade;
 
 /* Of the whole of it, from either side (rust's and js's limit; go's is 15 s). */
 #define UPGRADE_TIMEOUT SEC(10)
+
+#define UPGRADE_LEAD_AFTER MSEC(200)
 
 enum { UPGRADE_TLS = 1, UPGRADE_NOISE = 2 };
 
@@ -50,6 +54,7 @@ struct upgrade_config {
     const struct multiaddr *remote; /* without /p2p; copied */
     const struct multiaddr *local;  /* NULL: not known yet */
     bool initiator;                 /* in security and multiplexing */
+    bool may_lead;                  /* a responder: if the peer is one, too, we are not */
     bool inbound;                   /* they connected */
     nsec_t deadline;
     /* Exactly one, unless cancelled: a connection whose streams and events nobody hears of before
@@ -61,6 +66,8 @@ struct upgrade_config {
 /* -ENOMEM: the link is closing, as after a failure */
 NODISCARD int upgrade_start(struct upgrader *u, const struct upgrade_config *cfg,
                             struct upgrade **ret_upgrade);
+/* It may lead from now on; does nothing to an initiator. */
+void upgrade_let_lead(struct upgrade *up);
 /* Closes the link; done() does not come.  Not after done(). */
 void upgrade_cancel(struct upgrade *up);
 

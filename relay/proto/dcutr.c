@@ -71,6 +71,7 @@ static void finish(struct dcutr *d, enum dcutr_event_type type) {
     set_state(d, DCUTR_OVER);
     d->direct_until = NSEC_NEVER;
     d->deadline = NSEC_NEVER;
+    d->back_at = NSEC_NEVER;
     emit(d, type);
 }
 
@@ -103,7 +104,8 @@ static void open_stream(struct dcutr *d) {
 
 static void attempt_failed(struct dcutr *d, int error) {
     assert(d->state == DCUTR_DIALING);
-    if (d->role == DCUTR_ACCEPTOR || d->attempt == DCUTR_ATTEMPTS_MAX) {
+    d->back_at = NSEC_NEVER;
+    if (d->role == DCUTR_ACCEPTOR || d->attempt == d->attempts_max) {
         fail(d, error);
         return;
     }
@@ -113,14 +115,18 @@ static void attempt_failed(struct dcutr *d, int error) {
 
 void dcutr_init(struct dcutr *d, const struct dcutr_config *config, nsec_t now) {
     bool is_opener = config->role == DCUTR_OPENER;
+    unsigned attempts_max = config->attempts_max == 0 ? DCUTR_ATTEMPTS_MAX : config->attempts_max;
     assert(is_opener || !config->try_direct);
+    assert(attempts_max <= DCUTR_ATTEMPTS_MAX);
     *d = (struct dcutr){
         .role = (uint8_t)config->role,
         .state = is_opener ? DCUTR_OPENING : DCUTR_CONNECTING,
+        .attempts_max = (uint8_t)attempts_max,
         .accept_private = config->accept_private,
         .is_stream_ours = !is_opener,
         .deadline = now + DCUTR_EXCHANGE_TIMEOUT,
         .direct_until = NSEC_NEVER,
+        .back_at = NSEC_NEVER,
         .now = now,
     };
     assert(config->own->count <= DCUTR_ADDRS_MAX);
@@ -167,6 +173,8 @@ static void dial(struct dcutr *d) {
     set_state(d, DCUTR_DIALING);
     d->is_stream_ours = false;
     d->deadline = d->now + DCUTR_DIAL_TIMEOUT;
+    if (d->role == DCUTR_OPENER)
+        d->back_at = d->now + DCUTR_DIAL_BACK_DELAY;
     emit(d, DCUTR_EV_DIAL);
 }
 
@@ -233,6 +241,7 @@ static void give_message(struct dcutr *d, struct dcutr_event *ret_event) {
     if (d->role == DCUTR_OPENER && d->state == DCUTR_SYNCING) {
         ret_event->message = BYTES_OF(sync);
         ret_event->is_last = true;
+        ret_event->addrs = &d->peer;
     }
 }
 
@@ -244,7 +253,7 @@ bool dcutr_next_event(struct dcutr *d, struct dcutr_event *ret_event) {
     *ret_event = (struct dcutr_event){.type = type, .attempt = d->attempt};
     if (type == DCUTR_EV_SEND)
         give_message(d, ret_event);
-    if (type == DCUTR_EV_DIAL)
+    if (type == DCUTR_EV_DIAL || type == DCUTR_EV_DIAL_BACK)
         ret_event->addrs = &d->peer;
     if (type == DCUTR_EV_FAILED)
         ret_event->error = d->error;
@@ -252,7 +261,7 @@ bool dcutr_next_event(struct dcutr *d, struct dcutr_event *ret_event) {
 }
 
 nsec_t dcutr_deadline(const struct dcutr *d) {
-    return MIN(d->deadline, d->direct_until);
+    return MIN(MIN(d->deadline, d->direct_until), d->back_at);
 }
 
 static void state_timed_out(struct dcutr *d) {
@@ -276,4 +285,8 @@ void dcutr_tick(struct dcutr *d, nsec_t now) {
     }
     if (now >= d->deadline)
         state_timed_out(d);
+    if (now >= d->back_at) {
+        d->back_at = NSEC_NEVER;
+        emit(d, DCUTR_EV_DIAL_BACK);
+    }
 }

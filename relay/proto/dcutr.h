@@ -4,9 +4,9 @@
 /* DCUtR: two peers with a relayed connection agree on the moment at which both dial directly.
  * Engine: no I/O, no clock.
  *
- *   opener    was dialled through the relay; opens the stream, tries three times, and is the
- * server: over QUIC it punches (udp_punch.h) and waits, over TCP it dials but answers as the
- *             responder of security and muxer
+ *   opener    was dialled through the relay; opens the stream, tries up to three times, and is
+ *             the server: over QUIC it punches (udp_punch.h) and waits, and a moment later dials,
+ *             too; over TCP it dials but answers as the responder of security and muxer
  *   acceptor  dialled through the relay; is the client: it dials as ever
  *
  *   messages, streams, dials -> dcutr_recv(), _stream_open(), _connected(), ...
@@ -36,6 +36,8 @@ enum {
 #define DCUTR_DIRECT_TIMEOUT   SEC(1)
 #define DCUTR_EXCHANGE_TIMEOUT SEC(10) /* from the opening of a stream to its last message */
 #define DCUTR_DIAL_TIMEOUT     SEC(10)
+/* Behind DCUTR_EV_DIAL: most holes are punched by then, and need no second connection. */
+#define DCUTR_DIAL_BACK_DELAY  MSEC(400)
 
 /* --- addresses ------------------------------------------------------------------------------- */
 
@@ -58,6 +60,7 @@ struct dcutr_config {
     const struct dcutr_addrs *own; /* copied; observed ones first */
     bool accept_private;           /* of the peer's addresses, see dcutr_addrs_add() */
     bool try_direct;               /* opener: the peer has public addresses that we know */
+    unsigned attempts_max;         /* opener; 0: DCUTR_ATTEMPTS_MAX, and no more than that */
 };
 
 enum dcutr_event_type {
@@ -65,18 +68,23 @@ enum dcutr_event_type {
     DCUTR_EV_DIRECT,
     /* Those dials' time is over: give them up. */
     DCUTR_EV_DIRECT_END,
-    /* The time of DCUTR_EV_DIAL's dials is over: give them up. */
+    /* The time of DCUTR_EV_DIAL's and _DIAL_BACK's dials is over: give them up. */
     DCUTR_EV_DIAL_END,
     /* Opener: open a stream on the relayed connection; _stream_open() or _stream_failed(). */
     DCUTR_EV_OPEN,
-    /* Write `message`; behind a `is_last` one close the stream. */
+    /* Write `message`; behind a `is_last` one close the stream.  The peer dials when it has that
+     * one: TCP dials of DCUTR_EV_DIRECT to `addrs` that are not connected go first, for they would
+     * meet the peer's in the wrong role. */
     DCUTR_EV_SEND,
     /* Reset the stream, the exchange is over. */
     DCUTR_EV_RESET,
     /* Now: reach each address of `addrs` in our role; _connected() or _dial_failed().  The acceptor
-     * closes the stream.  A TCP dial of DCUTR_EV_DIRECT to the same address that is not connected
-     * goes first: it would meet the peer's in the wrong role. */
+     * closes the stream. */
     DCUTR_EV_DIAL,
+    /* Opener: dial the QUIC addresses of `addrs` as ever, too; _connected() or nothing.  A NAT that
+     * shows the peer another address than we know lets the peer's dial in rarely; but the peer's
+     * own NAT may let us in, as soon as it has dialled. */
+    DCUTR_EV_DIAL_BACK,
     /* A direct connection stands; what else runs is given up.  The engine is dead. */
     DCUTR_EV_DONE,
     /* None does, and nothing runs any more.  The engine is dead.
@@ -94,7 +102,7 @@ struct dcutr_event {
     unsigned attempt;                /* DCUTR_EV_OPEN, DCUTR_EV_DIAL: from 1 */
     struct bytes message;            /* DCUTR_EV_SEND: with its length; the engine's */
     bool is_last;                    /* DCUTR_EV_SEND */
-    const struct dcutr_addrs *addrs; /* DCUTR_EV_DIAL: the engine's */
+    const struct dcutr_addrs *addrs; /* of the peer: DCUTR_EV_DIAL, _DIAL_BACK, the last _SEND */
     int error;                       /* DCUTR_EV_FAILED */
 };
 
@@ -112,12 +120,14 @@ struct dcutr {
     uint8_t role;  /* enum dcutr_role */
     uint8_t state; /* enum dcutr_state */
     uint8_t attempt;
+    uint8_t attempts_max;
     bool accept_private;
     bool is_stream_ours; /* to be reset when the exchange fails */
     uint16_t events;     /* not given out: bits by type, given in the order of the types */
     int error;
     nsec_t deadline;     /* of the state */
     nsec_t direct_until; /* of the one-sided dial; NSEC_NEVER: none runs */
+    nsec_t back_at;      /* opener, of DCUTR_EV_DIAL_BACK; NSEC_NEVER: none is to come */
     nsec_t asked_at;     /* opener: when CONNECT went out */
     nsec_t now;
     uint16_t connect_len;

@@ -4,6 +4,7 @@
 #include "core/base/rng.h"
 
 enum { PAUSE_MIN_MS = 10, PAUSE_STEP_MS = 10, PAUSE_RANDOM_MAX_MS = 200 };
+enum { SLOW_PAUSE_MIN_MS = 400, SLOW_PAUSE_RANDOM_MS = 200 };
 
 /* Half of the first bytes that are neither STUN's (0 to 3) nor QUIC's (64 and above). */
 enum { FIRST_BYTE_SET = 0x04, FIRST_BYTE_MASK = 0x3f };
@@ -15,6 +16,8 @@ void udp_punch_init(struct udp_punch *p, struct rng *rng, nsec_t now) {
 /* The spread keeps two peers' packets from crossing in step, and grows: most holes open at once. */
 static nsec_t pause(const struct udp_punch *p) {
     uint64_t nth = p->sent_count; /* i + 1 */
+    if (nth >= UDP_PUNCH_QUICK_MAX)
+        return MSEC(SLOW_PAUSE_MIN_MS) + MSEC(rng_below(p->rng, SLOW_PAUSE_RANDOM_MS));
     uint64_t spread_ms = MIN(PAUSE_STEP_MS * nth * nth, (uint64_t)PAUSE_RANDOM_MAX_MS);
     return MSEC(PAUSE_MIN_MS) + MSEC(rng_below(p->rng, spread_ms));
 }

@@ -2,12 +2,15 @@
 #pragma once
 
 /* When the server of a hole punch sends what opens its NAT for the client's handshake: 64 random
- * bytes at once, then each time 10 ms and up to min(10 · (i+1)², 200) ms later, for five seconds or
- * until the connection stands.  Engine: no I/O, no clock.
+ * bytes at once, then each time 10 ms and up to min(10 · (i+1)², 200) ms later, UDP_PUNCH_QUICK_MAX
+ * packets in about a second; then two a second, for five seconds in all or until the connection
+ * stands.  Engine: no I/O, no clock.
  *
  *   while (udp_punch_next(&p, out, now)) send `out` to each address; again at udp_punch_deadline()
  *
- * Spec:   libp2p DCUtR, "QUIC details"; the schedule is go-libp2p's.
+ * Spec:   libp2p DCUtR, "QUIC details"; the schedule of the first second is go-libp2p's, which goes
+ *         on like that.  But one packet opens a hole that stands for half a minute at least: later
+ *         ones are for what is lost.
  * Thread: one at a time.
  */
 
@@ -16,7 +19,7 @@
 
 struct rng;
 
-enum { UDP_PUNCH_BYTES = 64 };
+enum { UDP_PUNCH_BYTES = 64, UDP_PUNCH_QUICK_MAX = 12 };
 
 #define UDP_PUNCH_TIMEOUT SEC(5)
 

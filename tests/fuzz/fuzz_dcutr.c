@@ -40,7 +40,7 @@ static bool drain(struct dcutr *d, bool accept_private) {
         over = event.type == DCUTR_EV_DONE || event.type == DCUTR_EV_FAILED;
         if (event.type == DCUTR_EV_FAILED)
             assert(event.error < 0);
-        if (event.type == DCUTR_EV_DIAL)
+        if (event.type == DCUTR_EV_DIAL || event.type == DCUTR_EV_DIAL_BACK)
             check_addrs(event.addrs, accept_private);
         if (event.type == DCUTR_EV_SEND)
             assert(event.message.len > 0);

@@ -258,22 +258,29 @@ static struct mapping *mapping_new(struct sim_nat *n, const struct packet *p) {
 
 /* --- Outwards --- */
 
-/* By the mapping that its kind says, or that it answers to, or else a new one.  NULL: there is no
- * room, or no port. */
+/* By the mapping in which it has a session already, of two such the one that its kind says; or by
+ * that one, or else a new one.  NULL: there is no room, or no port. */
 static struct mapping *mapping_out(struct sim_nat *n, const struct packet *p) {
+    struct mapping *found = NULL;
     struct mapping *asked = NULL;
     list_for_each (node, inside_bucket(n, p->src.port)) {
         struct mapping *m = mapping_by_inside(node);
         if (m->proto != p->proto || !net_addr_equal(&m->inside, &p->src))
             continue;
-        if (is_same(n->config.mapping, &m->remote, &p->dst))
+        bool is_its_kind = is_same(n->config.mapping, &m->remote, &p->dst);
+        bool has_session = session_with(m, &p->dst) != NULL;
+        if (is_its_kind && has_session)
             return m;
-        if (asked == NULL && session_with(m, &p->dst) != NULL)
+        if (is_its_kind && found == NULL)
+            found = m;
+        if (has_session && asked == NULL)
             asked = m;
     }
-    if (asked == NULL && has_room(n))
-        asked = mapping_new(n, p);
-    return asked;
+    if (asked != NULL)
+        return asked;
+    if (found == NULL && has_room(n))
+        found = mapping_new(n, p);
+    return found;
 }
 
 static void come_in(struct sim_nat *n, struct packet *p);

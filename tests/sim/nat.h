@@ -9,8 +9,8 @@
  * mapping, an outside address and port for the inside one, and in the mapping a session for each
  * remote endpoint.  What arrives must be for a mapping, from a remote that the filter lets in by
  * the sessions that there are; it is given to the inside endpoint, gets a session too, and what
- * answers it leaves by the same mapping, unless there is one for that remote already.  All else is
- * dropped.
+ * answers it leaves by the same mapping, as long as the session lives, unless there was a session
+ * with that remote already.  All else is dropped.
  *
  *   mapping     which remotes share a mapping of one inside endpoint
  *   filtering   which remotes may come in because of a session: any, those of its address, itself

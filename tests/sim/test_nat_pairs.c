@@ -8,6 +8,7 @@
 #include <criterion/new/assert.h>
 
 #include "tests/sim/nat_lab.h"
+#include "tests/sim/nat_theory.h"
 #include "tests/sim/tcp_model.h"
 #include "tests/sim/udp_model.h"
 
@@ -37,50 +38,6 @@ static void set_up(const struct sim_nat_config *a, const struct sim_nat_config *
         if (proto == PROTO_TCP)
             tcp_close_listener(sides[i].end.listener);
     }
-}
-
-/* --- What follows from the kinds --- */
-
-/* Its mapping for the other is where the third host saw it. */
-static bool is_predictable(const struct sim_nat_config *cfg) {
-    return cfg->mapping == NAT_INDEPENDENT || cfg->ports == NAT_PORTS_SHARED;
-}
-
-/* What `from` sends to where `to` was seen comes in. */
-static bool comes_in(const struct sim_nat_config *from, const struct sim_nat_config *to) {
-    switch (to->filtering) {
-    case NAT_ADDRESS:
-        return is_predictable(to);
-    case NAT_ADDRESS_PORT:
-        return is_predictable(to) && is_predictable(from);
-    case NAT_INDEPENDENT:
-    case NAT_DEPENDENCE_COUNT:
-        break;
-    }
-    return true;
-}
-
-/* And so does the answer to where it came from.  If that is a mapping that `to` had not sent to, it
- * leaves as the question came in, or, in case one mapping is for all ports of an address, by the
- * one for where `from` was seen, and then from another port than was asked. */
-static bool is_answered(const struct sim_nat_config *from, const struct sim_nat_config *to) {
-    if (is_predictable(from))
-        return comes_in(to, from);
-    bool from_another_port = to->mapping == NAT_ADDRESS && !is_predictable(to);
-    return !from_another_port || from->filtering != NAT_ADDRESS_PORT;
-}
-
-static bool meet_by_udp(const struct sim_nat_config *a, const struct sim_nat_config *b) {
-    bool a_to_b = comes_in(a, b);
-    bool b_to_a = comes_in(b, a);
-    if (a_to_b && b_to_a)
-        return true;
-    return (a_to_b && is_answered(a, b)) || (b_to_a && is_answered(b, a));
-}
-
-/* Both ends of a connection have to be where the other expects them. */
-static bool meet_by_tcp(const struct sim_nat_config *a, const struct sim_nat_config *b) {
-    return is_predictable(a) && is_predictable(b);
 }
 
 /* --- What packets do --- */
@@ -172,11 +129,11 @@ static void check_all(bool (*punch)(const struct sim_nat_config *a, const struct
 }
 
 Test(sim_nat_pairs, udp_meets_where_it_should) {
-    check_all(punch_udp, meet_by_udp);
+    check_all(punch_udp, nat_meet);
 }
 
 Test(sim_nat_pairs, tcp_opens_at_once_between_those_that_keep_a_mapping) {
-    check_all(punch_tcp, meet_by_tcp);
+    check_all(punch_tcp, nat_meet_half_way);
 }
 
 /* The kinds that have names, as they are usually told of. */

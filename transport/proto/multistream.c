@@ -13,7 +13,7 @@ _Static_assert(MULTISTREAM_NAME_MAX + 1 < 1 << 14, "a frame's length fits two by
 /* From -> to.  The responder goes HEADER -> PROPOSAL, the initiator HEADER -> ANSWER.
  *
  *   HEADER    PROPOSAL ANSWER                 DEAD
- *   PROPOSAL  DECIDING (PROPOSAL: "ls")       DEAD
+ *   PROPOSAL  DECIDING (PROPOSAL: "ls")       DEAD  ANSWER (leads)
  *   DECIDING  PROPOSAL (refused) DONE         DEAD
  *   ANSWER    ANSWER (next candidate) DONE    DEAD
  *   DONE, DEAD: nothing
@@ -21,8 +21,8 @@ _Static_assert(MULTISTREAM_NAME_MAX + 1 < 1 << 14, "a frame's length fits two by
 static const uint8_t legal_next[] = {
     [MULTISTREAM_HEADER] =
         1 << MULTISTREAM_PROPOSAL | 1 << MULTISTREAM_ANSWER | 1 << MULTISTREAM_DEAD,
-    [MULTISTREAM_PROPOSAL] =
-        1 << MULTISTREAM_DECIDING | 1 << MULTISTREAM_PROPOSAL | 1 << MULTISTREAM_DEAD,
+    [MULTISTREAM_PROPOSAL] = 1 << MULTISTREAM_DECIDING | 1 << MULTISTREAM_PROPOSAL |
+                             1 << MULTISTREAM_ANSWER | 1 << MULTISTREAM_DEAD,
     [MULTISTREAM_DECIDING] =
         1 << MULTISTREAM_PROPOSAL | 1 << MULTISTREAM_DONE | 1 << MULTISTREAM_DEAD,
     [MULTISTREAM_ANSWER] = 1 << MULTISTREAM_ANSWER | 1 << MULTISTREAM_DONE | 1 << MULTISTREAM_DEAD,
@@ -73,18 +73,22 @@ static struct bytes candidate(const struct multistream *m) {
     return bytes_of_str(m->names[m->name_index]);
 }
 
-void multistream_init(struct multistream *m, const struct multistream_config *cfg, nsec_t now) {
+static void take_names(struct multistream *m, const struct multistream_config *cfg) {
     assert(cfg->names_count <= MULTISTREAM_CANDIDATES_MAX);
-    *m = (struct multistream){
-        .names_count = (uint8_t)cfg->names_count,
-        .state = MULTISTREAM_HEADER,
-        .deadline = now + MULTISTREAM_TIMEOUT,
-        .now = now,
-    };
+    m->names_count = (uint8_t)cfg->names_count;
     for (size_t i = 0; i < cfg->names_count; i++) {
         assert(strlen(cfg->names[i]) <= MULTISTREAM_NAME_MAX);
         m->names[i] = cfg->names[i];
     }
+}
+
+void multistream_init(struct multistream *m, const struct multistream_config *cfg, nsec_t now) {
+    *m = (struct multistream){
+        .state = MULTISTREAM_HEADER,
+        .deadline = now + MULTISTREAM_TIMEOUT,
+        .now = now,
+    };
+    take_names(m, cfg);
     /* Neither side waits for the other's header: js's responder sends it only after ours. */
     send_text(m, HEADER);
     if (is_initiator(m))
@@ -219,6 +223,19 @@ size_t multistream_pull(struct multistream *m, void *out, size_t size, nsec_t no
 }
 
 /* --- the driver's answers, events, time ------------------------------------------------------ */
+
+bool multistream_is_idle(const struct multistream *m) {
+    return m->state == MULTISTREAM_PROPOSAL && m->frame_whole;
+}
+
+void multistream_lead(struct multistream *m, const struct multistream_config *cfg, nsec_t now) {
+    assert(multistream_is_idle(m));
+    assert(cfg->names_count > 0);
+    set_now(m, now);
+    take_names(m, cfg);
+    send_text(m, candidate(m));
+    set_state(m, MULTISTREAM_ANSWER);
+}
 
 void multistream_accept(struct multistream *m, nsec_t now) {
     set_now(m, now);

@@ -114,6 +114,14 @@ void multistream_recv_end(struct multistream *m, nsec_t now);
 /* Copies what is to be sent into `out`; returns the length, 0 when there is nothing. */
 NODISCARD size_t multistream_pull(struct multistream *m, void *out, size_t size, nsec_t now);
 
+/* A responder that has the peer's header and nothing behind it, where an initiator's proposal would
+ * be. */
+bool multistream_is_idle(const struct multistream *m);
+
+/* Such a responder becomes the initiator, for two that both took the responder's part.  Names as in
+ * multistream_init(), one at least. */
+void multistream_lead(struct multistream *m, const struct multistream_config *cfg, nsec_t now);
+
 /* The driver's answer to MULTISTREAM_EV_PROPOSAL.  After accept the negotiation is over, once the
  * echo is pulled. */
 void multistream_accept(struct multistream *m, nsec_t now);

@@ -86,6 +86,7 @@ Test(dcutr, the_opener_dials_half_a_round_trip_after_its_sync) {
     struct dcutr_event event = expect(&d, DCUTR_EV_SEND);
     cr_assert(bytes_equal(event.message, HEX("0308ac02")));
     cr_assert(event.is_last);
+    cr_assert_eq(event.addrs->count, 2);
     expect_nothing(&d);
     cr_assert_eq(dcutr_deadline(&d), SEC(1) + MSEC(150));
     dcutr_tick(&d, SEC(1) + MSEC(150) - 1);
@@ -135,6 +136,40 @@ Test(dcutr, both_sides_of_one_exchange_dial_at_the_same_time) {
     cr_assert_eq(dcutr_deadline(&b), SEC(1) + MSEC(120));
 }
 
+Test(dcutr, the_opener_dials_back_when_that_was_not_enough) {
+    struct dcutr d;
+    init_dialling(&d);
+    nsec_t at = SEC(1) + MSEC(150) + DCUTR_DIAL_BACK_DELAY;
+    cr_assert_eq(dcutr_deadline(&d), at);
+    dcutr_tick(&d, at - 1);
+    expect_nothing(&d);
+    dcutr_tick(&d, at);
+    cr_assert_eq(expect(&d, DCUTR_EV_DIAL_BACK).addrs->count, 2);
+    expect_nothing(&d);
+    cr_assert_eq(dcutr_deadline(&d), SEC(11) + MSEC(150));
+    dcutr_connected(&d, SEC(2));
+    (void)expect(&d, DCUTR_EV_DONE);
+    expect_nothing(&d);
+
+    init_dialling(&d); /* not when it was */
+    dcutr_connected(&d, at - 1);
+    (void)expect(&d, DCUTR_EV_DONE);
+    dcutr_tick(&d, SEC(100));
+    expect_nothing(&d);
+
+    init_dialling(&d); /* nor in an attempt that is over */
+    dcutr_dial_failed(&d, at - 1);
+    cr_assert_eq(expect(&d, DCUTR_EV_OPEN).attempt, 2);
+    dcutr_tick(&d, at);
+    expect_nothing(&d);
+
+    init_dialling(&d);
+    dcutr_tick(&d, SEC(12)); /* and a late tick ends it */
+    (void)expect(&d, DCUTR_EV_DIAL_END);
+    (void)expect(&d, DCUTR_EV_OPEN);
+    expect_nothing(&d);
+}
+
 /* --- attempts --------------------------------------------------------------------------------- */
 
 Test(dcutr, the_opener_tries_three_times_each_with_a_round_trip_of_its_own) {
@@ -151,6 +186,8 @@ Test(dcutr, the_opener_tries_three_times_each_with_a_round_trip_of_its_own) {
         cr_assert_eq(dcutr_deadline(&d), now, "attempt %u", attempt);
         dcutr_tick(&d, now);
         cr_assert_eq(expect(&d, DCUTR_EV_DIAL).addrs->count, 2, "the list is not added to");
+        dcutr_tick(&d, dcutr_deadline(&d));
+        (void)expect(&d, DCUTR_EV_DIAL_BACK);
         cr_assert_eq(dcutr_deadline(&d), now + SEC(10));
         now += SEC(10);
         dcutr_tick(&d, now - 1);
@@ -159,6 +196,23 @@ Test(dcutr, the_opener_tries_three_times_each_with_a_round_trip_of_its_own) {
         (void)expect(&d, DCUTR_EV_DIAL_END);
     }
     expect_failed(&d, -ETIMEDOUT);
+}
+
+Test(dcutr, the_opener_tries_less_often_if_it_is_told_to) {
+    struct dcutr_addrs own = some_addrs("/ip4/198.51.100.7/udp/4001/quic-v1");
+    struct dcutr_config config = {
+        .role = DCUTR_OPENER, .own = &own, .accept_private = true, .attempts_max = 1};
+    struct dcutr d;
+    dcutr_init(&d, &config, SEC(1));
+    (void)expect(&d, DCUTR_EV_OPEN);
+    dcutr_stream_open(&d, SEC(1));
+    (void)expect(&d, DCUTR_EV_SEND);
+    dcutr_recv(&d, CONNECT_BODY, SEC(1));
+    (void)expect(&d, DCUTR_EV_SEND);
+    dcutr_tick(&d, SEC(1));
+    (void)expect(&d, DCUTR_EV_DIAL);
+    dcutr_dial_failed(&d, SEC(2));
+    expect_failed(&d, -EHOSTUNREACH);
 }
 
 Test(dcutr, dials_that_all_failed_begin_the_next_attempt_at_once) {

@@ -411,6 +411,38 @@ Test(multistream, the_end_of_the_peers_bytes_fails_only_when_more_is_needed) {
     expect_failure(&m, -ERR_TRUNCATED);
 }
 
+/* Both took the responder's part; one turns round. */
+Test(multistream, a_responder_that_was_proposed_nothing_may_lead) {
+    static const char *const names[] = {"/tls/1.0.0", "/noise"};
+    struct multistream m = listening();
+    cr_assert(!multistream_is_idle(&m), "the peer's header is not there");
+    take_text(&m, HEADER);
+    cr_assert(multistream_is_idle(&m));
+    multistream_lead(&m, &(struct multistream_config){names, 2}, SEC(2));
+    cr_assert(!multistream_is_idle(&m));
+    char out[MULTISTREAM_OUT_MAX + 1] = "";
+    out[multistream_pull(&m, out, MULTISTREAM_OUT_MAX, SEC(2))] = '\0';
+    cr_assert_str_eq(out, "\x0b/tls/1.0.0\n", "without a second header");
+    cr_assert_eq(multistream_recv(&m, bytes_of_str(NA), SEC(2)), strlen(NA));
+    out[multistream_pull(&m, out, MULTISTREAM_OUT_MAX, SEC(2))] = '\0';
+    cr_assert_str_eq(out, "\x07/noise\n");
+    cr_assert_eq(multistream_recv(&m, bytes_of_str("\x07/noise\n"), SEC(2)), 8);
+    cr_assert_eq(next(&m).type, MULTISTREAM_EV_AGREED);
+    cr_assert(multistream_is_done(&m));
+}
+
+Test(multistream, with_a_byte_of_a_proposal_a_responder_is_not_idle) {
+    struct multistream m = listening();
+    take_text(&m, HEADER "\x07");
+    cr_assert(!multistream_is_idle(&m));
+    take_text(&m, "/noise\n");
+    cr_assert(!multistream_is_idle(&m));
+    struct multistream i = initiator((const char *const[]){"/noise"}, 1);
+    (void)pull_all(&i);
+    take_text(&i, HEADER);
+    cr_assert(!multistream_is_idle(&i));
+}
+
 /* Two engines on one pipe. */
 Test(multistream, initiator_and_responder_agree) {
     static const char *const names[] = {"/tls/1.0.0", "/noise"};

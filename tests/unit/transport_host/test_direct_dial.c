@@ -113,7 +113,7 @@ CASE_DIRECT(the_responders_part_is_asked_for_in_each_dial) {
     direct_dial_cancel(&x.dial);
 }
 
-CASE_DIRECT(what_refuses_is_dialled_again_a_second_later_and_not_for_ever) {
+CASE_DIRECT(what_refuses_is_dialled_again_a_moment_later_and_not_for_ever) {
     static struct direct x;
     DIAL(s, &x, REPEATING, Q1, T1);
     script_dial_fails(s, Q1, -ECONNREFUSED);
@@ -129,6 +129,23 @@ CASE_DIRECT(what_refuses_is_dialled_again_a_second_later_and_not_for_ever) {
     cr_assert_eq(x.done, 1);
     cr_assert_eq(x.error, -ECONNREFUSED);
     cr_assert_eq(s->dials_begun, 1 + DIRECT_DIAL_TRIES_MAX);
+}
+
+/* What the peer's own dial made of the same ports may come to nothing. */
+CASE_DIRECT(what_is_taken_or_reset_before_it_is_connected_is_dialled_again) {
+    static const int errors[] = {-EADDRNOTAVAIL, -EADDRINUSE, -ERR_CONN_CLOSED};
+    static struct direct x;
+    DIAL(s, &x, REPEATING, T1);
+    for (size_t i = 0; i < ARRAY_COUNT(errors); i++) {
+        script_dial_fails(s, T1, errors[i]);
+        script_wait(s, DIRECT_DIAL_PAUSE);
+        cr_assert_eq(s->dials_count, 1, "%s", err_name(errors[i]));
+    }
+    struct dial *d = script_dial(s, T1);
+    d->connected(d);
+    script_dial_fails(s, T1, -ERR_CONN_CLOSED);
+    cr_assert_eq(x.done, 1, "its upgrade failed");
+    cr_assert_eq(x.error, -ERR_CONN_CLOSED);
 }
 
 CASE_DIRECT(other_failures_are_not_repeated) {

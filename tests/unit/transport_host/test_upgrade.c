@@ -145,6 +145,47 @@ CASE_QUIC(upgrade, finds_what_both_speak_whoever_initiates) {
     }
 }
 
+/* As two that punch a hole may: each accepted what became of the other's dial. */
+CASE_QUIC(upgrade, of_two_responders_the_one_that_may_leads) {
+    for (int late = 0; late < 2; late++) {
+        static struct ends e;
+        static struct side a;
+        static struct side b;
+        e = (struct ends){.listener_closed = false};
+        tcp_ends_open(&e, t);
+        side_open(&a, t, 1, UPGRADE_TLS | UPGRADE_NOISE);
+        side_open(&b, t, 2, UPGRADE_NOISE);
+        side_start(&a, TAKE(e.a.link), NULL, false, false);
+        side_start(&b, TAKE(e.b.link), NULL, false, true);
+        turn_for(t, late > 0 ? MSEC(50) : 0);
+        cr_assert_eq(a.done + b.done, 0);
+        upgrade_let_lead(a.upgrade);
+        TURN_UNTIL(t, a.done == 1 && b.done == 1);
+        cr_assert_eq(a.error, 0, "%s", a.why.text);
+        cr_assert_eq(b.error, 0, "%s", b.why.text);
+        side_end(&a);
+        side_end(&b);
+    }
+}
+
+CASE_QUIC(upgrade, who_may_lead_still_follows_an_initiator) {
+    static struct ends e;
+    static struct side a;
+    static struct side b;
+    tcp_ends_open(&e, t);
+    side_open(&a, t, 1, UPGRADE_TLS | UPGRADE_NOISE);
+    side_open(&b, t, 2, UPGRADE_NOISE);
+    side_start(&a, TAKE(e.a.link), NULL, false, false);
+    side_start(&b, TAKE(e.b.link), NULL, true, true);
+    upgrade_let_lead(a.upgrade);
+    upgrade_let_lead(b.upgrade);
+    TURN_UNTIL(t, a.done == 1 && b.done == 1);
+    cr_assert_eq(a.error, 0, "%s", a.why.text);
+    cr_assert_eq(b.error, 0, "%s", b.why.text);
+    side_end(&a);
+    side_end(&b);
+}
+
 CASE_QUIC(upgrade, without_a_common_security_fails_on_both_sides) {
     static struct ends e;
     static struct side a;
