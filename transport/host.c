@@ -217,8 +217,10 @@ static int add_tcp(struct host *h, const struct tls_cert *cert, unsigned securit
     };
     struct transport *t;
     int e = tcp_transport_new(&cfg, &transport_events, h, &t);
-    if (e == 0)
+    if (e == 0) {
         host_add_transport(h, t);
+        h->tcp = t;
+    }
     return e;
 }
 
@@ -366,6 +368,10 @@ int host_new(const struct host_config *cfg, struct problem *problem, struct host
 
 struct transport *host_quic(struct host *h) {
     return h->quic;
+}
+
+struct transport *host_tcp(struct host *h) {
+    return h->tcp;
 }
 
 const struct identity *host_identity(const struct host *h) {

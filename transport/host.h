@@ -85,6 +85,8 @@ void host_add_transport(struct host *h, struct transport *t);
 
 /* For the functions of transport/quic_transport.h: its sockets also carry STUN and punch holes. */
 struct transport *host_quic(struct host *h);
+/* For those of transport/tcp_transport.h: not every connection to its ports is a peer's. */
+struct transport *host_tcp(struct host *h);
 
 const struct identity *host_identity(const struct host *h);
 
