@@ -28,6 +28,7 @@ struct host;
 struct netwatch;
 struct netwatch_change;
 struct resolver;
+struct tcp_preface;
 struct transport;
 
 /* What the host asks about a peer; kept by the node (authorized_keys). */
@@ -85,8 +86,9 @@ void host_add_transport(struct host *h, struct transport *t);
 
 /* For the functions of transport/quic_transport.h: its sockets also carry STUN and punch holes. */
 struct transport *host_quic(struct host *h);
-/* For those of transport/tcp_transport.h: not every connection to its ports is a peer's. */
-struct transport *host_tcp(struct host *h);
+/* Connections to its ports for TCP that begin so are no peers' (transport/tcp_leg.h); NULL: all
+ * are. */
+void host_set_preface(struct host *h, struct tcp_preface *p);
 
 const struct identity *host_identity(const struct host *h);
 
@@ -242,6 +244,13 @@ host_connect(struct host *h, struct connect_request *r, const struct peer_id *pe
 }
 void connect_request_cancel(struct connect_request *r);
 
+/* A connection that we made otherwise than by a dial of the swarm's: it is the host's like any
+ * other.
+ *   -ERR_RESOURCE_LIMIT  with this peer there are as many as there may be
+ *   -ERR_SHUTDOWN, -ENOMEM
+ * After a failure it closes. */
+NODISCARD int host_add_conn(struct host *h, struct conn *c);
+
 /* --- Looking at connections --- */
 
 /* Told of connections as they come and go; embedded by its owner.  Any of these may be NULL.
@@ -253,6 +262,10 @@ struct host_watch {
     /* The peer told from which address it sees us; undecoded, borrowed.  With each message of
      * identify that says so, and before identified(). */
     void (*observed)(struct host_watch *w, struct conn *c, struct bytes addr);
+    /* The peer told whether it speaks `protocol`, if that is not NULL.  With each message of
+     * identify, and before identified(). */
+    void (*speaks)(struct host_watch *w, struct conn *c, bool does);
+    const char *protocol;
     /* The peer told who it is (identify, the first time). */
     void (*identified)(struct host_watch *w, struct conn *c);
     /* All streams are over; `c` is good during this call. */
@@ -278,6 +291,7 @@ struct conn_info {
     nsec_t opened_at;
     bool inbound;
     bool relayed;
+    bool spliced;
     const struct conn_limit *limit; /* NULL: not limited; valid during the call */
 };
 void host_each_conn(struct host *h, void (*each)(void *user, const struct conn_info *info),

@@ -142,6 +142,8 @@ void swarm_remove_conn(struct host_conn *hc, int error, const struct problem *wh
 void swarm_learn_addrs(struct host_conn *hc, struct identify_walk *addrs);
 /* The peer has said who it is. */
 void swarm_identified(struct host_conn *hc);
+/* The peer has said what it speaks. */
+void swarm_speaks(struct host_conn *hc, const struct identify_message *m);
 /* The peer has said where it sees us. */
 void swarm_observed(struct host_conn *hc, struct bytes addr);
 /* The host is closing: ends all dials, and has all requests fail at the end of the turn. */

@@ -195,6 +195,7 @@ static void learn(struct reading *r, const struct identify_message *m) {
         swarm_observed(hc, m->observed);
     _Static_assert(sizeof(hc->agent) == sizeof(m->agent), "one limit");
     memcpy(hc->agent, m->agent, sizeof(hc->agent));
+    swarm_speaks(hc, m);
     swarm_identified(hc);
     hc->wants_push = identify_has_protocol(m, push_protocol);
     if (hc->wants_push && hc->push_due && !r->host->closing)

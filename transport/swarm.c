@@ -330,6 +330,14 @@ void swarm_identified(struct host_conn *hc) {
     }
 }
 
+void swarm_speaks(struct host_conn *hc, const struct identify_message *m) {
+    list_for_each_safe (node, &hc->peer->host->watches) {
+        struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
+        if (w->speaks != NULL)
+            w->speaks(w, hc->conn, identify_has_protocol(m, w->protocol));
+    }
+}
+
 void swarm_observed(struct host_conn *hc, struct bytes addr) {
     list_for_each_safe (node, &hc->peer->host->watches) {
         struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
