@@ -21,6 +21,7 @@
 #include "relay/ping.h"
 #include "relay/reservations.h"
 #include "relay/service.h"
+#include "relay/splice_client.h"
 #include "transport/host.h"
 #include "transport/upgrade.h"
 #include "uring/reactor.h"
@@ -48,6 +49,7 @@ struct node {
     struct external_addrs *external; /* NULL: we do not listen */
     struct holepunch *holepunch;
     struct hop_service *relay_service;
+    struct splice_client *splice_client;
     struct ping_server *ping;
     int lock;
     bool has_expiry;
@@ -249,6 +251,12 @@ static int open_relay_service(struct node *n, const struct node_config *cfg,
     return e < 0 ? problem_set(problem, e, "cannot set up the relay: %s", err_text(e)) : 0;
 }
 
+static int open_splice_client(struct node *n) {
+    struct splice_client_config cfg = {
+        .reactor = n->reactor, .host = n->host, .circuit = n->circuit, .log = n->log};
+    return splice_client_new(&cfg, &n->splice_client);
+}
+
 static int open_relays(struct node *n, const struct node_config *cfg, struct problem *problem) {
     struct circuit_transport_config circuit_cfg = {
         .reactor = n->reactor, .host = n->host, .securities = securities_of(cfg->security)};
@@ -257,6 +265,8 @@ static int open_relays(struct node *n, const struct node_config *cfg, struct pro
         return problem_set(problem, e, "cannot set up circuits: %s", err_text(e));
     if (cfg->relay_service != NULL && (e = open_relay_service(n, cfg, problem)) < 0)
         return e;
+    if (cfg->splices && (e = open_splice_client(n)) < 0)
+        return problem_set(problem, e, "cannot set up spliced paths: %s", err_text(e));
     if (cfg->relays == NULL || cfg->relays->count == 0)
         return 0;
     return open_reservations(n, cfg, problem);
@@ -367,6 +377,7 @@ void node_close(struct node *n) {
     netmon_stop(&n->netmon);
     n->ping = ping_server_free(n->ping);
     n->holepunch = holepunch_free(n->holepunch);
+    n->splice_client = splice_client_free(n->splice_client);
     n->reservations = reservations_free(n->reservations);
     if (n->services != NULL) {
         services_close(n->services, on_services_closed, n);
@@ -433,6 +444,10 @@ struct hop_service *node_relay_service(const struct node *n) {
 
 struct reservations *node_reservations(const struct node *n) {
     return n->reservations;
+}
+
+struct splice_client *node_splice_client(const struct node *n) {
+    return n->splice_client;
 }
 
 struct holepunch *node_holepunch(const struct node *n) {

@@ -33,6 +33,7 @@ struct reactor_backend;
 struct reservations;
 struct resolver;
 struct services;
+struct splice_client;
 
 struct node_config {
     struct mem *mem;
@@ -49,6 +50,7 @@ struct node_config {
     const struct config_addrs *relays; /* NULL: none; each ends in /p2p/<relay> */
     nsec_t reservation_interval;       /* see relay/reservations.h; 0: as the relay demands */
     bool reserves;                     /* is reached through the relays: a daemon */
+    bool splices;                      /* has relays of ours join sockets, beside circuits */
     bool punches;                      /* makes relayed connections direct ones; needs `listen` */
     /* Is a relay; reactor, host and log are filled in.  NULL: it is none */
     const struct hop_service_config *relay_service;
@@ -95,6 +97,8 @@ struct services *node_services(const struct node *n);
 struct hop_service *node_relay_service(const struct node *n);
 /* NULL without relays. */
 struct reservations *node_reservations(const struct node *n);
+/* NULL where it does not have relays join sockets. */
+struct splice_client *node_splice_client(const struct node *n);
 /* NULL where it does not punch. */
 struct holepunch *node_holepunch(const struct node *n);
 const struct identity *node_identity(const struct node *n);

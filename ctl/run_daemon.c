@@ -89,6 +89,7 @@ static int open_node(struct daemon *d, struct problem *problem) {
         .reservation_interval = (nsec_t)c->relay.reservation_interval_ns,
         .reserves = true,
         .punches = true,
+        .splices = c->relay.splice,
         .serve_perf = true,
         .is_exclusive = true,
         .say = d->cfg->say,

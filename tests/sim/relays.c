@@ -32,6 +32,7 @@ static void choose_limits(struct scenario *s, struct sim_node *relay) {
         .circuits_per_peer_max = (uint32_t)sim_rand_scale(r, CIRCUITS_MIN, CIRCUITS_MAX),
         .reservation_ttl = sim_rand_scale(r, SEC(60), SEC(3600)),
         .is_open = relay->gate_file[0] == '\0',
+        .splices = true,
     };
 }
 

@@ -135,6 +135,7 @@ static void node_main(void *user) {
         .authorized_keys_file = n->gate_file[0] == '\0' ? NULL : n->gate_file,
         .relays = n->relays,
         .reserves = n->relays != NULL,
+        .splices = n->relays != NULL,
         .relay_service = n->is_relay ? &n->relay_service : NULL,
         .is_exclusive = true,
         .backend = &backend_sim,
