@@ -16,6 +16,7 @@ struct tcp_link {
     void *connected_user;
     int error;
     bool want_writable;
+    bool is_joined; /* at the other end is not the far one */
     bool write_over;
     bool read_over; /* the end is behind `received` */
     bool closing;
@@ -192,7 +193,8 @@ static struct quota *tcp_link_quota(struct link *l) {
 }
 
 static int tcp_link_acked(const struct link *l, uint64_t *ret_bytes, nsec_t *ret_at) {
-    return tcp_acked(&CONTAINER_OF(l, const struct tcp_link, link)->tcp, ret_bytes, ret_at);
+    const struct tcp_link *t = CONTAINER_OF(l, const struct tcp_link, link);
+    return t->is_joined ? -ENOTSUP : tcp_acked(&t->tcp, ret_bytes, ret_at);
 }
 
 static const struct link_ops tcp_link_ops = {
@@ -245,6 +247,11 @@ int tcp_link_adopt(struct reactor *r, int handle, size_t read_max, struct link *
     tcp_read_start(&t->tcp);
     *ret_link = &t->link;
     return 0;
+}
+
+void tcp_link_is_joined(struct link *l) {
+    assert(l->ops == &tcp_link_ops);
+    link_of(l)->is_joined = true;
 }
 
 void tcp_link_read_on(struct link *l) {

@@ -31,6 +31,8 @@ NODISCARD int tcp_link_adopt(struct reactor *r, int handle, size_t read_max,
 
 /* -ENOTCONN */
 NODISCARD int tcp_link_local_addr(const struct link *l, struct sock_addr *ret_addr);
+/* Whose system acknowledges is not the far end's: link_acked() does not tell any more. */
+void tcp_link_is_joined(struct link *l);
 /* The limit of reading is gone. */
 void tcp_link_read_on(struct link *l);
 /* What link_read() would give next, as far as it lies in one piece; still unread.  Borrowed until

@@ -121,7 +121,8 @@ static void count_relayed(void *user, const struct conn_info *info) {
     *(uint32_t *)user += multiaddr_is_relayed(&info->remote);
 }
 
-/* Each circuit is one connection at either end, and none waits for an answer. */
+/* Each circuit and each spliced path is one connection at either end, and none waits for an answer.
+ */
 void relays_check_idle(struct scenario *s) {
     uint32_t ends = 0;
     uint32_t circuits = 0;
@@ -130,15 +131,18 @@ void relays_check_idle(struct scenario *s) {
     for (uint32_t i = 0; i < s->relays_count; i++) {
         struct hop_service_stats stats;
         hop_service_stats(node_relay_service(s->nodes[i].node), &stats);
-        world_trace(&s->world, "idle: relay %u has %u reservations, %u circuits, %u half-open", i,
-                    stats.reservations, stats.circuits, stats.half_open);
-        circuits += stats.circuits;
-        if (stats.half_open > 0)
+        world_trace(
+            &s->world,
+            "idle: relay %u has %u reservations, %u circuits, %u spliced paths, %u half-open", i,
+            stats.reservations, stats.circuits, stats.spliced.standing, stats.half_open);
+        circuits += stats.circuits + stats.spliced.standing;
+        if (stats.half_open + stats.spliced.half_open > 0)
             world_fail(&s->world, "relay %u has %u half-open circuits while idle", i,
-                       stats.half_open);
+                       stats.half_open + stats.spliced.half_open);
     }
     if (ends != 2 * circuits)
-        world_fail(&s->world, "%u circuits of relays are %u connections of nodes", circuits, ends);
+        world_fail(&s->world, "%u circuits and paths of relays are %u connections of nodes",
+                   circuits, ends);
 }
 
 uint32_t relays_circuits_of(const struct sim_node *n) {
@@ -146,12 +150,13 @@ uint32_t relays_circuits_of(const struct sim_node *n) {
     if (!n->is_relay)
         return 0;
     hop_service_stats(node_relay_service(n->node), &stats);
-    return stats.circuits;
+    return stats.circuits + stats.spliced.standing;
 }
 
 static bool is_empty(const struct sim_node *relay, struct hop_service_stats *ret_stats) {
     hop_service_stats(node_relay_service(relay->node), ret_stats);
-    return ret_stats->reservations == 0 && ret_stats->circuits == 0 && ret_stats->half_open == 0;
+    return ret_stats->reservations == 0 && ret_stats->circuits == 0 && ret_stats->half_open == 0 &&
+           ret_stats->spliced.standing == 0;
 }
 
 void relays_check_empty(struct scenario *s) {
