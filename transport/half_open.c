@@ -49,5 +49,5 @@ void half_open_evict(struct half_open_book *b) {
     assert(!list_is_empty(&b->list));
     struct half_open *oldest = LIST_ENTRY(b->list.next, struct half_open, node);
     oldest->evict(oldest);
-    assert(b->count == before - 1);
+    assert(b->count < before);
 }

@@ -311,6 +311,16 @@ static bool always(struct protocol_handler *h, const struct conn *c) {
     return true;
 }
 
+/* Where the relay listens for TCP. */
+static void raw_find_port(struct raw *r) {
+    struct multiaddr listen[4];
+    size_t count = host_listen_addrs(r->c.relay.host, listen, ARRAY_COUNT(listen));
+    for (size_t i = 0; i < count; i++)
+        if (multiaddr_kind(&listen[i]) == MULTIADDR_KIND_TCP)
+            cr_assert_eq(multiaddr_to_net_addr(&listen[i], &r->at.ip), 0);
+    cr_assert_neq(r->at.ip.port, 0);
+}
+
 static void raw_open(struct raw *r, struct fixture *t, const struct hop_service_config *limits) {
     *r = (struct raw){.ask = NULL};
     circuits_open_also(&r->c, t, limits, t->stack == STACK_QUIC ? ALSO_TCP : NULL);
@@ -321,12 +331,7 @@ static void raw_open(struct raw *r, struct fixture *t, const struct hop_service_
     cr_assert_eq(host_handle(t->b.host, &r->handler), 0);
     circuits_reserve(&r->c);
     circuits_connect(&r->c);
-    struct multiaddr listen[4];
-    size_t count = host_listen_addrs(r->c.relay.host, listen, ARRAY_COUNT(listen));
-    for (size_t i = 0; i < count; i++)
-        if (multiaddr_kind(&listen[i]) == MULTIADDR_KIND_TCP)
-            cr_assert_eq(multiaddr_to_net_addr(&listen[i], &r->at.ip), 0);
-    cr_assert_neq(r->at.ip.port, 0);
+    raw_find_port(r);
 }
 
 static void raw_ask(struct raw *r) {
@@ -624,6 +629,34 @@ CASE(splice, is_not_joined_beyond_the_limit_of_circuits) {
     cr_assert_eq(stats_of(&r.c).circuits, 4);
     (void)close(fds[0]);
     (void)close(fds[1]);
+    raw_close(&r);
+}
+
+/* Goal: whoever copies a token and comes first speaks with the other peer's handshake, and gets no
+ * further.  The circuit carries on. */
+CASE(splice, a_thief_of_a_token_gets_no_connection) {
+    static const char hello[] = "\x13/multistream/1.0.0\n\x07/noise\n\x0b/tls/1.0.0\nand so on";
+    static struct raw r;
+    struct splice_msg m = {.type = SPLICE_ASK, .has_peer = true};
+    r = (struct raw){.ask = NULL};
+    circuits_open_also(&r.c, t, &splicing, t->stack == STACK_QUIC ? ALSO_TCP : NULL);
+    circuits_splice(&r.c, &t->b);
+    circuits_reserve(&r.c);
+    circuits_connect(&r.c);
+    raw_find_port(&r);
+    m.peer = t->b.identity.id;
+    r.ask = party_opens(&r.c, &t->a, PROTOCOL_SPLICE);
+    say_msg(r.ask, &m);
+    m = answer_to(r.ask);
+    cr_assert_eq(m.status, CIRCUIT_STATUS_OK);
+    int thief = leg_open(&r, m.token);
+    leg_send(thief, hello, sizeof(hello) - 1);
+    TURN_UNTIL(t, splice_client_stats(r.c.splice_b)->failed == 1);
+    (void)close(thief);
+    cr_assert_null(spliced(&t->b, &t->a));
+    circuits_stream(&r.c);
+    tap_write(&r.c.a, 1000, true);
+    TURN_UNTIL(t, r.c.b.eof);
     raw_close(&r);
 }
 
