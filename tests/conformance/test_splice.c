@@ -5,6 +5,9 @@
  *
  *   near.client ── near.server ═ join ═ far.server ── far.client */
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "support.h"
 #include "uring/splice.h"
 
@@ -33,7 +36,7 @@ static void join_open(struct join *j, struct fixture *t) {
     tcp_read_stop(&j->far.server.conn);
 }
 
-static void join_start(struct join *j, uint64_t data_max) {
+static int join_try(struct join *j, uint64_t data_max) {
     struct tcp_splice_config cfg = {
         .a = &j->near.server.conn,
         .b = &j->far.server.conn,
@@ -41,8 +44,13 @@ static void join_start(struct join *j, uint64_t data_max) {
         .totals = {&j->totals[TCP_SPLICE_A_TO_B], &j->totals[TCP_SPLICE_B_TO_A]},
         .ended = on_ended,
     };
-    cr_assert_eq(tcp_splice_start(&j->splice, j->t->reactor, &cfg), 0);
+    int e = tcp_splice_start(&j->splice, j->t->reactor, &cfg);
     cr_assert_eq(j->ended, 0, "a callback from inside the call");
+    return e;
+}
+
+static void join_start(struct join *j, uint64_t data_max) {
+    cr_assert_eq(join_try(j, data_max), 0);
     tcp_read_start(&j->near.client.conn);
     tcp_read_start(&j->far.client.conn);
 }
@@ -279,6 +287,29 @@ CASE(splice, ten_beside_each_other_stay_apart) {
         cr_assert_eq(joins[i].far.client.sum, pattern_sum_from(i * 777, 1 << 20));
         join_end(&joins[i]);
     }
+}
+
+/* Goal: four descriptors or none; the connections are as before. */
+CASE(splice, does_not_begin_without_descriptors) {
+    NEEDS_KERNEL();
+    struct join j;
+    struct rlimit before;
+    join_open(&j, t);
+    int next = dup(STDERR_FILENO);
+    cr_assert_geq(next, 0);
+    (void)close(next);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (int room = 0; room < 4; room++) {
+        struct rlimit few = {.rlim_cur = (rlim_t)(next + room), .rlim_max = before.rlim_max};
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+        cr_assert_eq(join_try(&j, 0), -EMFILE, "room for %d", room);
+    }
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    join_start(&j, 0);
+    struct slice s = pattern_slice(t, 0, 1000);
+    tcp_write(&j.near.client.conn, &s, 1);
+    TURN_UNTIL(t, j.far.client.got_len == 1000);
+    join_end(&j);
 }
 
 /* --- Reading no further than wanted --- */
