@@ -299,6 +299,13 @@ static void on_reset(struct stream *stream, uint64_t code) {
                                                                           : -ERR_STREAM_RESET);
 }
 
+/* A relay that refuses is done with the stream as soon as it has answered. */
+static void on_stopped(struct stream *stream, uint64_t code) {
+    const struct splice_path *p = stream_user(stream);
+    if (p->state != SPLICE_PATH_ASKING)
+        on_reset(stream, code);
+}
+
 static void on_closed(struct stream *stream, int error) {
     stream_over(stream_user(stream), error == 0 ? -ERR_TRUNCATED : error);
 }
@@ -306,7 +313,7 @@ static void on_closed(struct stream *stream, int error) {
 static const struct stream_events stream_events = {
     .readable = on_readable,
     .writable = on_event,
-    .stopped = on_reset,
+    .stopped = on_stopped,
     .reset = on_reset,
     .closed = on_closed,
 };

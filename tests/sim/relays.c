@@ -14,6 +14,9 @@
 /* Of a peer: some for each of the others, and room for those that are still being given up. */
 enum { CIRCUITS_MIN = 32, CIRCUITS_MAX = 256 };
 
+/* How many relays offer spliced paths; through the others, circuits carry everything. */
+enum { SPLICES_PPM = 600000 };
+
 /* Decision 6, and the way to the relay and back for each step of a handshake and of the request. */
 #define RESERVED_WITHIN      SEC(5)
 #define RESERVED_ROUND_TRIPS 10
@@ -32,7 +35,7 @@ static void choose_limits(struct scenario *s, struct sim_node *relay) {
         .circuits_per_peer_max = (uint32_t)sim_rand_scale(r, CIRCUITS_MIN, CIRCUITS_MAX),
         .reservation_ttl = sim_rand_scale(r, SEC(60), SEC(3600)),
         .is_open = relay->gate_file[0] == '\0',
-        .splices = true,
+        .splices = sim_rand_chance(r, SPLICES_PPM),
     };
 }
 
