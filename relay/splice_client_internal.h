@@ -51,7 +51,8 @@ struct splice_path {
     struct stream *stream; /* to the relay; NULL: it is over */
     struct stream_frame frame;
     struct timer timer;
-    struct link *link; /* while CONNECTING */
+    struct multiaddr at; /* where the relay is dialled */
+    struct link *link;   /* while CONNECTING */
     struct circuit_link upgrade;
     const struct conn *conn; /* while STANDING */
     uint8_t preface[SPLICE_PREFACE_BYTES];

@@ -82,11 +82,10 @@ static void on_upgraded(struct circuit_link *l, struct conn *c, int error) {
     splice_client_made(p->client, p);
 }
 
-/* <where the relay listens>/p2p/R/p2p-circuit */
+/* <where the relay was dialled>/p2p/R/p2p-circuit */
 static int remote_of(const struct splice_path *p, struct multiaddr *ret_addr) {
-    int e = splice_client_relay_addr(p->client, &p->relay, ret_addr);
-    if (e == 0)
-        e = multiaddr_add_peer(ret_addr, &p->relay);
+    *ret_addr = p->at;
+    int e = multiaddr_add_peer(ret_addr, &p->relay);
     return e < 0 ? e : multiaddr_add(ret_addr, MULTIADDR_P2P_CIRCUIT);
 }
 
@@ -163,11 +162,10 @@ static const struct link_events link_events = {
 
 static int dial_relay(struct splice_path *p, const uint8_t token[SPLICE_TOKEN_BYTES]) {
     struct reactor *r = p->client->cfg.reactor;
-    struct multiaddr addr;
     struct sock_addr to = {.ip = {.family = NET_NONE}};
-    int e = splice_client_relay_addr(p->client, &p->relay, &addr);
+    int e = splice_client_relay_addr(p->client, &p->relay, &p->at);
     if (e == 0)
-        e = multiaddr_to_net_addr(&addr, &to.ip);
+        e = multiaddr_to_net_addr(&p->at, &to.ip);
     if (e == 0)
         e = tcp_link_connect(r, &to, NULL, &p->link);
     if (e < 0)
