@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 
-from lab import ADDRESSES, RELAY_ADDRESS, BenchError, command, write_text
+from lab import ADDRESSES, RELAY_ADDRESS, RELAYED_ADDRESSES, BenchError, command, write_text
 from tools import BUILD, ROOT
 
 SERVICE_PORT = 9000
@@ -209,6 +209,8 @@ network:
 security:
   authorized_keys_file: "{home}/authorized_keys"
   enable_connection_gating: true
+relay:
+  splice: {splice}
 """
 
 
@@ -278,11 +280,12 @@ def peerup(transport):
     return start
 
 
-def peerup_relay_serve(lab, options, listen):
+def peerup_relay_serve(lab, options, listen, splice):
     """Starts a relay that lets nobody in yet; returns it, its config file and its peer ID."""
     home = lab.directory("peerup-relay")
     config = os.path.join(home, "relay-server.yaml")
-    write_text(config, PEERUP_RELAY_CONFIG.format(home=home, listen=listen))
+    write_text(config, PEERUP_RELAY_CONFIG.format(home=home, listen=listen,
+                                                   splice=str(splice).lower()))
     write_text(os.path.join(home, "authorized_keys"), "")
     relay = lab.spawn("peerup relay", "r", [options.peerup, "relay", "serve", "--config", config],
                       env={"HOME": home})
@@ -294,27 +297,79 @@ def prepare_peerup_relay(options):
     return prepare_peerup(options)
 
 
-def start_peerup_relay(lab, options):
+def peerup_relay(security, splice):
+    def start(lab, options):
+        lab.add_relay()
+        lab.mark_start()
+        address = PEERUP_ADDRESSES["noise"].format(address=RELAY_ADDRESS, port=TUNNEL_PORT)
+        relay, relay_config, relay_id = peerup_relay_serve(lab, options, address, splice)
+        behind = {"listen": "/ip4/127.0.0.1/tcp/0", "security": security, "network": PEERUP_BEHIND,
+                  "relay": f'"{address}/p2p/{relay_id}"'}
+        home_a, config_a, id_a = peerup_node(lab, options, "a", **behind)
+        home_b, config_b, id_b = peerup_node(lab, options, "b", **behind)
+        authorize(config_a, id_b)
+        authorize(config_b, id_a)
+        for peer_id in (id_a, id_b):
+            authorize(relay_config, peer_id)
+        relay.wait_line(r'msg="updated authorized peers list" count=2\b')
+        server = lab.spawn("peerup daemon", "a", [options.peerup, "daemon", "--config", config_a],
+                           env={"HOME": home_a})
+        server.wait_line('msg="reservation on the relay"')
+        client = lab.spawn("peerup proxy", "b", [
+            options.peerup, "proxy", "--config", config_b, id_a, "bench", str(LOCAL_PORT)],
+            env={"HOME": home_b, "PEERUP_LOG": "info"})
+        client.wait_line(r"^Connected \[RELAYED\]")
+        if splice:
+            client.wait_line('msg="spliced path stands"')
+        return Tunnel("127.0.0.1", LOCAL_PORT, {"server": server, "relay": relay, "client": client})
+    return start
+
+
+HAPROXY_CONFIG = """\
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    option splice-auto
+    option splice-request
+    option splice-response
+listen tunnel
+    bind {here}:{port}
+    server a {there}:{port}
+"""
+
+
+def prepare_haproxy(options):
+    no_link(options)
+    if shutil.which("haproxy") is None:
+        raise BenchError("haproxy is not installed")
+    version = subprocess.run(["haproxy", "-v"], stdout=subprocess.PIPE, text=True, check=True)
+    return prepare_peerup(options) + ", " + version.stdout.split("\n")[0]
+
+
+def start_haproxy(lab, options):
+    """The same two nodes without a relay: what is between them only joins sockets."""
     lab.add_relay()
     lab.mark_start()
-    address = PEERUP_ADDRESSES["noise"].format(address=RELAY_ADDRESS, port=TUNNEL_PORT)
-    relay, relay_config, relay_id = peerup_relay_serve(lab, options, address)
-    behind = {"listen": "/ip4/127.0.0.1/tcp/0", "security": "noise", "network": PEERUP_BEHIND,
-              "relay": f'"{address}/p2p/{relay_id}"'}
-    home_a, config_a, id_a = peerup_node(lab, options, "a", **behind)
-    home_b, config_b, id_b = peerup_node(lab, options, "b", **behind)
+    listen = f"/ip4/{RELAYED_ADDRESSES['a']}/tcp/{TUNNEL_PORT}"
+    home_a, config_a, id_a = peerup_node(lab, options, "a", listen, "tls")
+    home_b, config_b, id_b = peerup_node(lab, options, "b", "/ip4/127.0.0.1/tcp/0", "tls")
     authorize(config_a, id_b)
     authorize(config_b, id_a)
-    for peer_id in (id_a, id_b):
-        authorize(relay_config, peer_id)
-    relay.wait_line(r'msg="updated authorized peers list" count=2\b')
+    config = os.path.join(lab.directory("haproxy"), "haproxy.cfg")
+    write_text(config, HAPROXY_CONFIG.format(here=RELAY_ADDRESS, there=RELAYED_ADDRESSES["a"],
+                                             port=TUNNEL_PORT))
+    relay = lab.spawn("haproxy", "r", ["haproxy", "-db", "-f", config])
+    relay.wait_tcp(TUNNEL_PORT)
     server = lab.spawn("peerup daemon", "a", [options.peerup, "daemon", "--config", config_a],
                        env={"HOME": home_a})
-    server.wait_line('msg="reservation on the relay"')
+    server.wait_tcp(TUNNEL_PORT)
     client = lab.spawn("peerup proxy", "b", [
-        options.peerup, "proxy", "--config", config_b, id_a, "bench", str(LOCAL_PORT)],
+        options.peerup, "proxy", "--config", config_b,
+        f"/ip4/{RELAY_ADDRESS}/tcp/{TUNNEL_PORT}/p2p/{id_a}", "bench", str(LOCAL_PORT)],
         env={"HOME": home_b})
-    client.wait_line(r"^Connected \[RELAYED\]")
+    client.wait_line(r"^Connected \[DIRECT\]")
     return Tunnel("127.0.0.1", LOCAL_PORT, {"server": server, "relay": relay, "client": client})
 
 
@@ -333,14 +388,20 @@ TABLE = {
                               "the buffers that its relay has by default"),
     "go-relay-64k": Contestant("go-libp2p, 64 KiB", golibp2p_relay(64 << 10),
                                prepare_golibp2p_relay),
-    "relay": Contestant("peerup", start_peerup_relay, prepare_peerup_relay),
+    "relay": Contestant("peerup", peerup_relay("noise", False), prepare_peerup_relay),
+    "haproxy": Contestant("through haproxy", start_haproxy, prepare_haproxy,
+                          "the same two nodes, TCP+TLS, with splicing on"),
+    "relay-splice": Contestant("spliced by our relay", peerup_relay("tls", True),
+                               prepare_peerup_relay),
 }
 CIRCUITS = "Through a relay, TCP, Noise, yamux inside and outside"
+SPLICED = "Through a relay that joins sockets, TCP, TLS, yamux"
 # One table of the report each: what is measured beside what.
 STACKS = {
     "QUIC": ["direct", "golibp2p", "peerup"],
     "TCP, TLS, yamux": ["direct", "ssh", "golibp2p-tls", "peerup-tls"],
     "TCP, Noise, yamux": ["golibp2p-noise", "peerup-noise"],
     CIRCUITS: ["go-relay-2k", "go-relay-64k", "relay"],
+    SPLICED: ["haproxy", "relay-splice"],
 }
-DEFAULT = [name for name in TABLE if name not in STACKS[CIRCUITS]]
+DEFAULT = [name for name in TABLE if name not in STACKS[CIRCUITS] + STACKS[SPLICED]]

@@ -47,6 +47,7 @@ LINK_BURST_PACKETS = "10000"
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 PR_SET_PDEATHSIG = 1
+TCP_LISTEN = "0A"  # in /proc/net/tcp
 
 
 class BenchError(Exception):
@@ -145,13 +146,15 @@ class Process:
         return self._wait(lambda: self._has_socket("udp", port), timeout_s, f"no UDP port {port}")
 
     def wait_tcp(self, port, timeout_s=20):
-        """Until a TCP port is bound in its namespace."""
-        return self._wait(lambda: self._has_socket("tcp", port), timeout_s, f"no TCP port {port}")
+        """Until a TCP port is listened on in its namespace; connections of before may still be there."""
+        return self._wait(lambda: self._has_socket("tcp", port, TCP_LISTEN), timeout_s,
+                          f"no TCP port {port}")
 
-    def _has_socket(self, kind, port):
+    def _has_socket(self, kind, port, state=None):
         for table in (kind, kind + "6"):
-            sockets = read_text(f"/proc/{self.pid}/net/{table}").splitlines()
-            if any(line.split()[1].endswith(f":{port:04X}") for line in sockets):
+            sockets = map(str.split, read_text(f"/proc/{self.pid}/net/{table}").splitlines())
+            if any(fields[1].endswith(f":{port:04X}") and state in (None, fields[3])
+                   for fields in sockets):
                 return True
         return False
 

@@ -3,7 +3,7 @@
 
 import statistics
 
-from contestants import CIRCUITS, STACKS
+from contestants import CIRCUITS, SPLICED, STACKS
 
 # name, label, digits
 FIGURES = [
@@ -90,6 +90,10 @@ LOCAL_BARS = [
     ("relay", "go-relay-64k", "down_1_mbit_s", "at least", 2.0),
     ("relay", "go-relay-2k", "up_1_cpu_tunnel_s_per_gib", "at most", 0.3),
     ("relay", "go-relay-2k", "down_1_cpu_tunnel_s_per_gib", "at most", 0.3),
+    ("relay-splice", "haproxy", "up_1_mbit_s", "at least", 0.8),
+    ("relay-splice", "haproxy", "down_1_mbit_s", "at least", 0.8),
+    ("relay-splice", "haproxy", "up_1_cpu_relay_s_per_gib", "at most", 1.25),
+    ("relay-splice", "haproxy", "down_1_cpu_relay_s_per_gib", "at most", 1.25),
 ]
 LINK_BARS = [
     *[(subject, None, figure, "at least", 80.0) for subject in ("peerup", "peerup-tls", "peerup-noise")
@@ -207,6 +211,8 @@ def section_of(run):
         return "round-trips" if run["flights"] else "link"
     if set(run["contestants"]) <= set(STACKS[CIRCUITS]):
         return "circuits"
+    if set(run["contestants"]) <= set(STACKS[SPLICED]):
+        return "spliced"
     return "real-packets" if run["real_packets"] else "offloads"
 
 

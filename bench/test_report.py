@@ -5,7 +5,7 @@ import unittest
 
 import flights
 import report
-from contestants import CIRCUITS, DEFAULT, STACKS, TABLE
+from contestants import CIRCUITS, DEFAULT, SPLICED, STACKS, TABLE
 
 
 def rounds(*pairs):
@@ -55,7 +55,11 @@ class Report(unittest.TestCase):
         circuits = {"contestants": ["go-relay-2k", "relay"], "link": None, "real_packets": False}
         self.assertEqual(report.section_of(circuits), "circuits")
         self.assertEqual(report.section_of({**circuits, "contestants": DEFAULT}), "offloads")
-        self.assertEqual(set(DEFAULT) & set(STACKS[CIRCUITS]), set())
+        self.assertEqual(set(DEFAULT) & set(STACKS[CIRCUITS] + STACKS[SPLICED]), set())
+
+    def test_spliced_paths_have_one_too(self):
+        spliced = {"contestants": STACKS[SPLICED], "link": None, "real_packets": False}
+        self.assertEqual(report.section_of(spliced), "spliced")
 
     def test_a_stack_is_shown_with_the_contestants_that_ran(self):
         both = run(rounds((4000, 1000)))

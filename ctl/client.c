@@ -40,7 +40,8 @@ int client_open(struct client *c, const struct client_config *cfg, struct proble
                                    .key_file = cfg->config->identity.key_file,
                                    .transport = cfg->transport,
                                    .security = cfg->config->network.security,
-                                   .relays = &cfg->config->relay.addresses};
+                                   .relays = &cfg->config->relay.addresses,
+                                   .splices = cfg->config->relay.splice};
     e = node_open(&node_cfg, &c->node, ret_problem);
     if (e < 0)
         return e;

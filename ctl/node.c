@@ -27,6 +27,7 @@
 #include "relay/portmap.h"
 #include "relay/reservations.h"
 #include "relay/service.h"
+#include "relay/splice_client.h"
 #include "relay/stranger.h"
 #include "relay/stun_service.h"
 #include "transport/host.h"
@@ -64,6 +65,7 @@ struct node {
     struct stranger *stranger; /* who dials back for AutoNAT */
     struct autonat_service *autonat_service;
     struct autonat_v1_service *autonat_v1_service;
+    struct splice_client *splice_client;
     struct ping_server *ping;
     int lock;
     bool has_expiry;
@@ -364,6 +366,12 @@ static int open_autonat_service(struct node *n, const struct node_config *cfg,
     return e < 0 ? problem_set(problem, e, "cannot set up AutoNAT: %s", err_text(e)) : 0;
 }
 
+static int open_splice_client(struct node *n) {
+    struct splice_client_config cfg = {
+        .reactor = n->reactor, .host = n->host, .circuit = n->circuit, .log = n->log};
+    return splice_client_new(&cfg, &n->splice_client);
+}
+
 static int open_relays(struct node *n, const struct node_config *cfg, struct problem *problem) {
     struct circuit_transport_config circuit_cfg = {
         .reactor = n->reactor, .host = n->host, .securities = securities_of(cfg->security)};
@@ -372,6 +380,8 @@ static int open_relays(struct node *n, const struct node_config *cfg, struct pro
         return problem_set(problem, e, "cannot set up circuits: %s", err_text(e));
     if (cfg->relay_service != NULL && (e = open_relay_service(n, cfg, problem)) < 0)
         return e;
+    if (cfg->splices && (e = open_splice_client(n)) < 0)
+        return problem_set(problem, e, "cannot set up spliced paths: %s", err_text(e));
     if (cfg->relays == NULL || cfg->relays->count == 0)
         return 0;
     return open_reservations(n, cfg, problem);
@@ -509,6 +519,7 @@ void node_close(struct node *n) {
     n->holepunch = holepunch_free(n->holepunch);
     if (n->reachability != NULL)
         reachability_stop(n->reachability); /* its lookups end before the resolver does */
+    n->splice_client = splice_client_free(n->splice_client);
     n->reservations = reservations_free(n->reservations);
     if (n->portmap != NULL) {
         portmap_close(n->portmap, on_portmap_closed, n);
@@ -610,6 +621,10 @@ const struct autonat_service *node_autonat_service(const struct node *n) {
 
 const struct stun_service *node_stun_service(const struct node *n) {
     return n->stun_service;
+}
+
+struct splice_client *node_splice_client(const struct node *n) {
+    return n->splice_client;
 }
 
 struct holepunch *node_holepunch(const struct node *n) {

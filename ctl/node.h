@@ -37,6 +37,7 @@ struct reactor_backend;
 struct reservations;
 struct resolver;
 struct services;
+struct splice_client;
 struct stun_service;
 
 struct node_config {
@@ -54,6 +55,7 @@ struct node_config {
     const struct config_addrs *relays; /* NULL: none; each ends in /p2p/<relay> */
     nsec_t reservation_interval;       /* see relay/reservations.h; 0: as the relay demands */
     bool reserves;                     /* is reached through the relays: a daemon */
+    bool splices;                      /* has relays of ours join sockets, beside circuits */
     bool punches;                      /* makes relayed connections direct ones; needs `listen` */
     bool maps_ports;                   /* has the gateway pass on what it listens on, likewise */
     /* Who is asked where we are seen; missing in the file: the relays.  NULL: nobody */
@@ -115,6 +117,8 @@ const struct reachability *node_reachability(const struct node *n);
 const struct autonat_service *node_autonat_service(const struct node *n);
 /* NULL where it does not answer STUN. */
 const struct stun_service *node_stun_service(const struct node *n);
+/* NULL where it does not have relays join sockets. */
+struct splice_client *node_splice_client(const struct node *n);
 /* NULL where it does not punch. */
 struct holepunch *node_holepunch(const struct node *n);
 const struct identity *node_identity(const struct node *n);

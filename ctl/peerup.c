@@ -146,6 +146,7 @@ static int open_node(struct peerup *p, const struct peerup_options *o) {
         .gate = &p->gate,
         .ping_protocol = p->ping_protocol[0] == '\0' ? NULL : p->ping_protocol,
         .punches = true,
+        .splices = true,
         .is_exclusive = (o->flags & PEERUP_EXCLUSIVE) != 0,
     };
     e = node_open(&cfg, &p->node, &p->open_problem);

@@ -100,6 +100,7 @@ static int open_node(struct daemon *d, struct problem *problem) {
         .maps_ports = c->network.port_mapping,
         .stun_servers = &c->network.stun_servers,
         .is_private = c->network.force_private_reachability,
+        .splices = c->relay.splice,
         .serve_perf = true,
         .is_exclusive = true,
         .metrics = &d->metrics,

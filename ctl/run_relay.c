@@ -119,6 +119,7 @@ static int open_node(struct relay *r, struct problem *problem) {
         .reservation_ttl = (nsec_t)c->resources.reservation_ttl_ns,
         .circuit_duration = (nsec_t)c->resources.session_duration_ns,
         .circuit_bytes = (uint64_t)c->resources.session_data_limit,
+        .splices = c->relay.splice,
         .is_open = !c->security.enable_connection_gating,
     };
     struct node_config cfg = {

@@ -40,7 +40,8 @@ struct circuit_transport {
 };
 
 /* Outbound: OPENING -> ASKING -> UPGRADING -> freed
- * Inbound:             ASKED  -> UPGRADING -> freed */
+ * Inbound:             ASKED  -> UPGRADING -> freed
+ * Spliced:                       UPGRADING -> freed */
 enum pending_phase {
     PENDING_OPENING,   /* the hop stream */
     PENDING_ASKING,    /* CONNECT is being sent, or its answer awaited */
@@ -53,7 +54,10 @@ struct pending {
     struct circuit_transport *transport;
     struct list node;
     enum pending_phase phase;
-    struct dial *dial; /* NULL: inbound */
+    struct dial *dial;          /* of an outbound circuit; else NULL */
+    struct circuit_link *owner; /* of a spliced path; else NULL */
+    bool inbound;
+    struct peer_id expected; /* none: anybody */
     struct peer_id relay;
     struct multiaddr remote;
     bool limited;
@@ -84,7 +88,13 @@ static void check_closed(struct circuit_transport *t) {
 
 static void on_timer(struct timer *timer);
 
-static struct pending *pending_new(struct circuit_transport *t, struct dial *dial) {
+static bool is_inbound_circuit(const struct pending *p) {
+    return p->dial == NULL && p->owner == NULL;
+}
+
+/* Neither of them: an inbound circuit. */
+static struct pending *pending_new(struct circuit_transport *t, struct dial *dial,
+                                   struct circuit_link *owner) {
     struct pending *p = mem_alloc(reactor_mem(t->reactor), sizeof(*p));
     if (p == NULL || timer_init(&p->timer, t->reactor, on_timer) < 0) {
         (void)mem_free(reactor_mem(t->reactor), p);
@@ -92,10 +102,14 @@ static struct pending *pending_new(struct circuit_transport *t, struct dial *dia
     }
     p->transport = t;
     p->dial = dial;
+    p->owner = owner;
+    p->inbound = dial == NULL;
     p->phase = dial != NULL ? PENDING_OPENING : PENDING_ASKED;
+    if (dial != NULL)
+        p->expected = dial->expected;
     list_init(&p->node);
     list_push(&t->pendings, &p->node);
-    t->inbound_count += dial == NULL;
+    t->inbound_count += is_inbound_circuit(p);
     stream_frame_init(&p->in, p->memory, sizeof(p->memory));
     return p;
 }
@@ -106,7 +120,7 @@ static void pending_free(struct pending *p) {
     p->stream = stream_release(p->stream);
     timer_done(&p->timer);
     list_remove(&p->node);
-    t->inbound_count -= p->dial == NULL;
+    t->inbound_count -= is_inbound_circuit(p);
     (void)mem_free(reactor_mem(t->reactor), p);
     check_closed(t);
 }
@@ -122,11 +136,14 @@ static void pending_cancel(struct pending *p) {
 /* Nobody hears of an inbound circuit that fails. */
 static void pending_fail(struct pending *p, int error, const struct problem *why) {
     struct dial *dial = p->dial;
+    struct circuit_link *owner = p->owner;
     if (p->stream != NULL)
         stream_reset(p->stream, STREAM_CODE_NONE);
     pending_free(p);
     if (dial != NULL)
         dial->done(dial, NULL, error, why);
+    if (owner != NULL)
+        owner->done(owner, NULL, error);
 }
 
 static void PRINTF(3, 4) fail(struct pending *p, int error, const char *format, ...) {
@@ -144,19 +161,32 @@ static void on_timer(struct timer *timer) {
 
 /* --- Upgrading --- */
 
+/* The host has it, or does not want it. */
+static int give_to_host(struct circuit_transport *t, struct conn *c) {
+    if (!c->inbound)
+        return host_add_conn(t->host, c);
+    t->base.events->accepted(&t->base, c);
+    return c->events == NULL ? -ERR_GATED : 0;
+}
+
 static void hand_over(struct pending *p, struct conn *c) {
     struct circuit_transport *t = p->transport;
     struct dial *dial = p->dial;
+    struct circuit_link *owner = p->owner;
     c->relayed = true;
+    c->spliced = owner != NULL;
     c->limited = p->limited;
     c->limit = p->limit;
     list_init(&c->transport_node);
     list_push(&t->conns, &c->transport_node);
     pending_free(p);
-    if (dial != NULL)
+    if (dial != NULL) {
         dial->done(dial, c, 0, NULL);
-    else
-        t->base.events->accepted(&t->base, c);
+        return;
+    }
+    int e = give_to_host(t, c);
+    if (owner != NULL)
+        owner->done(owner, e < 0 ? NULL : c, e);
 }
 
 static void on_upgraded(void *user, struct conn *c, int error, const struct problem *why) {
@@ -177,27 +207,32 @@ static void on_upgrade_gone(struct upgrader *u) {
     check_closed(CONTAINER_OF(u, struct circuit_transport, upgrader));
 }
 
+/* The link is taken over. */
+static int upgrade(struct pending *p, struct link *link, const struct multiaddr *local) {
+    struct circuit_transport *t = p->transport;
+    struct upgrade_config cfg = {
+        .link = link,
+        .expected = peer_id_is_none(&p->expected) ? NULL : &p->expected,
+        .remote = &p->remote,
+        .local = local,
+        .initiator = !p->inbound,
+        .inbound = p->inbound,
+        .deadline = reactor_now(t->reactor) + UPGRADE_TIMEOUT,
+        .done = on_upgraded,
+        .user = p,
+    };
+    timer_stop(&p->timer);
+    p->phase = PENDING_UPGRADING;
+    return upgrade_start(&t->upgrader, &cfg, &p->upgrade);
+}
+
 /* The stream becomes the upgrade's. */
 static void start_upgrade(struct pending *p) {
-    struct circuit_transport *t = p->transport;
     struct link *link;
-    int e = stream_link_new(t->reactor, p->stream, &p->in.rest, &p->limit, &link);
+    int e = stream_link_new(p->transport->reactor, p->stream, &p->in.rest, &p->limit, &link);
     if (e == 0) {
         p->stream = NULL;
-        struct upgrade_config cfg = {
-            .link = link,
-            .remote = &p->remote,
-            .initiator = p->dial != NULL,
-            .inbound = p->dial == NULL,
-            .deadline = reactor_now(t->reactor) + UPGRADE_TIMEOUT,
-            .done = on_upgraded,
-            .user = p,
-        };
-        if (p->dial != NULL)
-            cfg.expected = &p->dial->expected;
-        timer_stop(&p->timer);
-        p->phase = PENDING_UPGRADING;
-        e = upgrade_start(&t->upgrader, &cfg, &p->upgrade);
+        e = upgrade(p, link, NULL);
     }
     if (e < 0)
         fail(p, e, "%s", err_text(e));
@@ -397,7 +432,7 @@ static int dial(struct transport *base, struct dial *d) {
         if (e < 0)
             return e;
     }
-    struct pending *p = pending_new(t, d);
+    struct pending *p = pending_new(t, d, NULL);
     if (p == NULL)
         return -ENOMEM;
     p->relay = relay;
@@ -449,7 +484,7 @@ static void on_stop_accepted(struct protocol_handler *h, struct stream *s) {
     struct circuit_transport *t = CONTAINER_OF(h, struct circuit_transport, stop);
     const struct conn *c = stream_conn(s);
     bool has_room = !t->closing && t->inbound_count < CIRCUIT_HALF_OPEN_MAX;
-    struct pending *p = has_room ? pending_new(t, NULL) : NULL;
+    struct pending *p = has_room ? pending_new(t, NULL, NULL) : NULL;
     if (p == NULL || circuit_addr(&c->remote, &c->peer, &p->remote) < 0) {
         stream_reset(s, STREAM_CODE_RESOURCE_LIMIT);
         (void)stream_release(s);
@@ -464,7 +499,44 @@ static void on_stop_accepted(struct protocol_handler *h, struct stream *s) {
     step(p);
 }
 
+/* --- Spliced paths --- */
+
+bool circuit_relay_of(const struct multiaddr *addr, struct peer_id *ret_relay) {
+    struct multiaddr at;
+    return split(addr, &at, ret_relay);
+}
+
+int circuit_transport_upgrade(struct circuit_transport *t, struct circuit_link *l,
+                              const struct circuit_link_config *cfg) {
+    const struct conn *c = cfg->circuit;
+    struct pending *p = t->closing ? NULL : pending_new(t, NULL, l);
+    if (p == NULL) {
+        upgrade_abandon(&t->upgrader, cfg->link);
+        return t->closing ? -ERR_SHUTDOWN : -ENOMEM;
+    }
+    p->inbound = c->inbound;
+    p->expected = c->peer;
+    p->remote = *cfg->remote;
+    p->limited = c->limited;
+    p->limit = c->limit;
+    int e = upgrade(p, cfg->link, cfg->local);
+    if (e < 0) {
+        pending_free(p);
+        return e;
+    }
+    *l = (struct circuit_link){.transport = t, .handle = p, .done = cfg->done};
+    return 0;
+}
+
+void circuit_link_cancel(struct circuit_link *l) {
+    pending_cancel(l->handle);
+}
+
 /* --- Listening --- */
+
+bool circuit_transport_is_listening(struct circuit_transport *t, const struct peer_id *relay) {
+    return find_relay(t, relay) != NULL;
+}
 
 int circuit_transport_listen(struct circuit_transport *t, const struct peer_id *relay) {
     if (find_relay(t, relay) != NULL)
@@ -549,11 +621,14 @@ static void close_all(struct transport *base, uint64_t code, void (*closed)(void
     while (!list_is_empty(&t->pendings)) {
         struct pending *p = LIST_ENTRY(t->pendings.next, struct pending, node);
         struct dial *d = p->dial;
+        struct circuit_link *owner = p->owner;
         if (p->stream != NULL)
             stream_reset(p->stream, STREAM_CODE_SHUTDOWN);
         pending_cancel(p);
         if (d != NULL)
             d->done(d, NULL, -ERR_SHUTDOWN, NULL);
+        if (owner != NULL)
+            owner->done(owner, NULL, -ERR_SHUTDOWN);
     }
     list_for_each_safe (node, &t->conns) {
         struct conn *c = LIST_ENTRY(node, struct conn, transport_node);

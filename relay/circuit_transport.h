@@ -22,9 +22,11 @@
 
 #include "core/p2p/multiaddr.h"
 #include "core/p2p/peer_id.h"
+#include "transport/conn.h"
 
 struct circuit_transport;
 struct host;
+struct link;
 struct reactor;
 
 enum {
@@ -48,6 +50,7 @@ NODISCARD int circuit_transport_new(const struct circuit_transport_config *cfg,
  *   -ERR_LIMIT  CIRCUIT_RELAYS_MAX of them are there
  *   -EEXIST     the host has the protocol from somebody else */
 NODISCARD int circuit_transport_listen(struct circuit_transport *t, const struct peer_id *relay);
+bool circuit_transport_is_listening(struct circuit_transport *t, const struct peer_id *relay);
 /* No more: connections through it live on. */
 void circuit_transport_unlisten(struct circuit_transport *t, const struct peer_id *relay);
 
@@ -55,3 +58,31 @@ void circuit_transport_unlisten(struct circuit_transport *t, const struct peer_i
  * it changes.  None: the reservation is lost. */
 void circuit_transport_announce(struct circuit_transport *t, const struct peer_id *relay,
                                 const struct multiaddr *addrs, size_t count);
+
+/* --- Spliced paths --- */
+
+/* A link that leads to a peer through a relay, but is no stream of it (relay/splice_client.h): what
+ * comes of it is a connection like a circuit's, and `spliced`.  Embedded by its owner. */
+struct circuit_link {
+    struct circuit_transport *transport;
+    void *handle; /* the transport's */
+    /* One, unless cancelled: a connection that is the host's, or an error. */
+    void (*done)(struct circuit_link *l, struct conn *c, int error);
+};
+
+struct circuit_link_config {
+    struct link *link;              /* taken over, also when the call fails */
+    const struct multiaddr *local;  /* of the link; NULL: not known */
+    const struct multiaddr *remote; /* <where the link leads>/p2p/R/p2p-circuit */
+    const struct conn *circuit;     /* the one it is made beside, whose far end and limits it has */
+    void (*done)(struct circuit_link *l, struct conn *c, int error);
+};
+
+/* Plays the part that we have in the circuit.  -ENOMEM, -ERR_SHUTDOWN */
+NODISCARD int circuit_transport_upgrade(struct circuit_transport *t, struct circuit_link *l,
+                                        const struct circuit_link_config *cfg);
+/* Not after done(). */
+void circuit_link_cancel(struct circuit_link *l);
+
+/* The relay of a circuit's address, <the relay's address>/p2p/R/p2p-circuit.  false: it is none */
+bool circuit_relay_of(const struct multiaddr *addr, struct peer_id *ret_relay);

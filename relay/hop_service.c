@@ -206,6 +206,31 @@ static void on_accept(struct protocol_handler *h, struct stream *stream) {
         refuse(s, stream);
 }
 
+/* --- Spliced paths --------------------------------------------------------------------------- */
+
+static uint64_t find_circuit(void *user, const struct peer_id *source,
+                             const struct peer_id *destination) {
+    return hop_session_find_circuit(user, source, destination);
+}
+
+static bool circuit_stands(void *user, uint64_t number) {
+    return hop_session_has_circuit(user, number);
+}
+
+static int open_splice(struct hop_service *s) {
+    struct splice_service_config cfg = {
+        .reactor = s->cfg.reactor,
+        .host = s->cfg.host,
+        .log = s->cfg.log,
+        .book = &s->book,
+        .totals = &s->stats.bytes,
+        .circuits = {.find = find_circuit, .stands = circuit_stands, .user = s},
+        .data_max = s->cfg.circuit_bytes,
+        .duration_max = s->cfg.circuit_duration,
+    };
+    return s->cfg.splices ? splice_service_new(&cfg, &s->splice) : 0;
+}
+
 /* --- Life ------------------------------------------------------------------------------------ */
 
 /* Rounded up: 0 would be without limit. */
@@ -245,6 +270,11 @@ static int begin(struct hop_service *s) {
         return e;
     }
     e = host_handle(cfg->host, &s->handler);
+    if (e == 0) {
+        e = open_splice(s);
+        if (e < 0)
+            host_unhandle(cfg->host, &s->handler);
+    }
     if (e < 0) {
         hop_book_done(&s->book);
         timer_done(&s->expiry);
@@ -281,13 +311,20 @@ int hop_service_new(const struct hop_service_config *cfg, struct hop_service **r
 
 static void check_closed(struct deferred *d) {
     struct hop_service *s = CONTAINER_OF(d, struct hop_service, close_check);
-    if (list_is_empty(&s->half_open) && list_is_empty(&s->circuits))
+    if (list_is_empty(&s->half_open) && list_is_empty(&s->circuits) &&
+        (s->splice == NULL || s->splice_is_closed))
         s->closed(s->closed_user);
 }
 
 void hop_service_session_ended(struct hop_service *s) {
     if (s->is_closing)
         reactor_defer(s->cfg.reactor, &s->close_check);
+}
+
+static void on_splice_closed(void *user) {
+    struct hop_service *s = user;
+    s->splice_is_closed = true;
+    hop_service_session_ended(s);
 }
 
 void hop_service_close(struct hop_service *s, void (*closed)(void *user), void *user) {
@@ -299,6 +336,8 @@ void hop_service_close(struct hop_service *s, void (*closed)(void *user), void *
     host_unhandle(s->cfg.host, &s->handler);
     host_unwatch(&s->watch);
     timer_stop(&s->expiry);
+    if (s->splice != NULL)
+        splice_service_close(s->splice, on_splice_closed, s);
     hop_sessions_shut(s);
     reactor_defer(s->cfg.reactor, &s->close_check);
 }
@@ -310,6 +349,7 @@ struct hop_service *hop_service_free(struct hop_service *s) {
     assert(list_is_empty(&s->half_open));
     assert(list_is_empty(&s->circuits));
     deferred_cancel(&s->close_check);
+    s->splice = splice_service_free(s->splice);
     hop_book_done(&s->book);
     timer_done(&s->expiry);
     return mem_free(s->mem, s);
@@ -318,4 +358,6 @@ struct hop_service *hop_service_free(struct hop_service *s) {
 void hop_service_stats(const struct hop_service *s, struct hop_service_stats *ret_stats) {
     *ret_stats = s->stats;
     ret_stats->reservations = s->book.reservations_count;
+    if (s->splice != NULL)
+        ret_stats->spliced = *splice_service_stats(s->splice);
 }

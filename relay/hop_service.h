@@ -5,7 +5,8 @@
  *
  *   RESERVE   a reservation in the ledger (relay/proto/hop_book.h), and one answer
  *   CONNECT   a stop stream to the destination, over a direct connection that stands; when it has
- *             agreed, a circuit (relay/circuit_pump.h) until one of the two ends it
+ *             agreed, a circuit (relay/circuit_pump.h) until one of the two ends it.  Two peers of
+ *             ours may then have a spliced path beside it (relay/splice_service.h)
  *
  * A reservation ends when it expires, and when the last connection to its peer closes: also when
  * that is because the peer is no longer authorized.  A circuit outlives it, and ends with its
@@ -26,6 +27,7 @@
 #include "core/p2p/multiaddr.h"
 #include "relay/circuit_pump.h"
 #include "relay/proto/circuit_msg.h"
+#include "relay/splice_service.h"
 
 struct hop_service;
 struct host;
@@ -73,6 +75,7 @@ struct hop_service_config {
     nsec_t reservation_ttl;  /* a second at least (asserted) */
     nsec_t circuit_duration; /* 0: without limit */
     uint64_t circuit_bytes;  /* each way; 0: without limit */
+    bool splices; /* offers spliced paths (relay/splice_service.h) to those with a circuit */
     /* There is no gate, and strangers reserve: the limits by address bind. */
     bool is_open;
     /* Where we are, besides what the host knows; copied, at most HOP_ADDRS_MAX.  Without or with
@@ -97,10 +100,11 @@ struct hop_service_stats {
     uint64_t unanswered; /* half-open ones whose peer went away, or said nothing in time */
     uint64_t refused;    /* at the limits of half-open ones */
     struct circuit_totals bytes;
+    struct splice_service_stats spliced;
 };
 
 /* Registers with the host.
- *   -EEXIST  there is such a service already
+ *   -EEXIST  there is such a service already, or one of spliced paths
  *   -ENOMEM */
 NODISCARD int hop_service_new(const struct hop_service_config *cfg,
                               struct hop_service **ret_service);

@@ -23,12 +23,15 @@ struct hop_service {
     struct timer expiry;
     struct list half_open; /* hop_session.node */
     struct list circuits;
+    uint64_t circuits_made;        /* the number of the latest */
+    struct splice_service *splice; /* NULL: it offers none */
     struct hop_service_stats stats;
     struct log_limit refusal_log;
     struct deferred close_check;
     void (*closed)(void *user);
     void *closed_user;
     bool is_closing;
+    bool splice_is_closed;
 };
 
 /* hop_service.c */
@@ -57,5 +60,9 @@ void hop_service_session_ended(struct hop_service *s);
 NODISCARD int hop_session_start(struct hop_service *s, struct stream *source);
 /* How many half-open streams a peer has. */
 uint32_t hop_session_count(const struct hop_service *s, const struct peer_id *peer);
+/* See struct splice_circuits. */
+uint64_t hop_session_find_circuit(const struct hop_service *s, const struct peer_id *source,
+                                  const struct peer_id *destination);
+bool hop_session_has_circuit(const struct hop_service *s, uint64_t number);
 /* The service closes: answers or resets each, which end at once or later. */
 void hop_sessions_shut(struct hop_service *s);

@@ -33,6 +33,7 @@ struct hop_session {
     struct stream_request request;
     struct hop_circuit charge; /* from OPENING on */
     struct circuit_pump pump;
+    uint64_t number; /* once RELAYING, as the next */
     nsec_t relaying_since;
 };
 
@@ -151,6 +152,7 @@ static void begin_relaying(struct hop_session *ss) {
     timer_stop(&ss->timer);
     ss->state = SESSION_RELAYING;
     ss->relaying_since = now_of(ss);
+    ss->number = ++s->circuits_made;
     ss->message = mem_free(s->mem, ss->message);
     list_remove(&ss->node);
     list_push(&s->circuits, &ss->node);
@@ -421,6 +423,26 @@ uint32_t hop_session_count(const struct hop_service *s, const struct peer_id *pe
     list_for_each (node, &s->half_open)
         count += peer_id_equal(&LIST_ENTRY(node, const struct hop_session, node)->source_id, peer);
     return count;
+}
+
+uint64_t hop_session_find_circuit(const struct hop_service *s, const struct peer_id *source,
+                                  const struct peer_id *destination) {
+    uint64_t number = 0;
+    list_for_each (node, &s->circuits) {
+        const struct hop_session *ss = LIST_ENTRY(node, const struct hop_session, node);
+        if (peer_id_equal(&ss->source_id, source) &&
+            peer_id_equal(&ss->destination_id, destination))
+            number = ss->number;
+    }
+    return number;
+}
+
+bool hop_session_has_circuit(const struct hop_service *s, uint64_t number) {
+    list_for_each (node, &s->circuits) {
+        if (LIST_ENTRY(node, const struct hop_session, node)->number == number)
+            return true;
+    }
+    return false;
 }
 
 void hop_sessions_shut(struct hop_service *s) {

@@ -94,6 +94,7 @@ struct conn {
     bool inbound;
     bool confirmed;
     bool relayed; /* the address has /p2p-circuit */
+    bool spliced; /* relayed, but by sockets that the relay has joined */
     bool limited; /* a relay's Limit message was present */
     struct conn_limit limit;
 };

@@ -94,19 +94,9 @@ static void try_failed(struct direct_try *t, int error) {
 
 /* The connection is the host's or is closed. */
 static void take_conn(struct direct_dial *d, struct conn *c) {
-    struct host *h = d->host;
-    const struct peer *p = swarm_find(h, &c->peer);
-    struct host_conn *hc;
-    int e = -ERR_RESOURCE_LIMIT;
     end(d, 0); /* before watches hear of the connection, who may wonder whose it is */
-    if (p == NULL || p->conns_count < HOST_CONNS_PER_PEER_MAX)
-        e = swarm_add_conn(h, c, &hc);
-    d->error = e;
+    d->error = host_add_conn(d->host, c);
     d->conn = c;
-    if (e == 0)
-        identify_start(h, hc);
-    else
-        c->ops->close(c, CONN_CODE_NONE);
 }
 
 static void on_dialled(struct dial *dial, struct conn *c, int error, const struct problem *why) {

@@ -8,8 +8,8 @@ void half_open_book_init(struct half_open_book *b, uint32_t per_ip_max) {
     list_init(&b->list);
 }
 
-void half_open_init(struct half_open *h) {
-    *h = (struct half_open){.remote.family = NET_NONE};
+void half_open_init(struct half_open *h, void (*evict)(struct half_open *h)) {
+    *h = (struct half_open){.remote.family = NET_NONE, .evict = evict};
     list_init(&h->node);
 }
 
@@ -44,6 +44,10 @@ bool half_open_is_full_for(const struct half_open_book *b, const struct net_addr
     return count >= b->per_ip_max;
 }
 
-struct half_open *half_open_oldest(const struct half_open_book *b) {
-    return list_is_empty(&b->list) ? NULL : LIST_ENTRY(b->list.next, struct half_open, node);
+void half_open_evict(struct half_open_book *b) {
+    uint32_t before = b->count;
+    assert(!list_is_empty(&b->list));
+    struct half_open *oldest = LIST_ENTRY(b->list.next, struct half_open, node);
+    oldest->evict(oldest);
+    assert(b->count < before);
 }

@@ -107,6 +107,19 @@ static void on_accepted(struct transport *t, struct conn *c) {
         identify_start(h, hc);
 }
 
+int host_add_conn(struct host *h, struct conn *c) {
+    const struct peer *p = swarm_find(h, &c->peer);
+    struct host_conn *hc;
+    int e = h->closing ? -ERR_SHUTDOWN : -ERR_RESOURCE_LIMIT;
+    if (!h->closing && (p == NULL || p->conns_count < HOST_CONNS_PER_PEER_MAX))
+        e = swarm_add_conn(h, c, &hc);
+    if (e == 0)
+        identify_start(h, hc);
+    else
+        c->ops->close(c, CONN_CODE_NONE);
+    return e;
+}
+
 static const struct transport_events transport_events = {.accepted = on_accepted};
 
 /* --- Protocols --- */
@@ -229,8 +242,10 @@ static int add_tcp(struct host *h, const struct tls_cert *cert, unsigned securit
     };
     struct transport *t;
     int e = tcp_transport_new(&cfg, &transport_events, h, &t);
-    if (e == 0)
+    if (e == 0) {
         host_add_transport(h, t);
+        h->tcp = t;
+    }
     return e;
 }
 
@@ -380,6 +395,10 @@ struct transport *host_quic(struct host *h) {
     return h->quic;
 }
 
+void host_set_preface(struct host *h, struct tcp_preface *p) {
+    tcp_transport_set_preface(h->tcp, p);
+}
+
 const struct identity *host_identity(const struct host *h) {
     return &h->identity;
 }
@@ -406,6 +425,7 @@ void host_each_conn(struct host *h, void (*each)(void *user, const struct conn_i
                                  .opened_at = c->opened_at,
                                  .inbound = c->inbound,
                                  .relayed = c->relayed,
+                                 .spliced = c->spliced,
                                  .limit = c->limited ? &c->limit : NULL};
         each(user, &info);
     }

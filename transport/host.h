@@ -29,6 +29,7 @@ struct identify_message;
 struct netwatch;
 struct netwatch_change;
 struct resolver;
+struct tcp_preface;
 struct transport;
 
 /* What the host asks about a peer; kept by the node (authorized_keys). */
@@ -86,6 +87,9 @@ void host_add_transport(struct host *h, struct transport *t);
 
 /* For the functions of transport/quic_transport.h: its sockets also carry STUN and punch holes. */
 struct transport *host_quic(struct host *h);
+/* Connections to its ports for TCP that begin so are no peers' (transport/tcp_leg.h); NULL: all
+ * are. */
+void host_set_preface(struct host *h, struct tcp_preface *p);
 
 const struct identity *host_identity(const struct host *h);
 
@@ -254,6 +258,13 @@ host_connect(struct host *h, struct connect_request *r, const struct peer_id *pe
 }
 void connect_request_cancel(struct connect_request *r);
 
+/* A connection that we made otherwise than by a dial of the swarm's: it is the host's like any
+ * other.
+ *   -ERR_RESOURCE_LIMIT  with this peer there are as many as there may be
+ *   -ERR_SHUTDOWN, -ENOMEM
+ * After a failure it closes. */
+NODISCARD int host_add_conn(struct host *h, struct conn *c);
+
 /* --- Looking at connections --- */
 
 /* Told of connections as they come and go; embedded by its owner.  Any of these may be NULL.
@@ -293,6 +304,7 @@ struct conn_info {
     nsec_t opened_at;
     bool inbound;
     bool relayed;
+    bool spliced;
     const struct conn_limit *limit; /* NULL: not limited; valid during the call */
 };
 void host_each_conn(struct host *h, void (*each)(void *user, const struct conn_info *info),

@@ -82,6 +82,7 @@ struct host {
     struct gate *gate;
     struct list transports; /* in the order in which they are asked for an address */
     struct transport *quic; /* among them */
+    struct transport *tcp;
     uint32_t transports_open;
     struct stream_acceptor acceptor;
     struct log_limit refusal_log; /* what strangers can make us write */

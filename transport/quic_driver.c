@@ -295,7 +295,7 @@ static int driver_new(struct quic_socket *s, struct quic_driver **ret_driver) {
     deferred_init(&d->work, work);
     list_init(&d->node);
     list_init(&d->wait_node);
-    half_open_init(&d->half_open);
+    half_open_init(&d->half_open, NULL); /* here the newest is refused */
     for (size_t i = 0; i < ARRAY_COUNT(d->routes); i++)
         map_node_init(&d->routes[i].node);
     *ret_driver = d;

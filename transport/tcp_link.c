@@ -9,6 +9,7 @@ struct tcp_link {
     struct tcp_conn tcp;
     struct slice_queue received;
     size_t uncredited; /* bytes received and not credited, read or not */
+    size_t read_left;  /* may still be received; without limit SIZE_MAX */
     struct quota read_quota;
     struct quota write_quota;
     struct write_pace pace;
@@ -18,6 +19,7 @@ struct tcp_link {
     void *connected_user;
     int error;
     bool want_writable;
+    bool is_joined; /* at the other end is not the far one */
     bool write_over;
     bool read_over; /* the end is behind `received` */
     bool closing;
@@ -60,7 +62,13 @@ static void fail(struct tcp_link *t, int error) {
 /* --- From TCP --- */
 
 static bool may_receive(const struct tcp_link *t) {
-    return t->uncredited < LINK_BUFFERED_MAX && t->read_quota.used_bytes < LINK_BUFFERED_MAX;
+    return t->read_left > 0 && t->uncredited < LINK_BUFFERED_MAX &&
+           t->read_quota.used_bytes < LINK_BUFFERED_MAX;
+}
+
+static void set_read_left(struct tcp_link *t, size_t bytes) {
+    t->read_left = bytes;
+    tcp_read_limit(&t->tcp, bytes == SIZE_MAX ? 0 : (uint32_t)MIN(bytes, (size_t)UINT32_MAX));
 }
 
 static void on_connected(struct tcp_conn *c, int error) {
@@ -85,6 +93,10 @@ static void on_data(struct tcp_conn *c, struct slice s) {
         return;
     }
     t->uncredited += bytes;
+    if (t->read_left != SIZE_MAX) {
+        assert(bytes <= t->read_left);
+        set_read_left(t, t->read_left - bytes);
+    }
     if (!may_receive(t))
         tcp_read_stop(c);
     tell_readable(t);
@@ -202,7 +214,8 @@ static size_t tcp_link_batch(const struct link *l) {
 }
 
 static int tcp_link_acked(const struct link *l, uint64_t *ret_bytes, nsec_t *ret_at) {
-    return tcp_acked(&CONTAINER_OF(l, const struct tcp_link, link)->tcp, ret_bytes, ret_at);
+    const struct tcp_link *t = CONTAINER_OF(l, const struct tcp_link, link);
+    return t->is_joined ? -ENOTSUP : tcp_acked(&t->tcp, ret_bytes, ret_at);
 }
 
 static const struct link_ops tcp_link_ops = {
@@ -222,7 +235,8 @@ static struct tcp_link *tcp_link_new(struct reactor *r) {
     struct tcp_link *t = mem_alloc(reactor_mem(r), sizeof(*t));
     if (t == NULL)
         return NULL;
-    *t = (struct tcp_link){.link.ops = &tcp_link_ops, .pace = WRITE_PACE_INIT};
+    *t = (struct tcp_link){
+        .link.ops = &tcp_link_ops, .pace = WRITE_PACE_INIT, .read_left = SIZE_MAX};
     t->read_quota = QUOTA_INIT(LINK_BUFFERED_MAX, NULL);
     /* A write in flight, and as much being made. */
     size_t write_bytes_max = (size_t)TCP_WRITE_SLICES_MAX * buf_class_size(BUF_64K);
@@ -247,14 +261,39 @@ int tcp_link_connect(struct reactor *r, const struct sock_addr *to, const struct
     return 0;
 }
 
-int tcp_link_adopt(struct reactor *r, int handle, struct link **ret_link) {
+int tcp_link_adopt(struct reactor *r, int handle, size_t read_max, struct link **ret_link) {
     struct tcp_link *t = tcp_link_new(r);
     if (t == NULL)
         return -ENOMEM;
     tcp_conn_adopt(&t->tcp, handle);
+    set_read_left(t, read_max);
     tcp_read_start(&t->tcp);
     *ret_link = &t->link;
     return 0;
+}
+
+void tcp_link_is_joined(struct link *l) {
+    assert(l->ops == &tcp_link_ops);
+    link_of(l)->is_joined = true;
+}
+
+void tcp_link_read_on(struct link *l) {
+    struct tcp_link *t = link_of(l);
+    assert(l->ops == &tcp_link_ops);
+    set_read_left(t, SIZE_MAX);
+    if (t->error == 0 && may_receive(t))
+        tcp_read_start(&t->tcp);
+}
+
+struct bytes tcp_link_peek(const struct link *l) {
+    const struct tcp_link *t = CONTAINER_OF(l, const struct tcp_link, link);
+    assert(l->ops == &tcp_link_ops);
+    return t->received.count == 0 ? BYTES_EMPTY : slice_bytes(slice_queue_at(&t->received, 0));
+}
+
+struct tcp_conn *tcp_link_conn(struct link *l) {
+    assert(l->ops == &tcp_link_ops);
+    return &link_of(l)->tcp;
 }
 
 void tcp_link_on_connected(struct link *l, void (*connected)(void *user), void *user) {

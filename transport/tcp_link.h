@@ -8,6 +8,7 @@
 #include "transport/link.h"
 
 struct reactor;
+struct tcp_conn;
 struct sock_addr;
 
 /* Connects; `from` may be NULL.  writable() tells when it is there, to who asked for it by a write;
@@ -20,8 +21,22 @@ NODISCARD int tcp_link_connect(struct reactor *r, const struct sock_addr *to,
  * that made the link. */
 void tcp_link_on_connected(struct link *l, void (*connected)(void *user), void *user);
 
-/* -ENOTCONN; `l` is a link of this file. */
-NODISCARD int tcp_link_local_addr(const struct link *l, struct sock_addr *ret_addr);
+/* Takes over a handle that a listener accepted, and receives no more than `read_max` bytes, so that
+ * what is behind them stays in the kernel; SIZE_MAX: without limit.  -ENOMEM: it is still the
+ * caller's. */
+NODISCARD int tcp_link_adopt(struct reactor *r, int handle, size_t read_max,
+                             struct link **ret_link);
 
-/* Takes over a handle that a listener accepted.  -ENOMEM: it is still the caller's. */
-NODISCARD int tcp_link_adopt(struct reactor *r, int handle, struct link **ret_link);
+/* For links of this file: */
+
+/* -ENOTCONN */
+NODISCARD int tcp_link_local_addr(const struct link *l, struct sock_addr *ret_addr);
+/* Whose system acknowledges is not the far end's: link_acked() does not tell any more. */
+void tcp_link_is_joined(struct link *l);
+/* The limit of reading is gone. */
+void tcp_link_read_on(struct link *l);
+/* What link_read() would give next, as far as it lies in one piece; still unread.  Borrowed until
+ * the next call. */
+struct bytes tcp_link_peek(const struct link *l);
+/* The connection below, for uring/splice.h.  Nothing is read of it, by the limit. */
+struct tcp_conn *tcp_link_conn(struct link *l);

@@ -7,6 +7,7 @@
 #include "core/base/problem.h"
 #include "transport/half_open.h"
 #include "transport/proto/tls_context.h"
+#include "transport/tcp_leg.h"
 #include "transport/tcp_link.h"
 #include "transport/upgrade.h"
 #include "transport/ws_dial.h"
@@ -23,6 +24,8 @@ struct tcp_transport {
     struct list conns;      /* struct conn.transport_node */
     uint32_t inbound_count; /* accepted, and their conn is not gone */
     struct half_open_book half_open;
+    struct tcp_preface *preface; /* NULL: there is none */
+    struct list legs;
     bool closing;
     void (*closed)(void *user);
     void *closed_user;
@@ -56,13 +59,16 @@ static struct tcp_transport *of(struct transport *t) {
 
 static void check_closed(struct tcp_transport *t) {
     if (!t->closing || t->closed == NULL || !list_is_empty(&t->listenings) ||
-        !list_is_empty(&t->pendings) || !list_is_empty(&t->conns) || t->upgrader.closing_count > 0)
+        !list_is_empty(&t->pendings) || !list_is_empty(&t->legs) || !list_is_empty(&t->conns) ||
+        t->upgrader.closing_count > 0)
         return;
     void (*closed)(void *) = TAKE(t->closed);
     closed(t->closed_user);
 }
 
 /* --- Upgrading --- */
+
+static void on_evict(struct half_open *h);
 
 static struct pending *pending_new(struct tcp_transport *t, enum multiaddr_kind kind) {
     struct pending *p = mem_alloc(reactor_mem(t->reactor), sizeof(*p));
@@ -71,7 +77,7 @@ static struct pending *pending_new(struct tcp_transport *t, enum multiaddr_kind 
     p->transport = t;
     p->kind = kind;
     list_init(&p->node);
-    half_open_init(&p->half_open);
+    half_open_init(&p->half_open, on_evict);
     list_push(&t->pendings, &p->node);
     return p;
 }
@@ -89,6 +95,10 @@ static void pending_cancel(struct pending *p) {
     if (p->dial == NULL)
         p->transport->inbound_count--;
     pending_free(p);
+}
+
+static void on_evict(struct half_open *h) {
+    pending_cancel(CONTAINER_OF(h, struct pending, half_open));
 }
 
 static void hand_over(struct pending *p, struct conn *c) {
@@ -176,7 +186,8 @@ static int pending_wrap(struct pending *p, struct link **link) {
 }
 
 /* The link is taken over, also when this fails. */
-static int pending_upgrade(struct pending *p, struct link *link, const struct multiaddr *remote) {
+static int pending_upgrade(struct pending *p, struct link *link, const struct multiaddr *remote,
+                           nsec_t deadline) {
     struct tcp_transport *t = p->transport;
     const struct dial *dial = p->dial;
     p->tcp = link;
@@ -191,7 +202,7 @@ static int pending_upgrade(struct pending *p, struct link *link, const struct mu
         .initiator = dial != NULL && !dial->responder,
         .may_lead = dial != NULL && dial->responder,
         .inbound = dial == NULL,
-        .deadline = reactor_now(t->reactor) + UPGRADE_TIMEOUT,
+        .deadline = deadline,
         .done = on_upgraded,
         .user = p,
     };
@@ -240,7 +251,7 @@ static int dial_from(struct pending *p, const struct listening *l) {
         return e;
     if (p->kind == MULTIADDR_KIND_TCP) /* a WebSocket's link may outlive the dial */
         tcp_link_on_connected(link, on_socket_connected, p);
-    return pending_upgrade(p, link, &p->dial->to);
+    return pending_upgrade(p, link, &p->dial->to, reactor_now(r) + UPGRADE_TIMEOUT);
 }
 
 static int dial(struct transport *base, struct dial *dial) {
@@ -282,34 +293,63 @@ static bool may_accept(const struct tcp_transport *t, const struct net_addr *rem
            !half_open_is_full_for(&t->half_open, remote);
 }
 
-static void evict_oldest(struct tcp_transport *t) {
-    struct half_open *oldest = half_open_oldest(&t->half_open);
-    if (t->half_open.count >= TCP_HALF_OPEN_MAX)
-        pending_cancel(CONTAINER_OF(oldest, struct pending, half_open));
-}
-
-static int accept_handle(struct listening *l, int handle, const struct net_addr *remote) {
-    struct tcp_transport *t = l->transport;
-    struct pending *p = pending_new(t, l->kind);
-    if (p == NULL)
-        return -ENOMEM;
-    struct link *link;
-    int e = tcp_link_adopt(t->reactor, handle, &link);
-    if (e < 0) {
-        pending_free(p);
-        return e;
-    }
+/* The link is taken over. */
+static void accept_link(struct tcp_transport *t, enum multiaddr_kind kind, struct link *link,
+                        const struct net_addr *remote, nsec_t deadline) {
     struct multiaddr from;
+    struct pending *p = pending_new(t, kind);
+    if (p == NULL) {
+        upgrade_abandon(&t->upgrader, link);
+        return;
+    }
     p->remote = *remote;
-    multiaddr_from_net_addr(remote, l->kind, &from);
-    e = pending_upgrade(p, link, &from);
-    if (e < 0) {
+    multiaddr_from_net_addr(remote, kind, &from);
+    if (pending_upgrade(p, link, &from, deadline) < 0) {
         pending_free(p);
-        return 0; /* the handle is closing */
+        return;
     }
     half_open_add(&t->half_open, &p->half_open, remote);
     t->inbound_count++;
-    return 0;
+}
+
+static void on_ordinary(void *user, struct link *link, const struct net_addr *remote,
+                        nsec_t deadline) {
+    accept_link(user, MULTIADDR_KIND_TCP, link, remote, deadline);
+}
+
+static void on_leg_gone(void *user) {
+    struct tcp_transport *t = user;
+    t->inbound_count--;
+    check_closed(t);
+}
+
+/* Whose first bytes are looked at before it is a leg, or not. */
+static int accept_leg(struct tcp_transport *t, int handle, const struct net_addr *remote,
+                      nsec_t deadline) {
+    struct tcp_leg_config cfg = {.reactor = t->reactor,
+                                 .preface = t->preface,
+                                 .handle = handle,
+                                 .half_open = &t->half_open,
+                                 .remote = remote,
+                                 .deadline = deadline,
+                                 .ordinary = on_ordinary,
+                                 .gone = on_leg_gone,
+                                 .user = t};
+    int e = tcp_leg_new(&cfg, &t->legs);
+    t->inbound_count += e == 0;
+    return e;
+}
+
+static int accept_handle(const struct listening *l, int handle, const struct net_addr *remote) {
+    struct tcp_transport *t = l->transport;
+    nsec_t deadline = reactor_now(t->reactor) + UPGRADE_TIMEOUT;
+    struct link *link;
+    if (t->preface != NULL && l->kind == MULTIADDR_KIND_TCP)
+        return accept_leg(t, handle, remote, deadline);
+    int e = tcp_link_adopt(t->reactor, handle, SIZE_MAX, &link);
+    if (e == 0)
+        accept_link(t, l->kind, link, remote, deadline);
+    return e;
 }
 
 static void on_accepted(struct tcp_listener *listener, int handle, const struct sock_addr *remote) {
@@ -317,7 +357,8 @@ static void on_accepted(struct tcp_listener *listener, int handle, const struct 
     struct tcp_transport *t = l->transport;
     bool taken = may_accept(t, &remote->ip);
     if (taken) {
-        evict_oldest(t);
+        if (t->half_open.count >= TCP_HALF_OPEN_MAX)
+            half_open_evict(&t->half_open);
         taken = accept_handle(l, handle, &remote->ip) == 0;
     }
     if (!taken)
@@ -397,6 +438,7 @@ static void close_all(struct transport *base, uint64_t code, void (*closed)(void
     list_for_each (node, &t->listenings) {
         tcp_listener_close(&LIST_ENTRY(node, struct listening, node)->listener);
     }
+    tcp_legs_close(&t->legs);
     while (!list_is_empty(&t->pendings)) {
         struct pending *p = LIST_ENTRY(t->pendings.next, struct pending, node);
         struct dial *dial = p->dial;
@@ -415,6 +457,7 @@ static void free_transport(struct transport *base) {
     struct tcp_transport *t = of(base);
     assert(list_is_empty(&t->listenings));
     assert(list_is_empty(&t->pendings));
+    assert(list_is_empty(&t->legs));
     assert(list_is_empty(&t->conns));
     t->tls = tls_context_free(t->tls);
     (void)mem_free(reactor_mem(t->reactor), t);
@@ -455,8 +498,14 @@ int tcp_transport_new(const struct tcp_transport_config *cfg, const struct trans
     list_init(&t->base.node);
     list_init(&t->listenings);
     list_init(&t->pendings);
+    list_init(&t->legs);
     list_init(&t->conns);
     half_open_book_init(&t->half_open, TCP_HALF_OPEN_PER_IP_MAX);
     *ret_transport = &t->base;
     return 0;
+}
+
+void tcp_transport_set_preface(struct transport *t, struct tcp_preface *p) {
+    assert(t->ops == &transport_ops);
+    of(t)->preface = p;
 }

@@ -15,6 +15,7 @@
 
 struct identity;
 struct reactor;
+struct tcp_preface;
 struct tls_cert;
 
 enum {
@@ -34,3 +35,8 @@ struct tcp_transport_config {
 NODISCARD int tcp_transport_new(const struct tcp_transport_config *cfg,
                                 const struct transport_events *events, void *user,
                                 struct transport **ret_transport);
+
+/* Connections to listeners of plain TCP that begin so go to whoever it is that knows them
+ * (transport/tcp_leg.h), from the next one on; NULL: there are none.  `t` is a transport of this
+ * file. */
+void tcp_transport_set_preface(struct transport *t, struct tcp_preface *p);

@@ -20,13 +20,15 @@
  *   OP_ACCEPT    multishot      result: a handle
  *   OP_CONNECT   data: struct sock_addr     result: 0
  *   OP_RECV      data: struct recv_result, empty; size: how many bytes are welcome, RECV_BYTES_MAX
- *                at most, a slab's size at least      result: bytes, 0 at the end; the references
- *                in data are the callee's.  A backend that has no memory for it waits inside until
- *                slabs come back to the pool, and holds none while the peer is silent
+ *                at most; less than a slab's size is a limit to the byte      result: bytes, 0 at
+ *                the end; the references in data are the callee's.  A backend that has no memory
+ *                for it waits inside until slabs come back to the pool, and holds none while the
+ *                peer is silent
  *   OP_SEND      data: struct slice[size]   result: bytes taken, possibly not all
  *   OP_UDP_RECV  multishot      data: struct udp_batch, valid during done()
  *   OP_UDP_SEND  data: struct udp_out       result: bytes, all or none
- *   OP_POLL      completes when the handle, here a foreign descriptor, is readable
+ *   OP_POLL      completes when the handle, a stream or a foreign descriptor, is readable or broken
+ *   OP_POLL_OUT  completes when the stream has room, or is broken
  *   OP_HANGUP    completes when a stream's connection is over or its peer sent FIN, whichever bytes
  *                are still unread; what it was, stream_error() tells
  *   OP_CANCEL    asks all other operations on the handle to end (-ECANCELED, or their result if
@@ -44,6 +46,7 @@
 #include "uring/features.h"
 #include "uring/op.h"
 #include "uring/sock_addr.h"
+#include "uring/stream_pipe.h"
 
 struct log;
 struct mem;
@@ -112,6 +115,16 @@ struct reactor_backend {
     int (*stream_acked)(struct backend *b, int fd, uint64_t *ret_bytes, nsec_t *ret_at);
     /* How many bytes of ours the kernel has not sent once.  -ENOTSUP, likewise. */
     ssize_t (*stream_unsent)(struct backend *b, int fd);
+    /* A pipe that moves bytes from one of these streams to the other; no operation but polls,
+     * OP_HANGUP, OP_CANCEL and OP_CLOSE is started on them any more.  -EMFILE, -ENFILE */
+    int (*pipe_open)(struct backend *b, int from, int to, struct stream_pipe *ret_pipe);
+    void (*pipe_close)(struct backend *b, struct stream_pipe *pipe);
+    /* Moves up to `max` bytes into a pipe that is empty.  Bytes, 0 at the stream's end, -EAGAIN
+     * when there are none, or what broke the stream. */
+    ssize_t (*pipe_fill)(struct backend *b, const struct stream_pipe *pipe, int from, size_t max);
+    /* Moves some of the `held` bytes on.  Bytes, -EAGAIN when there is no room, or what broke the
+     * stream. */
+    ssize_t (*pipe_drain)(struct backend *b, const struct stream_pipe *pipe, int to, size_t held);
     /* Closing will send RST. */
     void (*reset_on_close)(struct backend *b, int fd);
     /* For a handle on which nothing was ever started. */

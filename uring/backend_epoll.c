@@ -178,15 +178,20 @@ static void start_connect(struct epoll *e, struct ep_handle *h, struct op *op) {
     }
 }
 
-/* A poll is about now, not about the last edge: its owner may have left something unread. */
+/* A poll is about now, not about the last edge: its owner may have left something unread, or room.
+ */
 static void start_poll(struct epoll *e, struct ep_handle *h, struct op *op) {
-    struct pollfd now = {.fd = op->fd, .events = POLLIN};
+    bool is_out = op->kind == OP_POLL_OUT;
+    struct pollfd now = {.fd = op->fd, .events = is_out ? POLLOUT : POLLIN};
     if (poll(&now, 1, 0) > 0) {
-        end(e, op, POLLIN);
-        return;
+        end(e, op, now.revents);
+    } else if (is_out) {
+        h->writable = false;
+        list_push(&h->writes, &op->node);
+    } else {
+        h->readable = false;
+        list_push(&h->reads, &op->node);
     }
-    h->readable = false;
-    list_push(&h->reads, &op->node);
 }
 
 static void start_on(struct epoll *e, struct ep_handle *h, struct op *op) {
@@ -204,6 +209,7 @@ static void start_on(struct epoll *e, struct ep_handle *h, struct op *op) {
         start_connect(e, h, op);
         break;
     case OP_POLL:
+    case OP_POLL_OUT:
         start_poll(e, h, op);
         break;
     case OP_HANGUP:
@@ -273,6 +279,8 @@ static void handle_write(struct epoll *e, struct ep_handle *h) {
         int32_t result;
         if (op->kind == OP_CONNECT)
             result = connect_result(op);
+        else if (op->kind == OP_POLL_OUT)
+            result = POLLOUT;
         else if (op->kind == OP_SEND)
             result = send_slices(op);
         else
@@ -367,16 +375,18 @@ static int epoll_wait_turn(struct backend *b, nsec_t deadline) {
 static bool read_stream(struct epoll *e, struct ep_handle *h, struct op *op) {
     struct recv_result *into = op->data;
     struct iovec iov[RECV_SLICES_MAX];
+    size_t room = 0;
     uint32_t count = sock_slabs_lend(e->backend.cfg.pool, op->size, into);
     if (count == 0) {
         list_push(&e->starved, &h->starved_node);
         return false;
     }
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         iov[i] = sock_iovec_of(&into->slices[i]);
+        room += into->slices[i].len;
+    }
     into->lent_count = count;
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = count};
-    size_t room = (size_t)count * buf_class_size(BUF_64K);
     ssize_t n = recvmsg(op->fd, &msg, 0);
     int error = errno;
     sock_slabs_keep(into, n);
@@ -566,6 +576,10 @@ const struct reactor_backend backend_epoll = {
     .stream_error = sock_stream_error,
     .stream_acked = sock_stream_acked,
     .stream_unsent = sock_stream_unsent,
+    .pipe_open = sock_pipe_open,
+    .pipe_close = sock_pipe_close,
+    .pipe_fill = sock_pipe_fill,
+    .pipe_drain = sock_pipe_drain,
     .reset_on_close = sock_reset_on_close,
     .handle_close = sock_close,
     .udp_open = epoll_udp_open,

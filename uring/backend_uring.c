@@ -130,7 +130,7 @@ static void prepare_recv(struct uring *u, struct io_uring_sqe *sqe, const struct
     if (prepare_recv_large(u, sqe, op))
         return;
     /* Length 0: as much as the buffer that the kernel picks has room for. */
-    io_uring_prep_recv(sqe, op->fd, NULL, 0, 0);
+    io_uring_prep_recv(sqe, op->fd, NULL, op->size < buf_class_size(BUF_64K) ? op->size : 0, 0);
     /* Saves the attempt that would find nothing: 5 % of the CPU of a 64-byte echo. */
     if (op->hint == RECV_DRAINED)
         sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
@@ -172,6 +172,9 @@ static void prepare(struct uring *u, struct io_uring_sqe *sqe, struct op *op) {
         break;
     case OP_POLL:
         io_uring_prep_poll_add(sqe, op->fd, POLLIN);
+        break;
+    case OP_POLL_OUT:
+        io_uring_prep_poll_add(sqe, op->fd, POLLOUT);
         break;
     case OP_HANGUP: /* POLLERR and POLLHUP are reported unasked */
         io_uring_prep_poll_add(sqe, op->fd, POLLRDHUP);
@@ -378,6 +381,7 @@ static void complete(struct uring *u, const struct io_uring_cqe *cqe) {
     case OP_SEND:
     case OP_UDP_SEND:
     case OP_POLL:
+    case OP_POLL_OUT:
     case OP_HANGUP:
     case OP_CANCEL:
     case OP_CLOSE:
@@ -511,6 +515,10 @@ const struct reactor_backend backend_uring = {
     .stream_error = sock_stream_error,
     .stream_acked = sock_stream_acked,
     .stream_unsent = sock_stream_unsent,
+    .pipe_open = sock_pipe_open,
+    .pipe_close = sock_pipe_close,
+    .pipe_fill = sock_pipe_fill,
+    .pipe_drain = sock_pipe_drain,
     .reset_on_close = sock_reset_on_close,
     .handle_close = sock_close,
     .udp_open = uring_udp_open,

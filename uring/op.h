@@ -24,6 +24,7 @@ enum op_kind {
     OP_UDP_RECV,
     OP_UDP_SEND,
     OP_POLL,
+    OP_POLL_OUT,
     OP_HANGUP,
     OP_CANCEL,
     OP_CLOSE,

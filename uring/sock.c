@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "uring/sock.h"
 
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h> /* the C library's struct tcp_info is an old one */
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -224,6 +226,57 @@ void sock_reset_on_close(struct backend *b, int fd) {
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
+/* --- From socket to socket --- */
+
+static int make_nonblocking(int fd) {
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+int sock_pipe_open(struct backend *b, int from, int to, struct stream_pipe *ret_pipe) {
+    int ends[2];
+    sigset_t signals;
+    (void)b;
+    int e = make_nonblocking(from);
+    if (e == 0)
+        e = make_nonblocking(to);
+    if (e < 0)
+        return e;
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+        return -errno;
+    /* Refused to users whose pipes have many pages already; a smaller one does. */
+    (void)fcntl(ends[1], F_SETPIPE_SZ, STREAM_PIPE_BYTES);
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    *ret_pipe = (struct stream_pipe){.in = ends[1], .out = ends[0]};
+    return 0;
+}
+
+void sock_pipe_close(struct backend *b, struct stream_pipe *pipe) {
+    (void)b;
+    (void)close(pipe->in);
+    (void)close(pipe->out);
+}
+
+static ssize_t move_pages(int from, int to, size_t max) {
+    ssize_t n;
+    do
+        n = splice(from, NULL, to, NULL, max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+ssize_t sock_pipe_fill(struct backend *b, const struct stream_pipe *pipe, int from, size_t max) {
+    (void)b;
+    return move_pages(from, pipe->in, max);
+}
+
+ssize_t sock_pipe_drain(struct backend *b, const struct stream_pipe *pipe, int to, size_t held) {
+    (void)b;
+    return move_pages(pipe->out, to, held);
+}
+
 int sock_local_addr(struct backend *b, int fd, struct sock_addr *ret_addr) {
     (void)b;
     union sock_name name = {0};
@@ -350,8 +403,8 @@ uint32_t sock_slabs_lend(struct buf_pool *pool, size_t size, struct recv_result 
         struct buf *slab = buf_new(pool, BUF_64K, NULL);
         if (slab == NULL)
             break;
-        into->slices[count] = slice_of(slab, 0, slab->size);
-        room += slab->size;
+        into->slices[count] = slice_of(slab, 0, (uint32_t)MIN(size - room, (size_t)slab->size));
+        room += into->slices[count].len;
     }
     return count;
 }

@@ -13,6 +13,7 @@
 #include "uring/sock_addr.h"
 
 struct backend;
+struct stream_pipe;
 
 union sock_name {
     struct sockaddr sa;
@@ -34,6 +35,12 @@ int sock_stream_error(struct backend *b, int fd);
 int sock_stream_acked(struct backend *b, int fd, uint64_t *ret_bytes, nsec_t *ret_at);
 ssize_t sock_stream_unsent(struct backend *b, int fd);
 void sock_reset_on_close(struct backend *b, int fd);
+/* Also makes both sockets non-blocking, and keeps SIGPIPE from this thread: splice(2) knows neither
+ * MSG_DONTWAIT nor MSG_NOSIGNAL. */
+int sock_pipe_open(struct backend *b, int from, int to, struct stream_pipe *ret_pipe);
+void sock_pipe_close(struct backend *b, struct stream_pipe *pipe);
+ssize_t sock_pipe_fill(struct backend *b, const struct stream_pipe *pipe, int from, size_t max);
+ssize_t sock_pipe_drain(struct backend *b, const struct stream_pipe *pipe, int to, size_t held);
 void sock_close(struct backend *b, int fd);
 /* Warns once a backend when socket buffers stay small. */
 int sock_udp_open(struct backend *b, const struct net_addr *local);
@@ -53,8 +60,8 @@ static inline struct iovec sock_iovec_of(const struct slice *s) {
     return (struct iovec){.iov_base = s->data, .iov_len = s->len};
 }
 
-/* Fills slices[] with whole slabs for up to `size` bytes and returns how many: 0 when the pool is
- * used up.  `count` stays 0 until they are kept. */
+/* Fills slices[] with slabs for up to `size` bytes, whole ones if it is that of slabs, and returns
+ * how many: 0 when the pool is used up.  `count` stays 0 until they are kept. */
 uint32_t sock_slabs_lend(struct buf_pool *pool, size_t size, struct recv_result *into);
 /* After the receive: keeps what `len` bytes fill (none when it is an error), drops the rest. */
 void sock_slabs_keep(struct recv_result *into, ssize_t len);

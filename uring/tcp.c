@@ -2,6 +2,7 @@
 #include "uring/tcp.h"
 
 #include "uring/reactor_internal.h"
+#include "uring/tcp_internal.h"
 
 static const struct reactor_backend *type_of(const struct reactor *r) {
     return r->backend->type;
@@ -9,20 +10,20 @@ static const struct reactor_backend *type_of(const struct reactor *r) {
 
 /* --- Operations in flight --- */
 
-static void start(struct tcp_conn *c, struct op *op) {
+void tcp_op_start(struct tcp_conn *c, struct op *op) {
     op->fd = c->fd;
     c->ops_in_flight++;
     reactor_start_op(c->reactor, op);
 }
 
-static void close_when_idle(struct tcp_conn *c) {
+void tcp_close_when_idle(struct tcp_conn *c) {
     if (c->closing && c->ops_in_flight == 0 && c->fd >= 0 && !c->close_op.flying) {
         c->close_op.fd = c->fd;
         reactor_start_op(c->reactor, &c->close_op);
     }
 }
 
-static void op_ended(struct tcp_conn *c) {
+void tcp_op_ended(struct tcp_conn *c) {
     assert(c->ops_in_flight > 0);
     c->ops_in_flight--;
 }
@@ -55,6 +56,8 @@ static void fail(struct tcp_conn *c, int error) {
  * charged afterwards, and should overrun the quota by one slab at most. */
 static size_t recv_size(const struct tcp_conn *c) {
     size_t slab = buf_class_size(BUF_64K);
+    if (c->recv_max > 0)
+        return MIN((size_t)c->recv_max, slab);
     if (!c->recv_was_full)
         return slab;
     size_t left = quota_left(c->quota) / slab * slab;
@@ -67,7 +70,7 @@ static void recv_start(struct tcp_conn *c) {
     assert(c->received.count == 0);
     c->recv_op.data = &c->received;
     c->recv_op.size = recv_size(c);
-    start(c, &c->recv_op);
+    tcp_op_start(c, &c->recv_op);
 }
 
 static struct slice received_shift(struct tcp_conn *c) {
@@ -101,12 +104,12 @@ static void hangup_watch(struct tcp_conn *c) {
     if (c->reading || c->hangup_op.flying || c->recv_op.flying || c->read_ended || c->fin_seen ||
         c->dead || c->closing || c->connecting)
         return;
-    start(c, &c->hangup_op);
+    tcp_op_start(c, &c->hangup_op);
 }
 
 static void on_hangup(struct op *op) {
     struct tcp_conn *c = CONTAINER_OF(op, struct tcp_conn, hangup_op);
-    op_ended(c);
+    tcp_op_ended(c);
     /* A reader gets what the kernel still has, and then the error. */
     if (!c->reading && !c->recv_op.flying && !c->read_ended && !c->dead && !c->closing) {
         int error = type_of(c->reactor)->stream_error(c->reactor->backend, c->fd);
@@ -114,13 +117,13 @@ static void on_hangup(struct op *op) {
         if (error < 0)
             fail(c, error);
     }
-    close_when_idle(c);
+    tcp_close_when_idle(c);
 }
 
 static void on_received(struct op *op) {
     struct tcp_conn *c = CONTAINER_OF(op, struct tcp_conn, recv_op);
     int result = op->result;
-    op_ended(c);
+    tcp_op_ended(c);
     for (uint32_t i = 0; i < c->received.count; i++) {
         struct slice *s = &c->received.slices[i];
         buf_charge(s->buf, c->quota);
@@ -139,7 +142,7 @@ static void on_received(struct op *op) {
             give(c);
         hangup_watch(c);
     }
-    close_when_idle(c);
+    tcp_close_when_idle(c);
 }
 
 void tcp_read_start(struct tcp_conn *c) {
@@ -151,6 +154,10 @@ void tcp_read_start(struct tcp_conn *c) {
         reactor_defer(c->reactor, &c->later);
     else
         recv_start(c);
+}
+
+void tcp_read_limit(struct tcp_conn *c, uint32_t bytes_max) {
+    c->recv_max = bytes_max;
 }
 
 void tcp_read_stop(struct tcp_conn *c) {
@@ -169,7 +176,7 @@ void tcp_set_quota(struct tcp_conn *c, struct quota *quota) {
 static void send_start(struct tcp_conn *c) {
     c->send_op.data = &c->write_slices[c->write_first];
     c->send_op.size = c->write_count - c->write_first;
-    start(c, &c->send_op);
+    tcp_op_start(c, &c->send_op);
 }
 
 static void write_skip(struct tcp_conn *c, size_t sent) {
@@ -195,12 +202,12 @@ static void shutdown_now(struct tcp_conn *c) {
 static void on_sent(struct op *op) {
     struct tcp_conn *c = CONTAINER_OF(op, struct tcp_conn, send_op);
     int result = op->result;
-    op_ended(c);
+    tcp_op_ended(c);
     if (result < 0 || c->closing) {
         write_drop(c);
         if (result < 0)
             fail(c, result);
-        close_when_idle(c);
+        tcp_close_when_idle(c);
         return;
     }
     write_skip(c, (size_t)result);
@@ -213,7 +220,7 @@ static void on_sent(struct op *op) {
         shutdown_now(c);
     if (!c->dead)
         c->events->written(c);
-    close_when_idle(c);
+    tcp_close_when_idle(c);
 }
 
 void tcp_write(struct tcp_conn *c, const struct slice *v, size_t count) {
@@ -245,7 +252,7 @@ void tcp_shutdown_write(struct tcp_conn *c) {
 static void on_connected(struct op *op) {
     struct tcp_conn *c = CONTAINER_OF(op, struct tcp_conn, connect_op);
     int result = op->result;
-    op_ended(c);
+    tcp_op_ended(c);
     c->connecting = false;
     if (!c->closing) {
         if (result < 0)
@@ -254,15 +261,15 @@ static void on_connected(struct op *op) {
         if (c->reading)
             recv_start(c);
     }
-    close_when_idle(c);
+    tcp_close_when_idle(c);
 }
 
 static void on_cancelled(struct op *op) {
     struct tcp_conn *c = CONTAINER_OF(op, struct tcp_conn, cancel_op);
-    op_ended(c);
+    tcp_op_ended(c);
     if (c->ops_in_flight > 0) /* one was between two of the backend's steps, and slipped through */
-        start(c, op);
-    close_when_idle(c);
+        tcp_op_start(c, op);
+    tcp_close_when_idle(c);
 }
 
 static void closed(struct tcp_conn *c) {
@@ -312,7 +319,7 @@ int tcp_connect(struct tcp_conn *c, const struct sock_addr *to, const struct soc
     c->connecting = true;
     c->connect_to = *to;
     c->connect_op.data = &c->connect_to;
-    start(c, &c->connect_op);
+    tcp_op_start(c, &c->connect_op);
     return 0;
 }
 
@@ -334,9 +341,9 @@ void tcp_close(struct tcp_conn *c) {
         c->reactor->handles_count++; /* until closed() */
         reactor_defer(c->reactor, &c->later);
     } else if (c->ops_in_flight > 0) {
-        start(c, &c->cancel_op);
+        tcp_op_start(c, &c->cancel_op);
     } else {
-        close_when_idle(c);
+        tcp_close_when_idle(c);
     }
 }
 

@@ -68,6 +68,7 @@ struct tcp_conn {
     int received_end;            /* behind them: 1 for EOF, negative for an error */
     bool reading;
     bool recv_was_full; /* the stream is busy: the next receive may be larger */
+    uint32_t recv_max;  /* 0: none was set */
     bool writing;
     bool connecting;
     bool read_ended; /* eof() was given, or is held */
@@ -90,6 +91,8 @@ NODISCARD int tcp_connect(struct tcp_conn *c, const struct sock_addr *to,
 void tcp_conn_adopt(struct tcp_conn *c, int fd);
 
 void tcp_read_start(struct tcp_conn *c);
+/* No receive that starts from now on takes more; 0: as much as there is. */
+void tcp_read_limit(struct tcp_conn *c, uint32_t bytes_max);
 /* No data() or eof() is given until reading starts again; what the kernel has already handed over
  * waits inside.  A reset by the peer is told at once, by failed(): who waits for a reader of its
  * own might never start again.  (Not behind a FIN that is unread.) */

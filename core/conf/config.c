@@ -64,6 +64,8 @@ static const struct config_option OPTIONS[] = {
     {"relay.reservation_interval", CONFIG_DURATION, AT(relay.reservation_interval_ns),
      .fallback = "2m", .generated = "2m", .min = 1000000000,
      .help = "How often to renew the reservation on the relays."},
+    {"relay.splice", CONFIG_BOOL, AT(relay.splice), .fallback = "true", .flags = CONFIG_SHOW_IF_SET,
+     .help = "Have relays of this program join two TCP connections instead of relaying streams."},
     {"discovery.rendezvous", CONFIG_TEXT, AT(discovery.rendezvous),
      .fallback = "peerup-default-network", .generated = "peerup-default-network",
      .flags = CONFIG_REQUIRED,
@@ -153,7 +155,8 @@ int config_find(struct mem *mem, const char *given, const char *home, char **ret
 }
 
 /* Names that would shadow a protocol of ours: /peerup/<name>/1.0.0. */
-static const char *const RESERVED_NAMES[] = {"invite", "relay-pair", "peer-notify", "rtt-probe"};
+static const char *const RESERVED_NAMES[] = {"invite", "relay-pair", "peer-notify", "rtt-probe",
+                                             "splice"};
 
 static bool name_is_reserved(const char *name) {
     for (size_t i = 0; i < ARRAY_COUNT(RESERVED_NAMES); i++)

@@ -47,6 +47,7 @@ struct config {
     struct {
         struct config_addrs addresses; /* each ends in /p2p/ID */
         int64_t reservation_interval_ns;
+        bool splice;
     } relay;
     struct {
         const char *rendezvous;

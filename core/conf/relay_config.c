@@ -58,6 +58,8 @@ static const struct config_option OPTIONS[] = {
     {"resources.session_data_limit", CONFIG_SIZE, AT(resources.session_data_limit),
      .fallback = "0B",
      .help = "How much a relayed connection may carry each way. 0 or missing: without limit."},
+    {"relay.splice", CONFIG_BOOL, AT(relay.splice), .fallback = "true", .flags = CONFIG_SHOW_IF_SET,
+     .help = "Offer two peers with a relayed connection to join two TCP connections instead."},
     {"health.enabled", CONFIG_BOOL, AT(health.enabled), .fallback = "false",
      .help = "Answer health checks over HTTP."},
     {"health.listen_address", CONFIG_LISTEN, AT(health.listen_address),
@@ -153,6 +155,8 @@ void relay_config_generate(struct strbuf *out) {
                "#   reservation_ttl: \"1h\"\n"
                "#   session_duration: \"0s\"\n"
                "#   session_data_limit: \"0B\"\n"
+               "\n# relay:\n"
+               "#   splice: true\n"
                "\n# health:\n"
                "#   enabled: true\n"
                "#   listen_address: \"127.0.0.1:9090\"\n"

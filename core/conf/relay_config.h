@@ -35,6 +35,9 @@ struct relay_config {
         int64_t session_data_limit;  /* bytes; 0: unlimited */
     } resources;
     struct {
+        bool splice;
+    } relay;
+    struct {
         bool enabled;
         const char *listen_address;
     } health;

@@ -23,6 +23,7 @@
 #define PROTOCOL_INVITE      "/peerup/invite/1.0.0"
 #define PROTOCOL_RELAY_PAIR  "/peerup/relay-pair/1.0.0"
 #define PROTOCOL_PEER_NOTIFY "/peerup/peer-notify/1.0.0"
+#define PROTOCOL_SPLICE      "/peerup/splice/1.0.0"
 
 /* "/peerup/<service>/1.0.0" with a service name of at most 63 characters. */
 #define PROTOCOL_SERVICE_PREFIX "/peerup/"

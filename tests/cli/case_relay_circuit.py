@@ -2,6 +2,7 @@
 """A relay of one's own: a daemon that nobody has an address of is reached through it."""
 
 import contextlib
+import hashlib
 import os
 import re
 import socket
@@ -125,6 +126,11 @@ def a_relay_that_comes_back_is_used_again_and_one_who_lost_the_right_is_out(home
                     nodes.relay.home.run("relay", "deauthorize", nodes.id_c)
                     with contextlib.suppress(ConnectionResetError):
                         expect_equal(s.recv(1), b"", "the connection of one who is out")
+                # A circuit tells why it ends; a spliced path is two sockets, and the next attempt does.
+                with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as s:
+                    s.settimeout(PATIENCE_S)
+                    with contextlib.suppress(ConnectionResetError):
+                        expect_equal(s.recv(1), b"", "the next one of one who is out")
                 p.wait_for("we are not authorized there", p.complained)
     nodes.echo.close()
 
@@ -173,3 +179,76 @@ def a_connection_that_lasts_longer_than_its_relay_allows_ends_with_that_reason(h
             r.wait_for('msg="circuit closed".*reason="duration limit"', r.complained)
             both_are_told(p, d, "time", "2s")
     nodes.echo.close()
+
+
+class Digest(Echo):
+    """A service: the SHA-256 of what came."""
+
+    @staticmethod
+    def _echo(client):
+        digest = hashlib.sha256()
+        with client, contextlib.suppress(OSError):
+            while data := client.recv(1 << 20):
+                digest.update(data)
+            client.sendall(digest.digest())
+
+
+def send(port, size):
+    """Sends so much through a proxy; returns whether the service saw the same."""
+    digest = hashlib.sha256()
+    piece = os.urandom(1 << 20)
+    with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as s:
+        s.settimeout(PATIENCE_S)
+        for number in range(size >> 20):
+            data = number.to_bytes(8, "big") + piece[8:]
+            digest.update(data)
+            s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+        return s.recv(32) == digest.digest()
+
+
+STANDS = r'level=INFO msg="spliced path stands"'
+SPLICED_BYTES = 300 << 20
+
+
+@case
+def what_is_sent_through_a_relay_of_ones_own_takes_a_spliced_path(home):
+    nodes = Behind(home)
+    nodes.authorize()
+    digest = Digest()
+    nodes.a.run("service", "add", "digest", f"127.0.0.1:{digest.port}")
+    with nodes.relay.serve() as r, running(nodes.a, "daemon") as d:
+        r.wait_for(RUNNING)
+        d.wait_for(RESERVED, d.complained)
+        with running(nodes.c, "proxy", nodes.id_a, "digest", "0", env={"PEERUP_LOG": "info"}) as p:
+            port = int(p.wait_for(r"TCP proxy listening on localhost:(\d+)")[1])
+            p.wait_for(STANDS, p.complained)
+            d.wait_for(STANDS, d.complained)
+            r.wait_for('msg="spliced path opened"', r.complained)
+            expect(send(port, SPLICED_BYTES), "the service saw something else")
+            expect_equal(p.stop(), 0, "exit status of the proxy")
+        line = r.wait_for(r'msg="spliced path closed".* to_destination=(\d+)', r.complained)
+        expect(int(line[1]) > SPLICED_BYTES, line[0])
+        line = r.wait_for(r'msg="circuit closed".* to_destination=(\d+)', r.complained)
+        expect(int(line[1]) < SPLICED_BYTES >> 4, line[0])
+    for service in (nodes.echo, digest):
+        service.close()
+
+
+@case
+def who_minds_spliced_paths_has_none(home):
+    for who in ("relay", "daemon", "proxy"):
+        path = home.path / who
+        path.mkdir()
+        nodes = Behind(Home(path), "relay: {splice: false}\n" if who == "relay" else "")
+        nodes.authorize()
+        for node in {"daemon": [nodes.a], "proxy": [nodes.c]}.get(who, []):
+            text = node.config.read_text()
+            node.config.write_text(text.replace("\nrelay:\n", "\nrelay:\n  splice: false\n"))
+        with nodes.relay.serve() as r, running(nodes.a, "daemon") as d:
+            r.wait_for(RUNNING)
+            d.wait_for(RESERVED, d.complained)
+            with nodes.proxy() as (p, port):
+                exchange(port)
+                expect("spliced" not in p.complained() + d.complained() + r.complained(), who)
+        nodes.echo.close()

@@ -42,6 +42,8 @@ struct sim_backend {
     struct list fresh;   /* handles with writes that were started since */
     struct list starved; /* handles with bytes, but the pool had no slab for them */
     struct list ended;   /* operations whose result is known */
+    struct byte_queue *pipes;
+    size_t pipes_count;
     struct list foreign; /* polls of real descriptors, which nothing ends but a cancel */
     struct udp_batch batch;
     uint8_t dgrams[GRO_BYTES_MAX];
@@ -199,6 +201,8 @@ static int32_t try_write(struct sim_backend *s, struct sim_handle *h, struct op 
         int e = tcp_connect_result(tcp_of(h->sock));
         return e == -EINPROGRESS ? -EAGAIN : e;
     }
+    if (op->kind == OP_POLL_OUT)
+        return tcp_can_write(tcp_of(h->sock)) ? 0 : -EAGAIN;
     return send_slices(s, tcp_of(h->sock), op);
 }
 
@@ -251,6 +255,7 @@ static void start_on(struct sim_backend *s, struct sim_handle *h, struct op *op)
         ready(s, h);
         break;
     case OP_SEND:
+    case OP_POLL_OUT:
     case OP_UDP_SEND:
         list_push(&h->writes, &op->node);
         if (!list_is_linked(&h->fresh_node))
@@ -397,6 +402,11 @@ static bool read_one(struct sim_backend *s, struct sim_handle *h, struct op *op)
         return read_stream(s, h, op);
     if (op->kind == OP_ACCEPT)
         return read_accept(s, h, op);
+    if (op->kind == OP_POLL) {
+        list_remove(&op->node);
+        op_complete(op, 0, 0);
+        return true;
+    }
     assert(op->kind == OP_UDP_RECV);
     return read_dgrams(s, h, op);
 }
@@ -537,6 +547,56 @@ static ssize_t sim_stream_unsent(struct backend *b, int fd) {
     return (ssize_t)tcp_unsent_bytes(tcp_of(h->sock));
 }
 
+/* A place in the table is a pipe's, or free: its queue has no memory then. */
+static int sim_pipe_open(struct backend *b, int from, int to, struct stream_pipe *ret_pipe) {
+    struct sim_backend *s = of(b);
+    size_t i = 0;
+    (void)from;
+    (void)to;
+    while (i < s->pipes_count && s->pipes[i].data != NULL)
+        i++;
+    if (i == s->pipes_count) {
+        s->pipes_count = MAX((size_t)16, 2 * s->pipes_count);
+        s->pipes = sim_resize(s->pipes, s->pipes_count * sizeof(s->pipes[0]));
+        memset(s->pipes + i, 0, (s->pipes_count - i) * sizeof(s->pipes[0]));
+    }
+    byte_queue_add(&s->pipes[i], "", 1); /* takes the place */
+    byte_queue_drop(&s->pipes[i], 1);
+    *ret_pipe = (struct stream_pipe){.in = (int)i, .out = (int)i};
+    return 0;
+}
+
+static void sim_pipe_close(struct backend *b, struct stream_pipe *pipe) {
+    byte_queue_done(&of(b)->pipes[pipe->in]);
+}
+
+static ssize_t sim_pipe_fill(struct backend *b, const struct stream_pipe *pipe, int from,
+                             size_t max) {
+    struct sim_backend *s = of(b);
+    struct sim_handle *h = handle_of(s, from);
+    uint8_t bytes[4096];
+    if (h->sock == NULL)
+        return -EAGAIN;
+    ssize_t n = tcp_read_sock(tcp_of(h->sock), bytes, some_of(s, MIN(max, sizeof(bytes))));
+    if (n > 0)
+        byte_queue_add(&s->pipes[pipe->in], bytes, (size_t)n);
+    return n;
+}
+
+static ssize_t sim_pipe_drain(struct backend *b, const struct stream_pipe *pipe, int to,
+                              size_t held) {
+    struct sim_backend *s = of(b);
+    struct sim_handle *h = handle_of(s, to);
+    struct byte_queue *q = &s->pipes[pipe->out];
+    assert(q->len == held);
+    if (h->sock == NULL)
+        return -EAGAIN;
+    ssize_t n = tcp_write_sock(tcp_of(h->sock), byte_queue_at(q, 0), some_of(s, held));
+    if (n > 0)
+        byte_queue_drop(q, (size_t)n);
+    return n;
+}
+
 static void sim_reset_on_close(struct backend *b, int fd) {
     handle_of(of(b), fd)->reset_on_close = true;
 }
@@ -602,6 +662,9 @@ static void sim_backend_free(struct backend *b) {
     assert(list_is_empty(&s->foreign));
     for (size_t i = 0; i < s->handles_count; i++)
         assert(s->handles[i] == NULL);
+    for (size_t i = 0; i < s->pipes_count; i++)
+        assert(s->pipes[i].data == NULL);
+    sim_free(s->pipes);
     sim_free(s->handles);
     sim_free(s);
 }
@@ -641,6 +704,10 @@ const struct reactor_backend backend_sim = {
     .stream_error = sim_stream_error,
     .stream_acked = sim_stream_acked,
     .stream_unsent = sim_stream_unsent,
+    .pipe_open = sim_pipe_open,
+    .pipe_close = sim_pipe_close,
+    .pipe_fill = sim_pipe_fill,
+    .pipe_drain = sim_pipe_drain,
     .reset_on_close = sim_reset_on_close,
     .handle_close = sim_handle_close,
     .udp_open = sim_udp_open,

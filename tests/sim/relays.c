@@ -14,6 +14,9 @@
 /* Of a peer: some for each of the others, and room for those that are still being given up. */
 enum { CIRCUITS_MIN = 32, CIRCUITS_MAX = 256 };
 
+/* How many relays offer spliced paths; through the others, circuits carry everything. */
+enum { SPLICES_PPM = 600000 };
+
 /* Decision 6, and the way to the relay and back for each step of a handshake and of the request. */
 #define RESERVED_WITHIN      SEC(5)
 #define RESERVED_ROUND_TRIPS 10
@@ -32,6 +35,7 @@ static void choose_limits(struct scenario *s, struct sim_node *relay) {
         .circuits_per_peer_max = (uint32_t)sim_rand_scale(r, CIRCUITS_MIN, CIRCUITS_MAX),
         .reservation_ttl = sim_rand_scale(r, SEC(60), SEC(3600)),
         .is_open = relay->gate_file[0] == '\0',
+        .splices = sim_rand_chance(r, SPLICES_PPM),
     };
 }
 
@@ -120,7 +124,8 @@ static void count_relayed(void *user, const struct conn_info *info) {
     *(uint32_t *)user += multiaddr_is_relayed(&info->remote);
 }
 
-/* Each circuit is one connection at either end, and none waits for an answer. */
+/* Each circuit and each spliced path is one connection at either end, and none waits for an answer.
+ */
 void relays_check_idle(struct scenario *s) {
     uint32_t ends = 0;
     uint32_t circuits = 0;
@@ -129,15 +134,18 @@ void relays_check_idle(struct scenario *s) {
     for (uint32_t i = 0; i < s->relays_count; i++) {
         struct hop_service_stats stats;
         hop_service_stats(node_relay_service(s->nodes[i].node), &stats);
-        world_trace(&s->world, "idle: relay %u has %u reservations, %u circuits, %u half-open", i,
-                    stats.reservations, stats.circuits, stats.half_open);
-        circuits += stats.circuits;
-        if (stats.half_open > 0)
+        world_trace(
+            &s->world,
+            "idle: relay %u has %u reservations, %u circuits, %u spliced paths, %u half-open", i,
+            stats.reservations, stats.circuits, stats.spliced.standing, stats.half_open);
+        circuits += stats.circuits + stats.spliced.standing;
+        if (stats.half_open + stats.spliced.half_open > 0)
             world_fail(&s->world, "relay %u has %u half-open circuits while idle", i,
-                       stats.half_open);
+                       stats.half_open + stats.spliced.half_open);
     }
     if (ends != 2 * circuits)
-        world_fail(&s->world, "%u circuits of relays are %u connections of nodes", circuits, ends);
+        world_fail(&s->world, "%u circuits and paths of relays are %u connections of nodes",
+                   circuits, ends);
 }
 
 uint32_t relays_circuits_of(const struct sim_node *n) {
@@ -145,12 +153,13 @@ uint32_t relays_circuits_of(const struct sim_node *n) {
     if (!n->is_relay)
         return 0;
     hop_service_stats(node_relay_service(n->node), &stats);
-    return stats.circuits;
+    return stats.circuits + stats.spliced.standing;
 }
 
 static bool is_empty(const struct sim_node *relay, struct hop_service_stats *ret_stats) {
     hop_service_stats(node_relay_service(relay->node), ret_stats);
-    return ret_stats->reservations == 0 && ret_stats->circuits == 0 && ret_stats->half_open == 0;
+    return ret_stats->reservations == 0 && ret_stats->circuits == 0 && ret_stats->half_open == 0 &&
+           ret_stats->spliced.standing == 0;
 }
 
 void relays_check_empty(struct scenario *s) {

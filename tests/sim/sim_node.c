@@ -136,6 +136,7 @@ static void node_main(void *user) {
         .relays = n->relays,
         .reserves = n->relays != NULL,
         .punches = true,
+        .splices = n->relays != NULL,
         .relay_service = n->is_relay ? &n->relay_service : NULL,
         .is_exclusive = true,
         .backend = &backend_sim,

@@ -80,6 +80,7 @@ struct host {
     uint32_t refuse_count;
     uint64_t refuse_code;
     uint32_t starve_count;
+    struct tcp_preface *preface;
 };
 
 static void tell(struct stream *s, unsigned events) {
@@ -456,6 +457,7 @@ void fake_host_free(struct host *h) {
     assert(list_is_empty(&h->requests));
     assert(list_is_empty(&h->handlers));
     assert(list_is_empty(&h->watches));
+    assert(h->preface == NULL);
     struct list *node;
     while ((node = list_shift(&h->conns)) != NULL) {
         struct fake_conn *c = LIST_ENTRY(node, struct fake_conn, node);
@@ -640,6 +642,14 @@ int host_handle(struct host *h, struct protocol_handler *ph) {
     list_init(&ph->node);
     list_push(&h->handlers, &ph->node);
     return 0;
+}
+
+void host_set_preface(struct host *h, struct tcp_preface *p) {
+    h->preface = p;
+}
+
+struct tcp_preface *fake_host_preface(const struct host *h) {
+    return h->preface;
 }
 
 void host_unhandle(struct host *h, struct protocol_handler *ph) {

@@ -49,6 +49,9 @@ void fake_host_kill(struct host *h, int error);
 /* Streams that it opened and that are not released at both ends. */
 uint32_t fake_host_streams(const struct host *h);
 
+/* Of host_set_preface(). */
+struct tcp_preface *fake_host_preface(const struct host *h);
+
 /* Its connection dies: both ends are told. */
 void fake_stream_kill(struct stream *s, int error);
 

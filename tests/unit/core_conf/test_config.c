@@ -578,7 +578,8 @@ Test(relay_config, a_file_is_loaded_and_shown) {
 /* Takes the "# " off the lines of the document that stand for settings. */
 static void uncomment(const char *text, struct strbuf *out) {
     for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
-        static const char *const SECTIONS[] = {"# resources:", "# health:", "# telemetry:", "#   "};
+        static const char *const SECTIONS[] = {
+            "# resources:", "# relay:", "# health:", "# telemetry:", "#   "};
         bool is_setting = false;
         for (size_t i = 0; i < ARRAY_COUNT(SECTIONS); i++)
             is_setting = is_setting || strncmp(line, SECTIONS[i], strlen(SECTIONS[i])) == 0;
@@ -610,6 +611,7 @@ Test(relay_config, the_generated_file_is_valid_and_its_comments_tell_the_default
     cr_assert_eq(relay_config_parse(mem_system(), "r.yaml", strbuf_bytes(&all), &full, &why), 0,
                  "%s", why.text);
     cr_expect_null(full->base.findings);
+    cr_expect(full->relay.splice && c->relay.splice);
     cr_expect(full->health.enabled);
     cr_expect(full->telemetry.metrics_enabled);
     cr_expect(full->telemetry.audit_enabled);

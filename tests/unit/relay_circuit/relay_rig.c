@@ -93,6 +93,12 @@ static void on_stop(struct protocol_handler *h, struct stream *s) {
     attach(rig->stopped_at, s);
 }
 
+static void on_offered(struct protocol_handler *h, struct stream *s) {
+    struct relay_rig *rig = CONTAINER_OF(h, struct relay_rig, offered);
+    rig->offered_at = end_new(rig);
+    attach(rig->offered_at, s);
+}
+
 void end_release(struct peer_end *end) {
     stream_frame_done(&end->frame);
     end->stream = stream_release(end->stream);
@@ -161,6 +167,9 @@ void rig_prepare(struct relay_rig *rig) {
     rig->stop = (struct protocol_handler){
         .protocol = PROTOCOL_CIRCUIT_STOP, .protocol_class = CLASS_ANY, .accept = on_stop};
     cr_assert_eq(host_handle(rig->b, &rig->stop), 0);
+    rig->offered = (struct protocol_handler){
+        .protocol = PROTOCOL_SPLICE, .protocol_class = CLASS_ANY, .accept = on_offered};
+    cr_assert_eq(host_handle(rig->b, &rig->offered), 0);
     rig->log = (struct log){.sink = on_line, .level_max = LOG_INFO};
     rig->cfg = (struct hop_service_config){.reactor = rig->reactor,
                                            .host = rig->relay,
@@ -205,6 +214,7 @@ void rig_close(struct relay_rig *rig) {
         (void)mem_free(mem_system(), rig->ends[i]);
     }
     host_unhandle(rig->b, &rig->stop);
+    host_unhandle(rig->b, &rig->offered);
     fake_host_free(rig->a);
     fake_host_free(rig->b);
     fake_host_free(rig->relay);
@@ -244,9 +254,13 @@ uint64_t rig_answers(const struct relay_rig *rig, enum hop_request request,
 /* --- Asking --- */
 
 struct peer_end *rig_hop(struct relay_rig *rig, struct host *from) {
+    return rig_stream(rig, from, PROTOCOL_CIRCUIT_HOP);
+}
+
+struct peer_end *rig_stream(struct relay_rig *rig, struct host *from, const char *protocol) {
     struct peer_end *end = end_new(rig);
-    host_open_stream(from, &end->request, &host_identity(rig->relay)->id, PROTOCOL_CIRCUIT_HOP,
-                     NSEC_NEVER, on_opened);
+    host_open_stream(from, &end->request, &host_identity(rig->relay)->id, protocol, NSEC_NEVER,
+                     on_opened);
     fake_turn(rig->reactor);
     cr_assert_eq(end->error, 0);
     return end;

@@ -42,10 +42,12 @@ struct relay_rig {
     struct fake_conn *conn_b;
     struct hop_service_config cfg; /* of the service, before rig_start() */
     struct hop_service *service;
-    struct protocol_handler stop; /* of b */
+    struct protocol_handler stop;    /* of b */
+    struct protocol_handler offered; /* the same, of spliced paths */
     struct peer_end *ends[ENDS_MAX];
     size_t ends_count;
     struct peer_end *stopped_at; /* the last stream that the relay opened to b */
+    struct peer_end *offered_at;
     uint32_t stops;
     struct log log;
     char logged[16384];
@@ -69,6 +71,8 @@ struct hop_service_stats rig_stats(const struct relay_rig *rig);
 uint64_t rig_answers(const struct relay_rig *rig, enum hop_request request,
                      enum circuit_status status);
 
+/* Opens a stream to the relay, as the next. */
+struct peer_end *rig_stream(struct relay_rig *rig, struct host *from, const char *protocol);
 /* Opens a hop stream; what comes back is looked at by end_...() */
 struct peer_end *rig_hop(struct relay_rig *rig, struct host *from);
 /* The same, with this message, and some turns. */

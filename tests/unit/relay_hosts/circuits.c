@@ -59,8 +59,14 @@ static void said_attach(struct said *x, struct stream *s) {
     stream_set_events(s, &said_events, x);
 }
 
+struct said *circuits_adopt(struct circuits *c, struct stream *s) {
+    struct said *x = next_said(c);
+    said_attach(x, s);
+    return x;
+}
+
 static void on_hop(struct protocol_handler *h, struct stream *s) {
-    said_attach(next_said(CONTAINER_OF(h, struct circuits, hop)), s);
+    (void)circuits_adopt(CONTAINER_OF(h, struct circuits, hop), s);
 }
 
 static void on_relay_opened(struct stream_request *r, struct stream *s, int error) {
@@ -68,12 +74,21 @@ static void on_relay_opened(struct stream_request *r, struct stream *s, int erro
     said_attach(CONTAINER_OF(r, struct said, request), s);
 }
 
-struct said *relay_opens(struct circuits *c, const struct party *to, const char *protocol) {
+static struct said *opens(struct circuits *c, const struct party *from, const struct party *to,
+                          const char *protocol) {
     struct said *x = next_said(c);
-    host_open_stream(c->relay.host, &x->request, &to->identity.id, protocol,
+    host_open_stream(from->host, &x->request, &to->identity.id, protocol,
                      reactor_now(c->t->reactor) + SEC(5), on_relay_opened);
     TURN_UNTIL(c->t, x->stream != NULL);
     return x;
+}
+
+struct said *relay_opens(struct circuits *c, const struct party *to, const char *protocol) {
+    return opens(c, &c->relay, to, protocol);
+}
+
+struct said *party_opens(struct circuits *c, const struct party *from, const char *protocol) {
+    return opens(c, from, &c->relay, protocol);
 }
 
 void say(struct said *s, struct bytes b) {
@@ -102,8 +117,14 @@ static void open_transport(struct circuits *c, struct party *p, struct circuit_t
 }
 
 void circuits_open(struct circuits *c, struct fixture *t, const struct hop_service_config *limits) {
+    circuits_open_also(c, t, limits, NULL);
+}
+
+void circuits_open_also(struct circuits *c, struct fixture *t,
+                        const struct hop_service_config *limits, const char *also_listen) {
     *c = (struct circuits){.t = t};
-    party_open(&c->relay, t, 1, &(struct party_options){.agent = "relay/1"});
+    party_open(&c->relay, t, 1,
+               &(struct party_options){.agent = "relay/1", .also_listen = also_listen});
     party_open(&t->a, t, 2, &(struct party_options){.listen = ""});
     party_open(&t->b, t, 3, &(struct party_options){.listen = ""});
     open_transport(c, &t->a, &c->at_a);
@@ -122,7 +143,14 @@ static void on_service_closed(void *user) {
     ((struct circuits *)user)->service_closed = true;
 }
 
-static void close_service(struct circuits *c) {
+void circuits_splice(struct circuits *c, const struct party *who) {
+    bool is_a = who == &c->t->a;
+    struct splice_client_config cfg = {
+        .reactor = c->t->reactor, .host = who->host, .circuit = is_a ? c->at_a : c->at_b};
+    cr_assert_eq(splice_client_new(&cfg, is_a ? &c->splice_a : &c->splice_b), 0);
+}
+
+void circuits_close_service(struct circuits *c) {
     if (c->service == NULL)
         return;
     hop_service_close(c->service, on_service_closed, c);
@@ -138,7 +166,9 @@ void circuits_close(struct circuits *c) {
         stream_request_cancel(&c->said[i].request);
         c->said[i].stream = stream_release(c->said[i].stream);
     }
-    close_service(c);
+    circuits_close_service(c);
+    c->splice_a = splice_client_free(c->splice_a);
+    c->splice_b = splice_client_free(c->splice_b);
     party_end_start(&c->relay);
     party_end_start(&c->t->a);
     party_end_start(&c->t->b);

@@ -8,6 +8,7 @@
 #include "relay/circuit_transport.h"
 #include "relay/hop_service.h"
 #include "relay/reservations.h"
+#include "relay/splice_client.h"
 #include "tests/unit/transport_host/hosts.h"
 #include "transport/conn.h"
 
@@ -37,6 +38,8 @@ struct circuits {
     struct circuit_transport *at_a;
     struct circuit_transport *at_b;
     struct reservations *of_b;
+    struct splice_client *splice_a; /* NULL: it makes no spliced paths, as the next */
+    struct splice_client *splice_b;
     struct handler handler; /* TEST_PROTOCOL at b */
     struct tap a;
     struct tap b;
@@ -45,7 +48,13 @@ struct circuits {
 
 /* `limits` of the service; NULL: none.  b has no reservation yet. */
 void circuits_open(struct circuits *c, struct fixture *t, const struct hop_service_config *limits);
+/* The relay listens there, too. */
+void circuits_open_also(struct circuits *c, struct fixture *t,
+                        const struct hop_service_config *limits, const char *also_listen);
 void circuits_close(struct circuits *c);
+void circuits_close_service(struct circuits *c);
+/* Has a party of them make spliced paths from now on. */
+void circuits_splice(struct circuits *c, const struct party *who);
 
 /* The relay's address with its ID. */
 struct multiaddr relay_addr(const struct circuits *c);
@@ -71,4 +80,8 @@ struct connecting circuits_try(struct circuits *c, const struct peer_id *to);
 
 /* Opens a stream from the relay that the test speaks. */
 struct said *relay_opens(struct circuits *c, const struct party *to, const char *protocol);
+/* And one of `from` to the relay. */
+struct said *party_opens(struct circuits *c, const struct party *from, const char *protocol);
+/* Speaks on a stream that somebody else opened. */
+struct said *circuits_adopt(struct circuits *c, struct stream *s);
 void say(struct said *s, struct bytes b);

@@ -155,7 +155,7 @@ static void on_accepted(struct tcp_listener *l, int handle, const struct sock_ad
     struct ends *e = CONTAINER_OF(l, struct ends, listener);
     struct link *link;
     (void)remote;
-    cr_assert_eq(tcp_link_adopt(e->t->reactor, handle, &link), 0);
+    cr_assert_eq(tcp_link_adopt(e->t->reactor, handle, SIZE_MAX, &link), 0);
     if (e->secure)
         link = channel_over(e, link, &e->channel_b, NULL);
     if (e->ws)

@@ -12,6 +12,8 @@ struct observer {
     struct multiaddr addr;
     int observed;
     int identified;
+    int told;
+    bool does;
 };
 
 static void on_observed(struct host_watch *w, struct conn *c, struct bytes addr) {
@@ -20,6 +22,14 @@ static void on_observed(struct host_watch *w, struct conn *c, struct bytes addr)
     cr_assert_eq(multiaddr_decode(addr, &o->addr), 0);
     o->conn = c;
     o->observed++;
+}
+
+static void on_told(struct host_watch *w, struct conn *c, const struct identify_message *m) {
+    struct observer *o = CONTAINER_OF(w, struct observer, watch);
+    cr_assert(o->told > 0 || o->identified == 0, "told too late");
+    o->conn = c;
+    o->does = identify_has_protocol(m, TEST_PROTOCOL);
+    o->told++;
 }
 
 static void on_identified(struct host_watch *w, struct conn *c) {
@@ -52,6 +62,23 @@ CASE(addrs, the_peer_says_where_it_sees_us) {
     cr_assert_eq(o.observed, 1);
     cr_assert(o.conn == only_conn(&t->a)->conn);
     cr_assert(multiaddr_equal(&o.addr, &only_conn(&t->b)->conn->remote));
+    host_unwatch(&o.watch);
+}
+
+CASE_QUIC(addrs, the_peer_says_whether_it_speaks_a_protocol) {
+    struct handler handler;
+    struct observer o = {.watch = {.told = on_told, .identified = on_identified}};
+    open_pair(t);
+    host_watch(t->a.host, &o.watch);
+    connect_pair(&t->a, &t->b);
+    TURN_UNTIL(t, o.identified == 1);
+    cr_assert_eq(o.told, 1);
+    cr_assert_not(o.does);
+    cr_assert(o.conn == only_conn(&t->a)->conn);
+    TURN_UNTIL(t, only_conn(&t->b)->wants_push);
+    handler_open(&handler, &t->b, TEST_PROTOCOL, CLASS_ANY, NULL, 0);
+    TURN_UNTIL(t, o.does);
+    cr_assert_eq(o.identified, 1);
     host_unwatch(&o.watch);
 }
 

@@ -350,3 +350,17 @@ CASE_QUIC(stream_link, writer_that_waits_learns_that_the_peer_reads_no_more) {
     cr_assert_eq(x.closed_error, 0);
     stream_pair_end(&p);
 }
+
+/* Goal: two sockets that somebody has joined are two systems. */
+CASE_QUIC(tcp_link, tells_what_the_far_end_acknowledged_unless_it_is_joined) {
+    static struct ends e;
+    uint64_t bytes;
+    nsec_t at;
+    tcp_ends_open(&e, t);
+    end_write(&e.a, 1000);
+    TURN_UNTIL(t, e.b.got == 1000);
+    TURN_UNTIL(t, link_acked(e.a.link, &bytes, &at) == 0 && bytes >= 1000);
+    tcp_link_is_joined(e.a.link);
+    cr_assert_eq(link_acked(e.a.link, &bytes, &at), -ENOTSUP);
+    ends_close(&e);
+}

@@ -9,6 +9,7 @@
 #define Q1 "/ip4/1.2.3.4/udp/1/quic-v1"
 #define Q2 "/ip4/1.2.3.4/udp/2/quic-v1"
 #define T1 "/ip4/1.2.3.4/tcp/1"
+#define R2 "/ip4/5.6.7.8/tcp/2/p2p/12D3KooWQvzCBP1MdU6g3UC6rUwHtDkbMUWQKDapmHqQFPqZqTn7/p2p-circuit"
 #define R1 "/ip4/5.6.7.8/tcp/1/p2p/12D3KooWQvzCBP1MdU6g3UC6rUwHtDkbMUWQKDapmHqQFPqZqTn7/p2p-circuit"
 
 /* Identify, whose streams count, has given up on new connections. */
@@ -180,6 +181,24 @@ Test(swarm_conns, a_direct_one_of_any_kind_stands_in_for_a_relayed_one_though_it
     relayed->conn.relayed = true;
     script_wait(&s, SEC(60));
     cr_assert(relayed->close_asked);
+    cr_assert_not(direct->close_asked);
+    script_done(&s);
+}
+
+Test(swarm_conns,
+     a_spliced_one_stands_in_for_a_circuit_though_it_is_older_and_not_for_a_direct_one) {
+    begin();
+    struct script_conn *spliced = dial(R1);
+    struct script_conn *circuit = dial(R2);
+    spliced->conn.relayed = true;
+    spliced->conn.spliced = true;
+    circuit->conn.relayed = true;
+    script_wait(&s, SEC(60));
+    cr_assert(circuit->close_asked);
+    cr_assert_not(spliced->close_asked);
+    struct script_conn *direct = dial(Q1);
+    script_wait(&s, SEC(60));
+    cr_assert(spliced->close_asked);
     cr_assert_not(direct->close_asked);
     script_done(&s);
 }

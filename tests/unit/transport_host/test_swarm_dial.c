@@ -590,25 +590,23 @@ CASE_SWARM(on_a_slow_path_silence_is_three_round_trips) {
 
 /* --- Which connection --- */
 
-CASE_SWARM(a_stream_takes_the_direct_then_the_busier_then_the_newer_connection) {
-    struct script_conn *c[4];
-    static struct script_stream x[4];
-    for (size_t i = 0; i < 4; i++) {
+CASE_SWARM(a_stream_takes_the_direct_then_the_spliced_then_the_unlimited_connection) {
+    struct script_conn *c[5];
+    static struct script_stream x[5];
+    for (size_t i = 0; i < 5; i++) {
         c[i] = script_accept(s, &s->peer, Q1);
         c[i]->conn.relayed = i >= 2;
-        c[i]->conn.limited = i == 3;
+        c[i]->conn.spliced = i == 2;
+        c[i]->conn.limited = i == 2 || i == 4;
     }
-    static const size_t expected[] = {1, 1, 0, 2};
-    for (size_t i = 0; i < 4; i++) {
-        script_open(s, &x[i], &s->peer);
+    static const size_t expected[] = {1, 0, 2, 3, 4};
+    for (size_t i = 0; i < 5; i++) {
+        script_open_with(s, &x[i], &s->peer, HOST_REQUEST_LIMITED);
         script_turn(s);
         cr_assert(x[i].done == 1 && x[i].error == 0);
         cr_assert(stream_conn(x[i].stream) == &c[expected[i]]->conn, "stream %zu", i);
-        if (i == 1)
-            c[1]->streams_max = 0;
-        if (i == 2)
-            c[0]->streams_max = 0;
+        c[expected[i]]->streams_max = 0;
     }
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 5; i++)
         (void)stream_release(x[i].stream);
 }
