@@ -104,7 +104,7 @@ static int upgrade(struct splice_path *p) {
         multiaddr_from_net_addr(&bound.ip, MULTIADDR_KIND_TCP, &local);
     struct circuit_link_config cfg = {
         .link = link, .local = &local, .remote = &remote, .circuit = circuit, .done = on_upgraded};
-    tcp_link_is_joined(link);
+    tcp_link_is_joined(link, &circuit->limit);
     p->link = NULL;
     p->state = SPLICE_PATH_UPGRADING;
     return circuit_transport_upgrade(s->cfg.circuit, &p->upgrade, &cfg);

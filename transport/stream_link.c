@@ -4,12 +4,9 @@
 #include "core/base/err.h"
 #include "core/base/mem.h"
 #include "transport/conn.h"
+#include "transport/relay_limit.h"
 #include "transport/stream.h"
 #include "uring/reactor.h"
-
-/* How much earlier than by our clock the relay's may say that time is over: the two begin with
- * different messages. */
-#define EARLY_MAX SEC(1)
 
 struct stream_link {
     struct link link;
@@ -17,10 +14,7 @@ struct stream_link {
     struct stream *stream;
     struct slice rest;    /* comes before what the stream has */
     struct deferred work; /* tells of an error, or of the close */
-    struct conn_limit limit;
-    nsec_t began_at;
-    uint64_t in_bytes;
-    uint64_t out_bytes; /* taken by the stream */
+    struct relay_limit limit;
     int error;
     bool closing;
 };
@@ -31,22 +25,9 @@ static struct stream_link *link_of(struct link *l) {
 
 /* --- What the stream's end may come of --- */
 
-static bool data_is_met(const struct stream_link *t) {
-    uint64_t max = t->limit.data_bytes;
-    return max > 0 && (t->in_bytes >= max || t->out_bytes - stream_unsent(t->stream) >= max);
-}
-
-static bool time_is_met(const struct stream_link *t) {
-    nsec_t max = SEC((nsec_t)t->limit.duration_s);
-    nsec_t early = MIN(EARLY_MAX, max / 2);
-    return max > 0 && reactor_now(t->reactor) - t->began_at >= max - early;
-}
-
 /* The limit that was met, or else `error`. */
 static int error_at_end(const struct stream_link *t, int error) {
-    if (data_is_met(t))
-        return -ERR_RELAY_DATA_LIMIT;
-    return time_is_met(t) ? -ERR_RELAY_TIME_LIMIT : error;
+    return relay_limit_error(&t->limit, stream_unsent(t->stream), reactor_now(t->reactor), error);
 }
 
 /* --- From the stream; after link_close() it tells nothing --- */
@@ -113,7 +94,7 @@ static ssize_t stream_link_write(struct link *l, const struct slice *v, size_t c
         return t->error;
     ssize_t n = stream_write(t->stream, v, count);
     for (ssize_t i = 0; i < n; i++)
-        t->out_bytes += v[i].len;
+        t->limit.out_bytes += v[i].len;
     /* The connection's end comes with an event of its own; without one both directions are over. */
     return n == -ERR_CONN_CLOSED ? -EPIPE : n;
 }
@@ -129,7 +110,7 @@ static ssize_t stream_link_read(struct link *l, struct slice *out, size_t max) {
     }
     ssize_t n = stream_read(t->stream, out, max);
     for (ssize_t i = 0; i < n; i++)
-        t->in_bytes += out[i].len;
+        t->limit.in_bytes += out[i].len;
     if (n != -ENODATA && n != -ECONNRESET)
         return n;
     int e = error_at_end(t, (int)n);
@@ -202,12 +183,11 @@ int stream_link_new(struct reactor *r, struct stream *s, struct slice *rest,
     struct stream_link *t = mem_alloc(reactor_mem(r), sizeof(*t));
     if (t == NULL)
         return -ENOMEM;
-    *t = (struct stream_link){.link.ops = &stream_link_ops,
-                              .reactor = r,
-                              .stream = s,
-                              .limit = *limit,
-                              .began_at = reactor_now(r),
-                              .in_bytes = rest->len};
+    *t = (struct stream_link){
+        .link.ops = &stream_link_ops,
+        .reactor = r,
+        .stream = s,
+        .limit = {.limit = *limit, .began_at = reactor_now(r), .in_bytes = rest->len}};
     t->rest = slice_take(rest);
     deferred_init(&t->work, on_work);
     stream_set_events(s, &stream_events, t);

@@ -2,6 +2,7 @@
 #include "transport/tcp_link.h"
 
 #include "core/base/mem.h"
+#include "transport/relay_limit.h"
 #include "uring/tcp.h"
 
 struct tcp_link {
@@ -20,6 +21,7 @@ struct tcp_link {
     int error;
     bool want_writable;
     bool is_joined; /* at the other end is not the far one */
+    struct relay_limit limit;
     bool write_over;
     bool read_over; /* the end is behind `received` */
     bool closing;
@@ -46,6 +48,13 @@ static void tell_writable_if_wanted(struct tcp_link *t) {
         return;
     t->want_writable = false;
     t->link.events->writable(&t->link);
+}
+
+/* The relay's limit that was met, or else `error`. */
+static int error_at_end(const struct tcp_link *t, int error) {
+    uint64_t unsent = tcp_is_writing(&t->tcp) ? t->writing_bytes : 0;
+    return relay_limit_error(&t->limit, MIN(unsent, t->limit.out_bytes),
+                             reactor_now(t->tcp.reactor), error);
 }
 
 static void fail(struct tcp_link *t, int error) {
@@ -93,6 +102,7 @@ static void on_data(struct tcp_conn *c, struct slice s) {
         return;
     }
     t->uncredited += bytes;
+    t->limit.in_bytes += bytes;
     if (t->read_left != SIZE_MAX) {
         assert(bytes <= t->read_left);
         set_read_left(t, t->read_left - bytes);
@@ -104,8 +114,12 @@ static void on_data(struct tcp_conn *c, struct slice s) {
 
 static void on_eof(struct tcp_conn *c) {
     struct tcp_link *t = link_of_tcp(c);
+    int e = error_at_end(t, 0);
     t->read_over = true;
-    tell_readable(t);
+    if (e < 0)
+        fail(t, e);
+    else
+        tell_readable(t);
 }
 
 static void on_written(struct tcp_conn *c) {
@@ -119,7 +133,8 @@ static void on_written(struct tcp_conn *c) {
 }
 
 static void on_failed(struct tcp_conn *c, int error) {
-    fail(link_of_tcp(c), error);
+    struct tcp_link *t = link_of_tcp(c);
+    fail(t, error_at_end(t, error));
 }
 
 static void on_closed(struct tcp_conn *c) {
@@ -147,6 +162,7 @@ static void write_now(struct tcp_link *t, const struct slice *v, size_t count) {
     t->writing_bytes = 0;
     for (size_t i = 0; i < count; i++)
         t->writing_bytes += v[i].len;
+    t->limit.out_bytes += t->writing_bytes;
     tcp_write(&t->tcp, v, count);
 }
 
@@ -272,9 +288,11 @@ int tcp_link_adopt(struct reactor *r, int handle, size_t read_max, struct link *
     return 0;
 }
 
-void tcp_link_is_joined(struct link *l) {
+void tcp_link_is_joined(struct link *l, const struct conn_limit *limit) {
+    struct tcp_link *t = link_of(l);
     assert(l->ops == &tcp_link_ops);
-    link_of(l)->is_joined = true;
+    t->is_joined = true;
+    t->limit = (struct relay_limit){.limit = *limit, .began_at = reactor_now(t->tcp.reactor)};
 }
 
 void tcp_link_read_on(struct link *l) {

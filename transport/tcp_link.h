@@ -7,6 +7,7 @@
 
 #include "transport/link.h"
 
+struct conn_limit;
 struct reactor;
 struct tcp_conn;
 struct sock_addr;
@@ -31,8 +32,10 @@ NODISCARD int tcp_link_adopt(struct reactor *r, int handle, size_t read_max,
 
 /* -ENOTCONN */
 NODISCARD int tcp_link_local_addr(const struct link *l, struct sock_addr *ret_addr);
-/* Whose system acknowledges is not the far end's: link_acked() does not tell any more. */
-void tcp_link_is_joined(struct link *l);
+/* From now on a relay joins it to the far end's.  Whose system acknowledges is not the far end's:
+ * link_acked() does not tell any more.  When it ends with a limit of the relay's met, it has failed
+ * with -ERR_RELAY_DATA_LIMIT or -ERR_RELAY_TIME_LIMIT. */
+void tcp_link_is_joined(struct link *l, const struct conn_limit *limit);
 /* The limit of reading is gone. */
 void tcp_link_read_on(struct link *l);
 /* What link_read() would give next, as far as it lies in one piece; still unread.  Borrowed until

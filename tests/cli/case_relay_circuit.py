@@ -157,7 +157,7 @@ def a_limit_that_is_set_ends_the_transfer_that_meets_it(home):
                 pass
             else:
                 raise AssertionError(f"{BYTES} bytes passed a limit of 1 MB")
-            r.wait_for('msg="circuit closed".*reason="data limit"', r.complained)
+            r.wait_for('msg="(circuit|spliced path) closed".*reason="data limit"', r.complained)
             both_are_told(p, d, "data", "1MB each way")
     nodes.echo.close()
 
@@ -176,7 +176,8 @@ def a_connection_that_lasts_longer_than_its_relay_allows_ends_with_that_reason(h
                 with contextlib.suppress(ConnectionResetError):
                     while s.recv(1) == b"x":
                         pass
-            r.wait_for('msg="circuit closed".*reason="duration limit"', r.complained)
+            r.wait_for('msg="(circuit|spliced path) closed".*reason="duration limit"',
+                       r.complained)
             both_are_told(p, d, "time", "2s")
     nodes.echo.close()
 

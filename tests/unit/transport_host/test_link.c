@@ -360,7 +360,32 @@ CASE_QUIC(tcp_link, tells_what_the_far_end_acknowledged_unless_it_is_joined) {
     end_write(&e.a, 1000);
     TURN_UNTIL(t, e.b.got == 1000);
     TURN_UNTIL(t, link_acked(e.a.link, &bytes, &at) == 0 && bytes >= 1000);
-    tcp_link_is_joined(e.a.link);
+    tcp_link_is_joined(e.a.link, &(struct conn_limit){0});
     cr_assert_eq(link_acked(e.a.link, &bytes, &at), -ENOTSUP);
     ends_close(&e);
+}
+
+/* How the link of `a` ends after so many bytes each way, with a limit of 1,000. */
+static int end_of_limited(struct fixture *t, size_t in, size_t out, bool reset) {
+    static struct ends e;
+    e = (struct ends){.t = NULL};
+    tcp_ends_open(&e, t);
+    tcp_link_is_joined(e.a.link, &(struct conn_limit){.data_bytes = 1000});
+    end_write(&e.a, out);
+    end_write(&e.b, in);
+    TURN_UNTIL(t, e.b.got == out && e.a.got == in);
+    end_close(&e.b, reset);
+    TURN_UNTIL(t, e.a.read_error != 0);
+    int error = e.a.read_error;
+    end_close(&e.a, false);
+    TURN_UNTIL(t, e.a.closed == 1 && e.b.closed == 1);
+    return error;
+}
+
+CASE_QUIC(tcp_link, tells_that_it_met_the_limit_of_the_relay_that_joined_it) {
+    cr_assert_eq(end_of_limited(t, 1000, 1, true), -ERR_RELAY_DATA_LIMIT);
+    cr_assert_eq(end_of_limited(t, 1000, 1, false), -ERR_RELAY_DATA_LIMIT);
+    cr_assert_eq(end_of_limited(t, 1, 1000, true), -ERR_RELAY_DATA_LIMIT);
+    cr_assert_eq(end_of_limited(t, 999, 999, true), -ECONNRESET);
+    cr_assert_eq(end_of_limited(t, 999, 999, false), -ENODATA);
 }
