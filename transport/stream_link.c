@@ -4,7 +4,7 @@
 #include "core/base/err.h"
 #include "core/base/mem.h"
 #include "transport/conn.h"
-#include "transport/relay_limit.h"
+#include "transport/link_limit.h"
 #include "transport/stream.h"
 #include "uring/reactor.h"
 
@@ -14,7 +14,7 @@ struct stream_link {
     struct stream *stream;
     struct slice rest;    /* comes before what the stream has */
     struct deferred work; /* tells of an error, or of the close */
-    struct relay_limit limit;
+    struct link_limit limit;
     int error;
     bool closing;
 };
@@ -27,7 +27,7 @@ static struct stream_link *link_of(struct link *l) {
 
 /* The limit that was met, or else `error`. */
 static int error_at_end(const struct stream_link *t, int error) {
-    return relay_limit_error(&t->limit, stream_unsent(t->stream), reactor_now(t->reactor), error);
+    return link_limit_error(&t->limit, stream_unsent(t->stream), reactor_now(t->reactor), error);
 }
 
 /* --- From the stream; after link_close() it tells nothing --- */

@@ -2,7 +2,7 @@
 #include "transport/tcp_link.h"
 
 #include "core/base/mem.h"
-#include "transport/relay_limit.h"
+#include "transport/link_limit.h"
 #include "uring/tcp.h"
 
 struct tcp_link {
@@ -21,7 +21,7 @@ struct tcp_link {
     int error;
     bool want_writable;
     bool is_joined; /* at the other end is not the far one */
-    struct relay_limit limit;
+    struct link_limit limit;
     bool write_over;
     bool read_over; /* the end is behind `received` */
     bool closing;
@@ -53,8 +53,8 @@ static void tell_writable_if_wanted(struct tcp_link *t) {
 /* The relay's limit that was met, or else `error`. */
 static int error_at_end(const struct tcp_link *t, int error) {
     uint64_t unsent = tcp_is_writing(&t->tcp) ? t->writing_bytes : 0;
-    return relay_limit_error(&t->limit, MIN(unsent, t->limit.out_bytes),
-                             reactor_now(t->tcp.reactor), error);
+    return link_limit_error(&t->limit, MIN(unsent, t->limit.out_bytes), reactor_now(t->tcp.reactor),
+                            error);
 }
 
 static void fail(struct tcp_link *t, int error) {
@@ -292,7 +292,7 @@ void tcp_link_is_joined(struct link *l, const struct conn_limit *limit) {
     struct tcp_link *t = link_of(l);
     assert(l->ops == &tcp_link_ops);
     t->is_joined = true;
-    t->limit = (struct relay_limit){.limit = *limit, .began_at = reactor_now(t->tcp.reactor)};
+    t->limit = (struct link_limit){.limit = *limit, .began_at = reactor_now(t->tcp.reactor)};
 }
 
 void tcp_link_read_on(struct link *l) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "transport/relay_limit.h"
+#include "transport/link_limit.h"
 
 #include "core/base/err.h"
 
@@ -7,17 +7,17 @@
  * different messages. */
 #define EARLY_MAX SEC(1)
 
-static bool data_is_met(const struct relay_limit *l, uint64_t unsent) {
+static bool data_is_met(const struct link_limit *l, uint64_t unsent) {
     uint64_t max = l->limit.data_bytes;
     return max > 0 && (l->in_bytes >= max || l->out_bytes - unsent >= max);
 }
 
-static bool time_is_met(const struct relay_limit *l, nsec_t now) {
+static bool time_is_met(const struct link_limit *l, nsec_t now) {
     nsec_t max = SEC((nsec_t)l->limit.duration_s);
     return max > 0 && now - l->began_at >= max - MIN(EARLY_MAX, max / 2);
 }
 
-int relay_limit_error(const struct relay_limit *l, uint64_t unsent, nsec_t now, int error) {
+int link_limit_error(const struct link_limit *l, uint64_t unsent, nsec_t now, int error) {
     assert(unsent <= l->out_bytes);
     if (data_is_met(l, unsent))
         return -ERR_RELAY_DATA_LIMIT;

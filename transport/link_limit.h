@@ -9,7 +9,7 @@
 #include "core/base/time.h"
 #include "transport/conn.h"
 
-struct relay_limit {
+struct link_limit {
     struct conn_limit limit; /* zeros: none */
     nsec_t began_at;
     uint64_t in_bytes;
@@ -18,4 +18,4 @@ struct relay_limit {
 
 /* -ERR_RELAY_DATA_LIMIT or -ERR_RELAY_TIME_LIMIT where that was met, else `error`; `unsent` of the
  * bytes out are known not to have left. */
-int relay_limit_error(const struct relay_limit *l, uint64_t unsent, nsec_t now, int error);
+int link_limit_error(const struct link_limit *l, uint64_t unsent, nsec_t now, int error);
