@@ -218,6 +218,12 @@ class Bed:
     def _default_route(self, name, gateway):
         self._ip(name, "route", "add", "default", "via", gateway)
 
+    def readdress(self, name, old, new, router):
+        """A host behind a NAT has another address."""
+        self._ip(name, "addr", "del", f"{old}/24", "dev", "lan")
+        self._ip(name, "addr", "add", f"{new}/24", "dev", "lan")
+        self._default_route(name, router)
+
     def argv(self, name, argv):
         """The command line that runs another one where the host is."""
         return ["ip", "netns", "exec", self.prefix + name, *argv]
