@@ -2,6 +2,8 @@
 #include "ctl/client.h"
 
 #include "core/base/err.h"
+#include "core/base/log.h"
+#include "core/base/net_addr.h"
 #include "core/base/problem.h"
 #include "core/conf/config.h"
 #include "core/conf/names.h"
@@ -9,6 +11,8 @@
 #include "ctl/lock.h"
 #include "ctl/node.h"
 #include "uring/reactor.h"
+
+enum { CLIENT_LISTEN_MAX = 4 };
 
 static int check(const struct client_config *cfg, struct problem *problem) {
     const char *key_file = cfg->config->identity.key_file;
@@ -29,20 +33,68 @@ static int check(const struct client_config *cfg, struct problem *problem) {
     return 0;
 }
 
+/* --- Whom it lets in --- */
+
+static bool denies(struct gate *g, const struct peer_id *peer, walltime_t now) {
+    (void)now;
+    return !peer_id_equal(peer, &CONTAINER_OF(g, struct client, gate)->target);
+}
+
+/* --- Where it listens --- */
+
+/* Of each IP version that the config listens on any address and port: the config's own are a
+ * daemon's. */
+static uint32_t any_ports(const struct config_addrs *configured,
+                          struct multiaddr ret_listen[CLIENT_LISTEN_MAX]) {
+    static const uint8_t families[] = {NET_IP4, NET_IP6};
+    uint32_t count = 0;
+    for (size_t f = 0; f < ARRAY_COUNT(families); f++) {
+        const struct net_addr any = {.family = families[f]};
+        struct net_addr at;
+        uint32_t i = 0;
+        while (i < configured->count &&
+               (multiaddr_to_net_addr(&configured->items[i].addr, &at) < 0 ||
+                at.family != families[f]))
+            i++;
+        if (i == configured->count)
+            continue;
+        multiaddr_from_net_addr(&any, MULTIADDR_KIND_QUIC, &ret_listen[count++]);
+        multiaddr_from_net_addr(&any, MULTIADDR_KIND_TCP, &ret_listen[count++]);
+    }
+    return count;
+}
+
+static int open_node(struct client *c, const struct client_config *cfg, struct problem *problem) {
+    struct multiaddr listen[CLIENT_LISTEN_MAX];
+    const struct config_addrs *relays = &cfg->config->relay.addresses;
+    struct node_config node_cfg = {.mem = cfg->mem,
+                                   .log = cfg->log,
+                                   .key_file = cfg->config->identity.key_file,
+                                   .gate = &c->gate,
+                                   .transport = cfg->transport,
+                                   .security = cfg->config->network.security,
+                                   .relays = relays,
+                                   .splices = cfg->config->relay.splice,
+                                   .listen = listen,
+                                   .punches = true};
+    if (cfg->punches && relays->count > 0)
+        node_cfg.listen_count = any_ports(&cfg->config->network.listen_addresses, listen);
+    int e = node_open(&node_cfg, &c->node, problem);
+    if (e == 0 || node_cfg.listen_count == 0)
+        return e;
+    log_warn(cfg->log, L_NODE, "cannot listen: what begins through a relay stays there", kv_err(e));
+    node_cfg.listen_count = 0;
+    return node_open(&node_cfg, &c->node, problem);
+}
+
 int client_open(struct client *c, const struct client_config *cfg, struct problem *ret_problem) {
-    *c = (struct client){0};
+    *c = (struct client){.gate = {.denies = denies}};
     int e = check(cfg, ret_problem);
     if (e < 0)
         return e;
     limits_raise_descriptors(cfg->log);
-    struct node_config node_cfg = {.mem = cfg->mem,
-                                   .log = cfg->log,
-                                   .key_file = cfg->config->identity.key_file,
-                                   .transport = cfg->transport,
-                                   .security = cfg->config->network.security,
-                                   .relays = &cfg->config->relay.addresses,
-                                   .splices = cfg->config->relay.splice};
-    e = node_open(&node_cfg, &c->node, ret_problem);
+    c->target = cfg->target->id;
+    e = open_node(c, cfg, ret_problem);
     if (e < 0)
         return e;
     e = host_add_addrs(node_host(c->node), &cfg->target->id, cfg->target->addrs,

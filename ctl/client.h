@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What the commands that run without a daemon share: a node that only dials, and the first
- * connection to the peer that they are about. */
+/* What the commands that run without a daemon share: a node that dials, and lets in nobody but the
+ * peer that they are about, and the first connection to that. */
 
 #include "core/base/time.h"
 #include "core/p2p/multiaddr.h"
@@ -15,6 +15,8 @@ struct problem;
 
 struct client {
     struct node *node;
+    struct gate gate;
+    struct peer_id target;
     struct stop_signals stop;
     struct connect_request connect;
     nsec_t connect_began;

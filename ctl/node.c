@@ -223,7 +223,7 @@ static int open_host(struct node *n, const struct node_config *cfg, struct probl
 static void on_addr_added(void *user) {
     const struct node *n = user;
     if (n->holepunch != NULL)
-        holepunch_network_changed(n->holepunch);
+        holepunch_addrs_added(n->holepunch);
 }
 
 /* The one-sided dial is no punch. */

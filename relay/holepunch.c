@@ -37,6 +37,7 @@ struct hole {
     bool is_identified;  /* on a connection that it dialled */
     bool is_stale;       /* our addresses changed under the upgrade */
     unsigned failures;   /* in a row, as opener */
+    bool has_dialled;    /* with it, in the last upgrade */
     nsec_t started_at;
     nsec_t again_at;   /* the opener's next upgrade is not before that */
     nsec_t rests_till; /* nor before this, whatever changes */
@@ -195,6 +196,7 @@ static void begin_anew(struct hole *o) {
 static void end_punch(struct hole *o, int error) {
     struct holepunch *h = o->all;
     take_outcome(o, error);
+    o->has_dialled = punch_attempts(o->punch) > 0;
     if (punch_is_opener(o->punch)) {
         o->failures = error == 0 ? 0 : o->failures + 1;
         rest(o);
@@ -372,11 +374,29 @@ static void on_closed(struct host_watch *w, struct conn *c) {
 
 /* --- Life --- */
 
+static void start_over(struct hole *o) {
+    begin_anew(o);
+    o->is_stale = o->punch != NULL;
+    wake(o);
+}
+
 void holepunch_network_changed(struct holepunch *h) {
     map_for_each (node, &h->holes) {
+        start_over(CONTAINER_OF(node, struct hole, node));
+    }
+}
+
+void holepunch_addrs_added(struct holepunch *h) {
+    map_for_each (node, &h->holes) {
         struct hole *o = CONTAINER_OF(node, struct hole, node);
-        begin_anew(o);
-        o->is_stale = o->punch != NULL;
+        if (o->punch != NULL && punch_attempts(o->punch) > 0)
+            continue;
+        if (!o->has_dialled) {
+            start_over(o);
+            continue;
+        }
+        nsec_t dialled_at = o->rests_till - HOLEPUNCH_PAUSE_MIN;
+        o->again_at = MIN(o->again_at, dialled_at + HOLEPUNCH_FIRST_PAUSE);
         wake(o);
     }
 }

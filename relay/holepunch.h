@@ -62,8 +62,12 @@ NODISCARD int holepunch_new(const struct holepunch_config *cfg, struct holepunch
 /* Gives up what runs.  Accepts NULL, returns NULL. */
 struct holepunch *holepunch_free(struct holepunch *h);
 
-/* Our addresses changed, or more of them are known. */
+/* Our addresses changed. */
 void holepunch_network_changed(struct holepunch *h);
+/* More of them are known.  For peers with whom we have dialled in vain that is no new beginning,
+ * only a reason to try again HOLEPUNCH_FIRST_PAUSE after that: behind some NATs each connection
+ * shows another address. */
+void holepunch_addrs_added(struct holepunch *h);
 
 /* Upgrades that are over, of those in which the two agreed to dial and the one-sided dial was not
  * enough; and how often they agreed, also in those that run. */

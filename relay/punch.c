@@ -123,7 +123,6 @@ static void send_message(struct punch *p, const struct dcutr_event *ev) {
         reset_stream(p);
     } else if (ev->is_last) {
         close_stream(p);
-        direct_dial_drop_tcp(&p->direct, ev->addrs->list, ev->addrs->count);
         begin_attempt(p, ev->attempt);
     }
 }
@@ -140,9 +139,13 @@ static void on_direct_done(struct direct_dial *d, int error);
 static void on_dial_done(struct direct_dial *d, int error);
 static void on_back_done(struct direct_dial *d, int error);
 
+/* By TCP from a port of its own: in that of the hole it would meet the peer's dial, and both would
+ * be initiators. */
 static void dial_directly(struct punch *p) {
-    struct direct_dial_config cfg = {
-        .peer = p->peer, .addrs = p->cfg.direct->list, .addrs_count = p->cfg.direct->count};
+    struct direct_dial_config cfg = {.peer = p->peer,
+                                     .addrs = p->cfg.direct->list,
+                                     .addrs_count = p->cfg.direct->count,
+                                     .from_any_port = true};
     p->has_no_direct = host_dial_direct(p->cfg.host, &p->direct, &cfg, on_direct_done) < 0;
 }
 

@@ -148,6 +148,7 @@ static void add_addr(struct direct_dial *d, const struct direct_dial_config *cfg
                                       .expected = cfg->peer,
                                       .to = *a,
                                       .responder = cfg->responder,
+                                      .from_any_port = cfg->from_any_port,
                                       .connected = on_socket_connected,
                                       .done = on_dialled},
                              .owner = d,
@@ -179,18 +180,4 @@ int host_dial_direct(struct host *h, struct direct_dial *d, const struct direct_
         start(&d->tries[i]);
     end_if_nothing_runs(d);
     return 0;
-}
-
-void direct_dial_drop_tcp(struct direct_dial *d, const struct multiaddr *addrs, size_t count) {
-    if (!d->pending || d->is_over)
-        return;
-    for (size_t i = 0; i < d->tries_count; i++) {
-        struct direct_try *t = &d->tries[i];
-        if (t->state == DIRECT_TRY_OVER || t->state == DIRECT_TRY_CONNECTED || !is_tcp(t) ||
-            !multiaddr_is_in(&t->dial.to, addrs, count))
-            continue;
-        cancel_try(t);
-        d->error = -ECANCELED;
-    }
-    end_if_nothing_runs(d);
 }

@@ -7,8 +7,8 @@
  *
  *   host_dial_direct() .. done(), or direct_dial_cancel()
  *
- * The first connection wins and is the host's; the other dials are cancelled.  Dials come from the
- * listening ports, as ever.  Each transport's own time limits apply; whoever is in a hurry cancels.
+ * The first connection wins and is the host's; the other dials are cancelled.  Each transport's
+ * own time limits apply; whoever is in a hurry cancels.
  *
  * A TCP address that refuses is dialled again after DIRECT_DIAL_PAUSE, DIRECT_DIAL_TRIES_MAX times
  * in all, if that is wished: a NAT may answer so as long as the peer's own packets have not opened
@@ -49,6 +49,7 @@ struct direct_dial_config {
     size_t addrs_count;            /* those beyond DIRECT_DIAL_ADDRS_MAX, too */
     bool responder;                /* see struct dial: QUIC addresses fail */
     bool repeats;                  /* dials what refuses again */
+    bool from_any_port;            /* see struct dial; else from the listening ports */
 };
 
 /* Embedded by its owner; fields are the module's. */
@@ -68,7 +69,6 @@ struct direct_dial {
     struct direct_try tries[DIRECT_DIAL_ADDRS_MAX];
     /* 0: a connection is the host's; else what the last of the dials failed with, or
      *   -ERR_NO_ADDRESSES    there was none to dial
-     *   -ECANCELED           it was dropped
      *   -ERR_RESOURCE_LIMIT  with this peer there are as many connections as there may be
      *   -ENOMEM, -ERR_SHUTDOWN */
     void (*done)(struct direct_dial *d, int error);
@@ -78,9 +78,6 @@ struct direct_dial {
 NODISCARD int host_dial_direct(struct host *h, struct direct_dial *d,
                                const struct direct_dial_config *cfg,
                                void (*done)(struct direct_dial *d, int error));
-
-/* Gives up what is dialled by TCP at these addresses and not connected yet. */
-void direct_dial_drop_tcp(struct direct_dial *d, const struct multiaddr *addrs, size_t count);
 
 /* Harmless when it is not pending; not from inside a host_watch. */
 void direct_dial_cancel(struct direct_dial *d);

@@ -267,7 +267,8 @@ static int dial(struct transport *base, struct dial *dial) {
         return -ENOMEM;
     p->dial = dial;
     p->remote = to;
-    e = dial_from(p, p->kind == MULTIADDR_KIND_TCP ? listening_for(t, &to) : NULL);
+    bool from_listener = p->kind == MULTIADDR_KIND_TCP && !dial->from_any_port;
+    e = dial_from(p, from_listener ? listening_for(t, &to) : NULL);
     if (e < 0 && another_port_may_do(p, e))
         e = dial_from(p, NULL);
     if (e == 0) {

@@ -23,6 +23,9 @@ struct dial {
     /* The far end takes the initiator's part although we connect (DCUtR over TCP, simultaneous
      * open), unless it turns out not to.  QUIC refuses it: -ERR_UNSUPPORTED. */
     bool responder;
+    /* TCP: from any port, not from the one that we listen on: for an address that is about to be
+     * dialled from there. */
+    bool from_any_port;
     /* A socket is connected and its upgrade runs: TCP's half of the way.  May be NULL. */
     void (*connected)(struct dial *d);
     /* A connection whose handshake is complete (not yet confirmed by the peer), or an error with

@@ -241,7 +241,6 @@ static void give_message(struct dcutr *d, struct dcutr_event *ret_event) {
     if (d->role == DCUTR_OPENER && d->state == DCUTR_SYNCING) {
         ret_event->message = BYTES_OF(sync);
         ret_event->is_last = true;
-        ret_event->addrs = &d->peer;
     }
 }
 

@@ -64,7 +64,9 @@ struct dcutr_config {
 };
 
 enum dcutr_event_type {
-    /* Opener: dial the peer's known direct addresses as ever; _connected() or _direct_failed(). */
+    /* Opener: dial the peer's known direct addresses as ever, by TCP from any port but the one of
+     * DCUTR_EV_DIAL, where it would meet the peer's in the wrong role; _connected() or
+     * _direct_failed(). */
     DCUTR_EV_DIRECT,
     /* Those dials' time is over: give them up. */
     DCUTR_EV_DIRECT_END,
@@ -72,9 +74,7 @@ enum dcutr_event_type {
     DCUTR_EV_DIAL_END,
     /* Opener: open a stream on the relayed connection; _stream_open() or _stream_failed(). */
     DCUTR_EV_OPEN,
-    /* Write `message`; behind a `is_last` one close the stream.  The peer dials when it has that
-     * one: TCP dials of DCUTR_EV_DIRECT to `addrs` that are not connected go first, for they would
-     * meet the peer's in the wrong role. */
+    /* Write `message`; behind a `is_last` one close the stream. */
     DCUTR_EV_SEND,
     /* Reset the stream, the exchange is over. */
     DCUTR_EV_RESET,
@@ -102,7 +102,7 @@ struct dcutr_event {
     unsigned attempt;                /* DCUTR_EV_OPEN, DCUTR_EV_DIAL: from 1 */
     struct bytes message;            /* DCUTR_EV_SEND: with its length; the engine's */
     bool is_last;                    /* DCUTR_EV_SEND */
-    const struct dcutr_addrs *addrs; /* of the peer: DCUTR_EV_DIAL, _DIAL_BACK, the last _SEND */
+    const struct dcutr_addrs *addrs; /* of the peer: DCUTR_EV_DIAL, DCUTR_EV_DIAL_BACK */
     int error;                       /* DCUTR_EV_FAILED */
 };
 

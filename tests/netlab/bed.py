@@ -6,6 +6,10 @@
     a ── NAT 81.2.69.2 ─────┤
     b ── NAT 151.101.65.2 ──┘
 
+A carrier's NAT may be between a host's NAT and the internet (DOUBLE), a NAT may let no UDP out
+(NO_UDP), and a host whose NAT is a random one may have IPv6 behind a firewall besides (FIREWALL6);
+public hosts have IPv6, too.
+
 The addresses are ordinary public ones: with private or documentation ranges other implementations
 switch off hole punching, reachability probes and relay addresses.  Nothing leaves the namespaces.
 
@@ -21,13 +25,30 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 PREFIX = "peerup-bed-"
 PUBLIC, CONE, RANDOM = "public", "cone", "random"
+DOUBLE, NO_UDP, FIREWALL6 = "double", "no-udp", "firewall6"
 NETWORKS = ("45.32.10", "81.2.69", "151.101.65", "62.98.7")
 # The kernel keeps the port of a connection where it can; so a NAT maps a socket to one port whomever
 # it talks to, and lets in only whom it talked to.  With fully-random each peer sees another port.
-MASQUERADE = {CONE: "persistent", RANDOM: "random,fully-random"}
+PERSISTENT, FULLY_RANDOM = "persistent", "random,fully-random"
+MASQUERADE = {CONE: PERSISTENT, DOUBLE: PERSISTENT, NO_UDP: PERSISTENT,
+              RANDOM: FULLY_RANDOM, FIREWALL6: FULLY_RANDOM}
+NETWORK6 = "2a02:26f0"
+# Until somebody there refuses the connection.
+KNOCK = """
+import socket, sys, time
+for _ in range(100):
+    try:
+        socket.create_connection((sys.argv[1], 9), 0.1)
+    except ConnectionRefusedError:
+        sys.exit(0)
+    except OSError:
+        time.sleep(0.1)
+sys.exit("no way to " + sys.argv[1])
+"""
 NUMBERS = itertools.count()
 
 
@@ -85,16 +106,25 @@ table ip filter {{
   chain forward {{
     type filter hook forward priority filter
     policy drop
+    {'iifname "lan" meta l4proto udp drop' if kind == NO_UDP else ""}
     iifname "lan" accept
     ct state established,related accept
     ct status dnat accept
+  }}
+}}
+table ip6 filter {{
+  chain forward {{
+    type filter hook forward priority filter
+    policy drop
+    iifname "lan" accept
+    ct state established,related accept
   }}
 }}
 """
 
 
 class Bed:
-    """`hosts`: what is between each host and the internet, by name: PUBLIC, CONE or RANDOM."""
+    """`hosts`: what is between each host and the internet, by name: PUBLIC, or a kind of NAT."""
 
     def __init__(self, hosts):
         remove_stale()
@@ -115,23 +145,64 @@ class Bed:
             edge = name if kind == PUBLIC else f"{name}-nat"
             if kind != PUBLIC:
                 self._add(edge, forwards=True)
-            network = self.networks[name]
-            self._link("wan", f"to-{name}", f"{network}.1", edge, "wan", f"{network}.2")
-            self._default_route(edge, f"{network}.1")
+            self._connect("wan", f"to-{name}", edge, "wan", self.networks[name])
             if kind == PUBLIC:
-                self._ip(edge, "addr", "add", f"{network}.3/24", "dev", "wan")
+                self._ip(edge, "addr", "add", f"{self.networks[name]}.3/24", "dev", "wan")
+                self._connect6("wan", f"to-{name}", edge, "wan", f"{NETWORK6}:{number:x}")
                 continue
+            if kind == FIREWALL6:
+                self._connect6("wan", f"to-{name}", edge, "wan", f"{NETWORK6}:{number:x}")
+            edge = self._put_behind(name, number, kind, edge)
             self.networks[name] = f"192.168.{number}"
-            self._link(edge, "lan", f"192.168.{number}.1", name, "lan", f"192.168.{number}.2")
-            self._default_route(name, f"192.168.{number}.1")
-            command(*self.argv(edge, ["nft", "-f", "-"]), text=nat_rules(kind))
+            self._connect(edge, "lan", name, "lan", self.networks[name])
+            if kind == FIREWALL6:
+                self._connect6(edge, "lan", name, "lan", f"{NETWORK6}:1{number:x}")
+                self._ip("wan", "route", "add", f"{NETWORK6}:1{number:x}::/64", "via",
+                         f"{NETWORK6}:{number:x}::2")
+
+        for number, (name, kind) in enumerate(self.kinds.items()):
+            if kind in (PUBLIC, FIREWALL6):
+                self._await6(name, f"{NETWORK6}:{number:x}::1")
+
+    def _await6(self, name, router):
+        """Until IPv6 works, which takes the kernel up to a second or two after a link is up."""
+        command(*self.argv(name, [sys.executable, "-c", KNOCK, router]))
+
+    def _put_behind(self, name, number, kind, edge):
+        """Makes NATs of the edge and, where there are two, of another one; returns the inner."""
+        command(*self.argv(edge, ["nft", "-f", "-"]), text=nat_rules(kind))
+        if kind != DOUBLE:
+            return edge
+        home = f"{name}-home"
+        self._add(home, forwards=True)
+        self._connect(edge, "lan", home, "wan", f"100.64.{number}")
+        command(*self.argv(home, ["nft", "-f", "-"]), text=nat_rules(kind))
+        return home
+
+    def _connect(self, outer, outer_device, inner, inner_device, network):
+        """Two places by a link, one of which is the other's way out."""
+        self._link(outer, outer_device, f"{network}.1", inner, inner_device, f"{network}.2")
+        self._default_route(inner, f"{network}.1")
+
+    def _connect6(self, outer, outer_device, inner, inner_device, network):
+        """With IPv6, too."""
+        for name, device, address in ((outer, outer_device, f"{network}::1"),
+                                      (inner, inner_device, f"{network}::2")):
+            self._ip(name, "addr", "add", f"{address}/64", "dev", device, "nodad")
+        self._ip(inner, "-6", "route", "add", "default", "via", f"{network}::1")
 
     def _add(self, name, forwards=False):
         command("ip", "netns", "add", self.prefix + name)
         self.namespaces.append(self.prefix + name)
         self._ip(name, "link", "set", "lo", "up")
+        # Nobody looks for the neighbours of a link whose own addresses are still being checked.
+        self._set(name, "ipv6/conf/default/dad_transmits", 0)
         if forwards:
-            command(*self.argv(name, ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]))
+            self._set(name, "ipv4/ip_forward", 1)
+            self._set(name, "ipv6/conf/all/forwarding", 1)
+
+    def _set(self, name, key, value):
+        command(*self.argv(name, ["sh", "-c", f"echo {value} > /proc/sys/net/{key}"]))
 
     def _ip(self, name, *words):
         command("ip", "-n", self.prefix + name, *words)
@@ -147,6 +218,12 @@ class Bed:
     def _default_route(self, name, gateway):
         self._ip(name, "route", "add", "default", "via", gateway)
 
+    def readdress(self, name, old, new, router):
+        """A host behind a NAT has another address."""
+        self._ip(name, "addr", "del", f"{old}/24", "dev", "lan")
+        self._ip(name, "addr", "add", f"{new}/24", "dev", "lan")
+        self._default_route(name, router)
+
     def argv(self, name, argv):
         """The command line that runs another one where the host is."""
         return ["ip", "netns", "exec", self.prefix + name, *argv]
@@ -154,6 +231,12 @@ class Bed:
     def address(self, name):
         """What the host listens on."""
         return f"{self.networks[name]}.2"
+
+    def address6(self, name):
+        """Of a public host, or one behind a firewall."""
+        number = list(self.kinds).index(name)
+        network = f"{number:x}" if self.kinds[name] == PUBLIC else f"1{number:x}"
+        return f"{NETWORK6}:{network}::2"
 
     def second_address(self, name):
         """Of a public host."""

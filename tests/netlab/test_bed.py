@@ -6,7 +6,7 @@ import subprocess
 import sys
 import unittest
 
-from bed import CONE, PUBLIC, RANDOM, Bed, BedError, command, unavailable
+from bed import CONE, DOUBLE, FIREWALL6, NO_UDP, PUBLIC, RANDOM, Bed, BedError, command, unavailable
 
 EXIT_SKIPPED = 77
 PORT = 4001
@@ -124,6 +124,30 @@ class BedTest(unittest.TestCase):
             b.send(bed.outside("a"), PORT, "lost")
         self.assertIsNone(a.get(0.2))
         self.assertIsNone(b.get(0.2))
+
+    def test_two_nats_keep_the_port_as_one_does(self):
+        bed, a, x, y = self.build(a=DOUBLE, x=PUBLIC, y=PUBLIC)
+        self.assertEqual(self.seen(bed, a, "a", x, bed.address("x")), PORT)
+        self.assertEqual(self.seen(bed, a, "a", y, bed.address("y")), PORT)
+        x.send(bed.outside("a"), PORT, "answer")
+        self.assertEqual(a.get()[2], "answer")
+
+    def test_where_udp_is_blocked_it_gets_nowhere(self):
+        bed, a, x = self.build(a=NO_UDP, x=PUBLIC)
+        a.send(bed.address("x"), PORT, "lost")
+        self.assertIsNone(x.get(0.2))
+        connect = f"import socket; socket.create_connection(('{bed.address('x')}', 9), 5)"
+        with self.assertRaisesRegex(BedError, "ConnectionRefusedError"):
+            command(*bed.argv("a", [sys.executable, "-c", connect]))
+
+    def test_a_firewall_lets_no_ipv6_in_that_was_not_asked_for(self):
+        bed, *_ = self.build(a=FIREWALL6, x=PUBLIC)
+        inside = bed.address6("a")
+        connect = "import socket; socket.create_connection(('{}', 9), 1)"
+        with self.assertRaisesRegex(BedError, "ConnectionRefusedError"):
+            command(*bed.argv("a", [sys.executable, "-c", connect.format(bed.address6("x"))]))
+        with self.assertRaisesRegex(BedError, "imed out"):
+            command(*bed.argv("x", [sys.executable, "-c", connect.format(inside)]))
 
     def test_a_forwarded_port_lets_anybody_in(self):
         bed, a, x = self.build(a=RANDOM, x=PUBLIC)

@@ -198,6 +198,30 @@ static void on_next(struct sim_event *e) {
     world_after(&s->world, e, sim_rand_scale(&s->fate, MSEC(50), SEC(4)));
 }
 
+static void cut_off(struct scenario *s, const struct sim_host *h, bool is_cut) {
+    for (uint32_t i = 0; i < PLACES_MAX; i++) {
+        struct sim_link *to = net_link(&s->net, h, &s->net.hosts[i]);
+        struct sim_link *from = net_link(&s->net, &s->net.hosts[i], h);
+        to->cuts += is_cut ? 1 : UINT32_MAX;
+        if (from != to)
+            from->cuts += is_cut ? 1 : UINT32_MAX;
+    }
+}
+
+void host_sleep(struct scenario *s, struct sim_node *n, nsec_t time) {
+    world_trace(&s->world, "the machine of node %u sleeps", n->index);
+    n->proc.stalled_until = s->world.now + time + MSEC(1);
+    if (heap_node_is_linked(&n->proc.wake.node))
+        world_at(&s->world, &n->proc.wake, n->proc.stalled_until);
+    cut_off(s, n->host, true);
+    world_run(&s->world, s->world.now + time);
+    cut_off(s, n->host, false);
+    n->proc.clock_offset -= time;
+    world_trace(&s->world, "the machine of node %u wakes up", n->index);
+    sim_netwatch_wake_up(&n->netwatch);
+    proc_wake(&n->proc);
+}
+
 void faults_start(struct scenario *s) {
     sim_event_init(&s->next_fault, on_next);
     for (uint32_t i = 0; i < kinds_count(s); i++) {

@@ -21,6 +21,7 @@ enum {
     /* The kernel repeats the last words of connections that were closed in vain: four or five times
      * a minute each. */
     WAITING_PACKETS_SLACK = 20,
+    PPM = 1000000,
 };
 
 #define STARTS_WITHIN     SEC(2)
@@ -197,9 +198,7 @@ static nsec_t found_blocked(struct scenario *s) {
 
 /* Decision 6: what is sent finds it out, and new streams go over TCP after 5 s. */
 static void udp_blocked(struct scenario *s) {
-    /* The half of a circuit behind its relay gives no sign, and yamux finds it out after 15 s: what
-     * is sent meanwhile is lost, also by pairs that have a better way. */
-    if (s->transports != TRANSPORTS_BOTH || s->relays_count > 0)
+    if (s->transports != TRANSPORTS_BOTH)
         return;
     s->resets_are_on = false;
     cut_udp(s, 1);
@@ -389,6 +388,28 @@ static void moving(struct scenario *s) {
     check_left(s, &left);
 }
 
+/* --- A machine sleeps --- */
+
+static void sleeping(struct scenario *s) {
+    uint32_t first = s->relays_count;
+    if (!sim_rand_chance(&s->naps, PPM / 3) || first == s->nodes_count)
+        return;
+    struct sim_node *n = &s->nodes[sim_rand_range(&s->naps, first, s->nodes_count - 1)];
+    s->resets_are_on = false;
+    /* Everybody has found it dead by then. */
+    host_sleep(s, n, sim_rand_scale(&s->naps, FOUND_DEAD + SEC(1), SEC(600)));
+    run_for(s, NOTICED_WITHIN + 5 * s->rtt_max);
+    s->hurry = true;
+    for (uint32_t k = 0; k < n->proxies_count; k++)
+        load_add(s, &n->proxies[k], s->world.now, s->world.now + SEC(1), true);
+    s->hurry = false;
+    run_for(s, relays_reserved_within(s));
+    if (s->relays_count > 0 && !world_has_failed(&s->world))
+        relays_check_reserved(s, "after a machine woke up");
+    if (!world_has_failed(&s->world))
+        wait_for_transfers(s, s->world.now, s->world.now + SEC(5));
+}
+
 /* --- End --- */
 
 static bool any_runs(const struct scenario *s) {
@@ -451,12 +472,13 @@ void scenario_run(const struct scenario_config *cfg, struct scenario_result *ret
     sim_rand_init(&s->fate, cfg->seed, "fate", 0);
     sim_rand_init(&s->walls, cfg->seed, "walls", 0);
     sim_rand_init(&s->moves, cfg->seed, "moves", 0);
+    sim_rand_init(&s->naps, cfg->seed, "naps", 0);
     s->has_boxes = cfg->has_boxes;
     s->folder = cfg->folder;
     topology_make(s);
     start_nodes(s);
     void (*const phases[])(struct scenario * s) = {
-        storm, calm, idle, crossing, udp_blocked, relays_come_back, silence, moving, end};
+        storm, calm, idle, crossing, udp_blocked, relays_come_back, silence, moving, sleeping, end};
     for (size_t i = 0; i < ARRAY_COUNT(phases) && !world_has_failed(&s->world); i++)
         phases[i](s);
     report(s, began, ret_result);

@@ -13,6 +13,7 @@
  *   (where there are relays) one of them is away for a while
  *   silence (every other seed) a host dies; the others find out in time, and it comes back
  *   (a third of the seeds) a host has other addresses; both ways it is reached again in time
+ *   (a third of the seeds) a machine sleeps for minutes; when it wakes up all is as before in time
  *   end     all nodes stop; nothing may be left
  */
 

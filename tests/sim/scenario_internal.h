@@ -63,6 +63,7 @@ struct scenario {
     struct sim_rand fate;   /* faults */
     struct sim_rand walls;  /* boxes */
     struct sim_rand moves;  /* who gets other addresses, and when */
+    struct sim_rand naps;   /* whose machine sleeps, and how long */
     struct sim_node *mover; /* NULL: nobody */
     bool has_boxes;
     uint32_t relays_count; /* the first of the nodes; 0 without boxes */
@@ -115,6 +116,8 @@ void load_add(struct scenario *s, const struct sim_proxy *p, nsec_t from, nsec_t
 /* The power of a node's host fails; and is back, without its node. */
 void host_down(struct scenario *s, struct sim_node *n);
 void host_up(struct scenario *s, struct sim_node *n);
+/* Its machine sleeps: nothing of it runs, nothing reaches it, and its clock stands. */
+void host_sleep(struct scenario *s, struct sim_node *n, nsec_t time);
 /* Its host has other addresses from now on, of which all others know. */
 void node_readdress(struct scenario *s, struct sim_node *n);
 /* Begins the storm. */

@@ -86,7 +86,6 @@ Test(dcutr, the_opener_dials_half_a_round_trip_after_its_sync) {
     struct dcutr_event event = expect(&d, DCUTR_EV_SEND);
     cr_assert(bytes_equal(event.message, HEX("0308ac02")));
     cr_assert(event.is_last);
-    cr_assert_eq(event.addrs->count, 2);
     expect_nothing(&d);
     cr_assert_eq(dcutr_deadline(&d), SEC(1) + MSEC(150));
     dcutr_tick(&d, SEC(1) + MSEC(150) - 1);

@@ -130,6 +130,16 @@ CASE_CLOCK(new_addresses_of_ours_are_tried_at_once) {
     cr_assert_eq(asked(w), 4);
 }
 
+/* It never came to a dial: what the peer was not told may be what was missing. */
+CASE_CLOCK(more_addresses_of_ours_are_tried_at_once_where_none_was) {
+    meet(w);
+    wait_for(w, DCUTR_EXCHANGE_TIMEOUT + SEC(1));
+    cr_assert_eq(asked(w), 1);
+    holepunch_addrs_added(w->holepunch);
+    script_turn(&w->script);
+    cr_assert_eq(asked(w), 2);
+}
+
 CASE_CLOCK(with_a_direct_connection_nothing_is_asked) {
     meet(w);
     struct script_conn *direct = accept_direct(w);

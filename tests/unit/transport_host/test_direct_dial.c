@@ -2,6 +2,7 @@
 /* Goal: all addresses are dialled at the same moment, the first connection wins, and neither what
  * stands nor the swarm's own rounds are touched.
  * Spec: libp2p DCUtR, "Addresses" and "TCP details". */
+#include "core/base/err.h"
 #include "scripted.h"
 #include "transport/direct_dial.h"
 
@@ -113,6 +114,14 @@ CASE_DIRECT(the_responders_part_is_asked_for_in_each_dial) {
     direct_dial_cancel(&x.dial);
 }
 
+CASE_DIRECT(any_port_is_asked_for_in_each_dial) {
+    static struct direct x;
+    DIAL(s, &x, {.from_any_port = true}, Q1, T1);
+    cr_assert(script_dial(s, Q1)->from_any_port);
+    cr_assert(script_dial(s, T1)->from_any_port);
+    direct_dial_cancel(&x.dial);
+}
+
 CASE_DIRECT(what_refuses_is_dialled_again_a_moment_later_and_not_for_ever) {
     static struct direct x;
     DIAL(s, &x, REPEATING, Q1, T1);
@@ -173,35 +182,6 @@ CASE_DIRECT(cancelled_between_its_end_and_the_word_of_it_it_says_nothing) {
     direct_dial_cancel(&x.dial);
     script_turn(s);
     cr_assert_eq(x.done, 0);
-}
-
-CASE_DIRECT(tcp_that_is_not_connected_yet_is_dropped_and_nothing_else) {
-    static struct direct x;
-    struct multiaddr drop[2];
-    cr_assert_eq(multiaddr_parse(T1, &drop[0]), 0);
-    cr_assert_eq(multiaddr_parse(Q1, &drop[1]), 0);
-    DIAL(s, &x, PLAIN, Q1, T1, T2);
-    direct_dial_drop_tcp(&x.dial, drop, 2);
-    cr_assert(script_dial(s, T1) == NULL);
-    cr_assert(script_dial(s, T2) != NULL && script_dial(s, Q1) != NULL);
-    cr_assert_eq(multiaddr_parse(T2, &drop[0]), 0);
-    struct dial *d = script_dial(s, T2);
-    d->connected(d);
-    direct_dial_drop_tcp(&x.dial, drop, 2);
-    cr_assert(script_dial(s, T2) != NULL);
-    direct_dial_cancel(&x.dial);
-    direct_dial_drop_tcp(&x.dial, drop, 2); /* harmless */
-}
-
-CASE_DIRECT(with_its_last_address_dropped_it_is_over) {
-    static struct direct x;
-    struct multiaddr drop;
-    cr_assert_eq(multiaddr_parse(T1, &drop), 0);
-    DIAL(s, &x, PLAIN, T1);
-    direct_dial_drop_tcp(&x.dial, &drop, 1);
-    script_turn(s);
-    cr_assert_eq(x.done, 1);
-    cr_assert_eq(x.error, -ECANCELED);
 }
 
 CASE_DIRECT(the_swarms_own_round_goes_on_beside_it) {
