@@ -288,8 +288,11 @@ static int open_autonat_service(struct node *n, const struct node_config *cfg,
         return 0;
     int e = stranger_new(n->reactor, &n->stranger);
     if (e == 0) {
-        struct autonat_service_config autonat_cfg = {
-            .reactor = n->reactor, .host = n->host, .stranger = n->stranger, .log = n->log};
+        struct autonat_service_config autonat_cfg = {.reactor = n->reactor,
+                                                     .host = n->host,
+                                                     .stranger = n->stranger,
+                                                     .log = n->log,
+                                                     .netwatch = n->netmon.watch};
         e = autonat_service_new(&autonat_cfg, &n->autonat_service);
     }
     if (e == 0 && cfg->serves_autonat_v1) {
