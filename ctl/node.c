@@ -354,8 +354,11 @@ static int open_autonat_service(struct node *n, const struct node_config *cfg,
         return 0;
     int e = stranger_new(n->reactor, &n->stranger);
     if (e == 0) {
-        struct autonat_service_config autonat_cfg = {
-            .reactor = n->reactor, .host = n->host, .stranger = n->stranger, .log = n->log};
+        struct autonat_service_config autonat_cfg = {.reactor = n->reactor,
+                                                     .host = n->host,
+                                                     .stranger = n->stranger,
+                                                     .log = n->log,
+                                                     .netwatch = n->netmon.watch};
         e = autonat_service_new(&autonat_cfg, &n->autonat_service);
     }
     if (e == 0 && cfg->serves_autonat_v1) {
@@ -510,11 +513,14 @@ static void turn_until_no_handles(struct node *n) {
         e = reactor_turn(n->reactor, deadline);
 }
 
-void node_close(struct node *n) {
-    if (n->is_closed || n->reactor == NULL)
-        return;
-    n->is_closed = true;
-    netmon_stop(&n->netmon);
+/* What does not end in time keeps node_free() from freeing it. */
+static void wait_for(struct node *n, const bool *done, const char *complaint) {
+    if (!turn_until(n, done))
+        log_warn(n->log, L_NODE, complaint);
+}
+
+/* What asks others. */
+static void close_clients(struct node *n) {
     n->ping = ping_server_free(n->ping);
     n->holepunch = holepunch_free(n->holepunch);
     if (n->reachability != NULL)
@@ -523,36 +529,43 @@ void node_close(struct node *n) {
     n->reservations = reservations_free(n->reservations);
     if (n->portmap != NULL) {
         portmap_close(n->portmap, on_portmap_closed, n);
-        if (!turn_until(n, &n->portmap_closed))
-            log_warn(n->log, L_NODE, "port mapping did not end in time");
+        wait_for(n, &n->portmap_closed, "port mapping did not end in time");
     }
+}
+
+/* What others ask. */
+static void close_servers(struct node *n) {
     if (n->services != NULL) {
         services_close(n->services, on_services_closed, n);
-        if (!turn_until(n, &n->services_closed))
-            log_warn(n->log, L_NODE, "services did not end in time");
+        wait_for(n, &n->services_closed, "services did not end in time");
     }
     if (n->relay_service != NULL) {
         hop_service_close(n->relay_service, on_relay_closed, n);
-        if (!turn_until(n, &n->relay_closed))
-            log_warn(n->log, L_NODE, "circuits did not end in time");
+        wait_for(n, &n->relay_closed, "circuits did not end in time");
     }
     n->autonat_service = autonat_service_free(n->autonat_service);
     n->autonat_v1_service = autonat_v1_service_free(n->autonat_v1_service);
     if (n->stranger != NULL) {
         stranger_close(n->stranger, on_stranger_closed, n);
-        if (!turn_until(n, &n->stranger_closed))
-            log_warn(n->log, L_NODE, "dial-backs did not end in time");
+        wait_for(n, &n->stranger_closed, "dial-backs did not end in time");
     }
     if (n->stun_service != NULL) {
         stun_service_close(n->stun_service, on_stun_closed, n);
-        if (!turn_until(n, &n->stun_closed))
-            log_warn(n->log, L_NODE, "STUN's sockets did not close in time");
+        wait_for(n, &n->stun_closed, "STUN's sockets did not close in time");
     }
+}
+
+void node_close(struct node *n) {
+    if (n->is_closed || n->reactor == NULL)
+        return;
+    n->is_closed = true;
+    netmon_stop(&n->netmon);
+    close_clients(n);
+    close_servers(n);
     n->reachability = reachability_free(n->reachability); /* peers need not hear of it any more */
     if (n->host != NULL) {
         host_close(n->host, on_host_closed, n);
-        if (!turn_until(n, &n->host_closed))
-            log_warn(n->log, L_NODE, "connections did not end in time");
+        wait_for(n, &n->host_closed, "connections did not end in time");
     }
     /* Before the last turns, in which their descriptors close.  Nobody asks them any more. */
     if ((n->services == NULL || n->services_closed) && (n->host == NULL || n->host_closed)) {
@@ -609,6 +622,10 @@ struct hop_service *node_relay_service(const struct node *n) {
 
 struct reservations *node_reservations(const struct node *n) {
     return n->reservations;
+}
+
+const struct netmon *node_netmon(const struct node *n) {
+    return &n->netmon;
 }
 
 const struct reachability *node_reachability(const struct node *n) {

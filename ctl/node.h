@@ -27,6 +27,7 @@ struct hop_service_config;
 struct host;
 struct identity;
 struct mem;
+struct netmon;
 struct netwatch;
 struct node;
 struct node_metrics;
@@ -111,6 +112,7 @@ struct services *node_services(const struct node *n);
 struct hop_service *node_relay_service(const struct node *n);
 /* NULL without relays. */
 struct reservations *node_reservations(const struct node *n);
+const struct netmon *node_netmon(const struct node *n);
 /* NULL where it does not listen. */
 const struct reachability *node_reachability(const struct node *n);
 /* NULL where it does not serve it. */

@@ -15,6 +15,7 @@
 #include "ctl/gate.h"
 #include "ctl/gate_watch.h"
 #include "ctl/limits.h"
+#include "ctl/netmon.h"
 #include "ctl/node.h"
 #include "ctl/node_metrics.h"
 #include "ctl/say.h"
@@ -22,6 +23,7 @@
 #include "ctl/systemd.h"
 #include "ctl/telemetry_http.h"
 #include "ctl/watchdog.h"
+#include "relay/proto/reach.h"
 #include "relay/service.h"
 #include "transport/host.h"
 #include "uring/reactor.h"
@@ -136,6 +138,35 @@ static void say_node(const struct daemon *d) {
     say(d, "Event loop: %s\n", reactor_features(node_reactor(d->node))->backend);
 }
 
+/* Interfaces of which an address is global. */
+static uint32_t count_interfaces(const struct netwatch_snapshot *s, struct reach_ips *ret_ips) {
+    uint32_t count = 0;
+    *ret_ips = (struct reach_ips){0};
+    for (uint32_t i = 0; i < s->links_count; i++) {
+        unsigned before = ret_ips->global_ip4_count + ret_ips->global_ip6_count;
+        for (uint32_t j = 0; j < s->addrs_count; j++)
+            if (s->addrs[j].link_index == s->links[i].index)
+                reach_add_ip(ret_ips, &s->addrs[j].ip);
+        count += ret_ips->global_ip4_count + ret_ips->global_ip6_count > before;
+    }
+    return count;
+}
+
+static void say_interfaces(const struct daemon *d) {
+    const struct netwatch_snapshot *s = netwatch_snapshot(node_netmon(d->node)->watch);
+    struct reach_ips ips;
+    if (!s->is_known)
+        return;
+    uint32_t count = count_interfaces(s, &ips);
+    say(d, "Network interfaces: %u with global addresses", count);
+    if (ips.global_ip6_count > 0)
+        say(d, "  Global IPv6: %u addresses (direct connections possible)", ips.global_ip6_count);
+    if (ips.global_ip4_count > 0)
+        say(d, "  Global IPv4: %u addresses", ips.global_ip4_count);
+    if (count == 0)
+        say(d, "  No global addresses detected - relay will be required");
+}
+
 /* A service that cannot be registered is logged and left out: the others are as good as before. */
 static void open_service(const struct daemon *d, const struct config_service *s) {
     struct problem why = PROBLEM_INIT;
@@ -206,6 +237,7 @@ static int serve(struct daemon *d, struct problem *problem) {
     int e = open_events(d, problem);
     if (e == 0) {
         say_node(d); /* who reads it may send signals from here on */
+        say_interfaces(d);
         open_services(d);
         e = bootstrap_start(node_reactor(d->node), node_host(d->node), d->cfg->log,
                             &d->cfg->config->discovery.bootstrap_peers, on_bootstrapped, d,

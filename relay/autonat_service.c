@@ -10,6 +10,7 @@
 #include "transport/conn.h"
 #include "transport/host.h"
 #include "transport/stream.h"
+#include "uring/netwatch.h"
 #include "uring/reactor.h"
 
 enum { KINDS = 1 << MULTIADDR_KIND_TCP | 1 << MULTIADDR_KIND_WS | 1 << MULTIADDR_KIND_QUIC };
@@ -200,6 +201,20 @@ static void observe(const struct conn *c, struct net_addr *ret_addr) {
         *ret_addr = (struct net_addr){.family = NET_NONE};
 }
 
+/* A private IPv4 address may be translated, one of IPv6 leads nowhere. */
+static unsigned lacking_families(const struct netwatch *w) {
+    const struct netwatch_snapshot *s = w == NULL ? NULL : netwatch_snapshot(w);
+    unsigned lacking = 1 << NET_IP4 | 1 << NET_IP6;
+    if (s == NULL || !s->is_known)
+        return 0;
+    for (uint32_t i = 0; i < s->addrs_count; i++) {
+        const struct net_addr *ip = &s->addrs[i].ip;
+        if (ip->family == NET_IP4 || net_addr_is_public(ip))
+            lacking &= ~(1u << ip->family);
+    }
+    return lacking;
+}
+
 static struct session *session_new(struct autonat_service *s, struct stream *stream) {
     struct mem *mem = reactor_mem(s->cfg.reactor);
     if (s->sessions_count == AUTONAT_SERVICE_STREAMS_MAX)
@@ -211,6 +226,7 @@ static struct session *session_new(struct autonat_service *s, struct stream *str
                                         .rng = reactor_rng(s->cfg.reactor),
                                         .peer = *stream_peer(stream),
                                         .kinds = KINDS,
+                                        .lacking = lacking_families(s->cfg.netwatch),
                                         .accept_private = s->cfg.accept_private};
     observe(stream_conn(stream), &cfg.observed);
     x->service = s;

@@ -16,6 +16,7 @@
 struct autonat_service;
 struct host;
 struct log;
+struct netwatch;
 struct reactor;
 struct stranger;
 
@@ -34,7 +35,10 @@ struct autonat_service_config {
     struct host *host;         /* outlives this */
     struct stranger *stranger; /* outlives this */
     struct log *log;           /* may be NULL */
-    bool accept_private;       /* for labs */
+    /* Outlives this; addresses of a family in which this machine has none are not dialled.  NULL:
+     * all are. */
+    const struct netwatch *netwatch;
+    bool accept_private; /* for labs */
     /* May be NULL; what it starts happens later. */
     void (*served)(void *user, const struct autonat_served *what);
     void *user;

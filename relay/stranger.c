@@ -171,7 +171,8 @@ int stranger_new(struct reactor *r, struct stranger **ret_stranger) {
         return -ENOMEM;
     int e = identity_generate(reactor_rng(r), &identity);
     if (e == 0) {
-        struct host_config cfg = {.reactor = r, .identity = &identity, .agent = "peerup/dial-back"};
+        struct host_config cfg = {
+            .reactor = r, .identity = &identity, .agent = "peerup/dial-back", .is_anonymous = true};
         e = host_new(&cfg, &problem, &s->host);
         identity_done(&identity);
     }

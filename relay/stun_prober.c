@@ -31,6 +31,7 @@ struct socket_round {
     struct net_addr locals[LOCALS_MAX]; /* where answers came to */
     size_t locals_count;
     bool is_running;
+    enum nat_type type; /* as found last */
 };
 
 /* IDLE -> NAMES -> ASKING -> IDLE; each also to NAMES. */
@@ -48,6 +49,8 @@ struct stun_prober {
     nsec_t began_at; /* the last round */
     nsec_t retry;    /* after a round without answers */
     bool has_answers;
+    bool has_doubts; /* answers, too few to tell, were lost */
+    bool has_news;   /* a NAT is of another type than it was */
     struct net_addr addrs[FAMILIES * STUN_PROBER_SERVERS_MAX];
     size_t addrs_count;
     struct socket_round rounds[FAMILIES];
@@ -112,6 +115,10 @@ static void finish_socket(struct stun_prober *p, struct socket_round *r) {
     }
     p->has_answers = p->has_answers || f.answered > 0;
     stun_client_result(&r->engine, r->locals, r->locals_count, &f.result);
+    p->has_doubts =
+        p->has_doubts || (f.answered > 0 && f.unanswered > 0 && f.result.type == NAT_UNKNOWN);
+    p->has_news = p->has_news || f.result.type != r->type;
+    r->type = f.result.type;
     log_debug(p->cfg.log, L_RELAY, "stun: probe complete", kv_uint("answered", f.answered),
               kv_uint("unanswered", f.unanswered),
               kv_str("nat_type", nat_type_name(f.result.type)));
@@ -129,8 +136,11 @@ static void send_due(struct stun_prober *p, struct socket_round *r) {
 
 static void end_round(struct stun_prober *p) {
     p->state = STATE_IDLE;
-    nsec_t wait = p->has_answers ? STUN_PROBER_REFRESH : p->retry;
-    p->retry = p->has_answers ? STUN_PROBER_RETRY : MIN(2 * p->retry, STUN_PROBER_REFRESH);
+    bool is_settled = p->has_answers && !p->has_doubts;
+    nsec_t wait = is_settled ? STUN_PROBER_REFRESH : p->retry;
+    if (p->has_news)
+        wait = STUN_PROBER_RETRY;
+    p->retry = is_settled ? STUN_PROBER_RETRY : MIN(2 * p->retry, STUN_PROBER_REFRESH);
     timer_start(&p->timer, now_of(p) + wait);
 }
 
@@ -228,6 +238,8 @@ static void look_up(struct stun_prober *p, struct server *s) {
 static void begin(struct stun_prober *p) {
     p->began_at = now_of(p);
     p->has_answers = false;
+    p->has_doubts = false;
+    p->has_news = false;
     p->addrs_count = 0;
     p->state = STATE_NAMES;
     for (size_t i = 0; i < FAMILIES; i++)

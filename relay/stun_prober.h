@@ -2,7 +2,8 @@
 #pragma once
 
 /* The STUN client: asks servers, over the host's own QUIC socket, from where they see it; at once,
- * again every ten minutes, when the network changes, and sooner while nobody answers.
+ * again every ten minutes, when the network changes, and sooner while nobody answers or when the
+ * NAT's type is found to be another one: a NAT that was restarted meanwhile looks like many kinds.
  *
  * One round asks all servers once (relay/proto/stun_client.h), in each family in which the host
  * listens for QUIC; where it listens in none, there is nothing to ask about.  Names are looked up
@@ -24,7 +25,8 @@ struct stun_prober;
 enum { STUN_PROBER_SERVERS_MAX = 16 };
 
 #define STUN_PROBER_REFRESH       SEC(600)
-#define STUN_PROBER_RETRY         SEC(60) /* when nobody answered; doubled each time */
+/* When nobody answered, or too few to tell, doubled each time; or for news. */
+#define STUN_PROBER_RETRY         SEC(60)
 #define STUN_PROBER_NAMES_TIMEOUT SEC(10)
 
 struct stun_server_name {

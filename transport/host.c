@@ -357,6 +357,7 @@ int host_new(const struct host_config *cfg, struct problem *problem, struct host
     list_init(&h->watches);
     list_init(&h->sources);
     deferred_init(&h->close_work, close_now);
+    h->is_anonymous = cfg->is_anonymous;
     h->prefer = cfg->prefer;
     h->prefer_bulk = HOST_BULK_PREFERENCE;
     h->resolver = cfg->resolver;

@@ -67,6 +67,7 @@ struct host_config {
     unsigned securities;         /* UPGRADE_... bits (transport/upgrade.h) for TCP; 0: all */
     struct host_limits limits;   /* zeros: the defaults above */
     bool serve_perf;
+    bool is_anonymous; /* asks no peer who it is: for short errands */
 };
 
 /* -EADDRINUSE and other errors of binding, -ERR_UNSUPPORTED for an address that no transport can

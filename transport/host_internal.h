@@ -117,6 +117,7 @@ struct host {
     struct protocol_handler push_handler;
     struct protocol_handler ping_handler;
     struct protocol_handler perf_handler;
+    bool is_anonymous;
     bool closing;
     struct deferred close_work;
     void (*closed)(void *user);

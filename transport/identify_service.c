@@ -296,6 +296,8 @@ static int start_reading(struct host *h, struct host_conn *hc, struct stream *s,
 
 void identify_start(struct host *h, struct host_conn *hc) {
     struct stream *s;
+    if (h->is_anonymous)
+        return;
     int e = host_open_stream_on(h, hc->conn, identify_protocol, &s);
     if (e == 0) {
         e = start_reading(h, hc, s, false);

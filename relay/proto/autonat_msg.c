@@ -298,7 +298,7 @@ int autonat_v1_decode_dial(struct bytes body, struct autonat_v1_dial *ret_dial) 
     struct rd r = rd_init(body);
     struct pb_field f;
     bool is_dial = false;
-    struct bytes dial = BYTES_EMPTY, peer;
+    struct bytes dial = BYTES_EMPTY, peer = BYTES_EMPTY;
     while (pb_next(&r, &f)) {
         if (pb_is_uint(&f, V1_TYPE))
             is_dial = f.uint == V1_TYPE_DIAL;

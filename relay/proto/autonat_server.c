@@ -120,7 +120,7 @@ static bool is_dialable(const struct autonat_server *s, struct bytes raw,
     if (multiaddr_decode(raw, &a) < 0 || !(s->config.kinds >> multiaddr_kind(&a) & 1))
         return false;
     if (multiaddr_to_net_addr(&a, ret_ip) < 0 || ret_ip->port == 0 ||
-        net_addr_is_unspecified(ret_ip))
+        net_addr_is_unspecified(ret_ip) || (s->config.lacking >> ret_ip->family & 1))
         return false;
     if (!s->config.accept_private && !net_addr_is_public(ret_ip))
         return false;

@@ -66,6 +66,7 @@ struct autonat_server_config {
     struct peer_id peer;
     struct net_addr observed; /* whence the peer's connection comes; NET_NONE: relayed */
     unsigned kinds;           /* of addresses that the driver can dial: bits 1 << multiaddr_kind */
+    unsigned lacking;         /* families that there is no way to from here: bits 1 << net_family */
     bool accept_private;      /* for labs */
 };
 

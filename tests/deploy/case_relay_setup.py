@@ -54,7 +54,7 @@ def without_systemd_all_but_the_service_is_set_up(home):
     has(said, "making the system user peerup-relay", "making /var/lib/peerup-relay",
         "raising the kernel's largest UDP buffers", "writing /usr/local/sbin/peerup-relay\n",
         "systemd does not run here", "run '/usr/local/sbin/peerup-relay serve'",
-        "let in: 7777/tcp 7777/udp")
+        "let in: 7777/tcp 7777/udp 7778/udp")
     expect_equal(m.calls("useradd"), ["--system --user-group --home-dir /var/lib/peerup-relay "
                                       "--no-create-home --shell /usr/sbin/nologin peerup-relay"],
                  "useradd")
@@ -214,7 +214,8 @@ def the_firewall_is_opened_only_when_that_is_agreed(home):
             has(m.setup(*PROGRAM, stdin=tty), f"[OK]   firewall: ufw lets in {m.port}/tcp")
         expect(f"allow {m.port}/tcp comment peerup-relay" in m.calls("ufw"), "ufw")
         m.setup("--uninstall", "--yes")
-        expect_equal([c for c in m.calls("ufw") if c != "status"], [f"delete allow {m.port}/tcp"],
+        expect_equal([c for c in m.calls("ufw") if c != "status"],
+                     [f"delete allow {m.port}/tcp", f"delete allow {m.port + 1}/udp"],
                      "ufw, which had the other rule before")
 
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* AutoNAT: the first byte picks raw messages, a script against a probe, or one against a server.
  * Oracles: what decodes is written again the same, one end and silence behind it, no more data than
- * the limit, no dial before it was paid for. */
+ * the limit, no dial before it was paid for, none of v1 to where the peer is not. */
 #include "core/base/rng.h"
 #include "relay/proto/autonat_client.h"
 #include "relay/proto/autonat_server.h"
+#include "relay/proto/autonat_v1_server.h"
 #include "tests/fuzz/fuzz.h"
 
 static void count_up(struct rng *g, void *out, size_t size) {
@@ -34,6 +35,27 @@ static void check_same(const struct autonat_msg *m) {
     assert(again.data_bytes == m->data_bytes);
 }
 
+/* Nobody but the peer is dialled for it. */
+static void run_first_server(struct bytes body) {
+    struct autonat_v1_limits limits = {.admitted = {{.until = 0}}};
+    struct multiaddr seen = some_addr();
+    struct peer_id peer = {.len = 0};
+    struct autonat_v1_asker asker = {
+        .peer = &peer, .observed = &seen, .kinds = 1 << MULTIADDR_KIND_QUIC};
+    struct autonat_v1_task task;
+    struct net_addr seen_at, at;
+    int e = multiaddr_to_net_addr(&seen, &seen_at);
+    assert(e == 0);
+    if (autonat_v1_ask(&limits, &asker, body, 0, &task) < 0)
+        return;
+    for (size_t i = 0; i < task.addrs_count; i++) {
+        e = multiaddr_to_net_addr(&task.addrs[i], &at);
+        assert(e == 0);
+        assert(net_addr_ip_equal(&at, &seen_at));
+        assert(at.port != 0);
+    }
+}
+
 static void run_raw(struct bytes body) {
     struct autonat_msg m;
     struct bytes addr;
@@ -53,6 +75,7 @@ static void run_raw(struct bytes body) {
     value = 7;
     e = autonat_v1_decode_response(body, &value);
     assert(e == 0 || value == 7);
+    run_first_server(body);
     struct autonat_v1_dial dial;
     if (autonat_v1_decode_dial(body, &dial) == 0) {
         size_t sum = dial.peer.len;

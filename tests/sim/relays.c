@@ -6,8 +6,11 @@
 
 #include "core/conf/schema.h"
 #include "ctl/node.h"
+#include "ctl/reachability.h"
+#include "relay/autonat_prober.h"
 #include "relay/hop_service.h"
 #include "relay/reservations.h"
+#include "tests/sim/nat.h"
 #include "tests/sim/scenario_internal.h"
 #include "transport/host.h"
 
@@ -146,6 +149,50 @@ void relays_check_idle(struct scenario *s) {
     if (ends != 2 * circuits)
         world_fail(&s->world, "%u circuits and paths of relays are %u connections of nodes",
                    circuits, ends);
+}
+
+/* --- What nodes learn of their addresses --- */
+
+/* What is known of a node behind one box, which only that box decides. */
+static void check_nat(struct scenario *s, const struct sim_node *n, const struct reach_info *info,
+                      const struct autonat_prober_info *found) {
+    const struct sim_nat_config *box = &n->host->behind->nat->config;
+    /* Where a mapping gets the inside port, if no other has it, those of different times look
+     * alike, and identify compares what was seen at different times. */
+    bool is_symmetric = box->mapping == NAT_ADDRESS_PORT &&
+                        (box->ports == NAT_PORTS_RANDOM || box->ports == NAT_PORTS_SEQUENTIAL);
+    bool is_cone = box->mapping == NAT_INDEPENDENT && !box->pools_arbitrarily;
+    enum nat_type type = info->nat.type;
+    if (found->reachable > 0 && box->filtering == NAT_ADDRESS_PORT)
+        world_fail(&s->world, "node %u takes %zu of its addresses for reachable, through a filter",
+                   n->index, found->reachable);
+    if (is_symmetric && type != NAT_SYMMETRIC && type != NAT_UNKNOWN)
+        world_fail(&s->world, "node %u takes its symmetric NAT for %s", n->index,
+                   nat_type_name(type));
+    if (is_cone && type != NAT_ADDRESS_RESTRICTED && type != NAT_FULL_CONE && type != NAT_UNKNOWN)
+        world_fail(&s->world, "node %u takes its cone for %s", n->index, nat_type_name(type));
+}
+
+static void check_node_reach(struct scenario *s, const struct sim_node *n) {
+    const struct reachability *r = node_reachability(n->node);
+    const struct sim_host *box = n->host->behind;
+    struct autonat_prober_info found;
+    struct reach_info info;
+    reachability_info(r, &info);
+    autonat_prober_info(reachability_autonat(r), &found);
+    world_trace(&s->world, "idle: node %u%s: nat %s, %zu addresses reachable, %zu not, %zu unknown",
+                n->index, box == NULL ? "" : ", behind a box", nat_type_name(info.nat.type),
+                found.reachable, found.unreachable, found.unknown);
+    if (box == NULL && found.unreachable > 0)
+        world_fail(&s->world, "node %u is public and takes %zu of its addresses for unreachable",
+                   n->index, found.unreachable);
+    if (box != NULL && box->behind == NULL && !box->nat->config.is_firewall)
+        check_nat(s, n, &info, &found);
+}
+
+void relays_check_reach(struct scenario *s) {
+    for (uint32_t i = s->relays_count; i < s->nodes_count && s->relays_count > 0; i++)
+        check_node_reach(s, &s->nodes[i]);
 }
 
 uint32_t relays_circuits_of(const struct sim_node *n) {

@@ -16,6 +16,9 @@ enum {
     IDLE_TURNS_PER_SECOND_MAX = 20,
     IDLE_TURNS_PER_CIRCUIT_MAX = 2, /* a second, of a relay */
     IDLE_PACKETS_SLACK = 20,
+    /* Of two AutoNAT questions, for each peer; one may take 100 kB. */
+    IDLE_PACKETS_DIAL_BACKS = 250,
+    IDLE_TURNS_DIAL_BACKS = 500,
     IDLE_POOL_BYTES_MAX = 1 << 20,
     WAITING_SECONDS = 60,
     /* The kernel repeats the last words of connections that were closed in vain: four or five times
@@ -34,6 +37,9 @@ enum {
  * PROXY_OPEN_TIMEOUT, with 1, 2 and 4 s between), and then a dead peer to be found. */
 #define LEFTOVERS_MAX     SEC(240)
 #define SETTLES           SEC(45)
+/* By then relays have told nodes which of their addresses they can dial; each answer may cost 100
+ * kB, and some follow every five minutes. */
+#define ASKED_ABOUT       SEC(400)
 #define STOPS_WITHIN      SEC(30)
 /* After the event; where a round trip takes long, asking whether a connection lives does, too. */
 #define NOTICED_WITHIN    SEC(3)
@@ -127,12 +133,17 @@ static void check_idle_node(struct scenario *s, const struct sim_node *n, uint64
     /* Both ends of a circuit say now and then that they are there. */
     uint64_t peers = s->nodes_count - 1 + 2 * circuits;
     uint64_t packets_max = IDLE_SECONDS * peers + IDLE_PACKETS_SLACK;
-    uint64_t turns_max = IDLE_TURNS_PER_SECOND_MAX + IDLE_TURNS_PER_CIRCUIT_MAX * circuits;
+    uint64_t turns_max =
+        IDLE_SECONDS * (IDLE_TURNS_PER_SECOND_MAX + IDLE_TURNS_PER_CIRCUIT_MAX * circuits);
+    if (s->relays_count > 0) {
+        packets_max += IDLE_PACKETS_DIAL_BACKS * (s->nodes_count - 1);
+        turns_max += IDLE_TURNS_DIAL_BACKS * (s->nodes_count - 1);
+    }
     buf_pool_stats(reactor_pool(node_reactor(n->node)), &pool);
     world_trace(&s->world, "idle: node %u made %llu turns, sent %llu packets, holds %zu bytes",
                 n->index, (unsigned long long)turns, (unsigned long long)packets,
                 pool.bytes_in_use);
-    if (turns > turns_max * IDLE_SECONDS)
+    if (turns > turns_max)
         world_fail(&s->world, "node %u made %llu turns in %d idle seconds", n->index,
                    (unsigned long long)turns, IDLE_SECONDS);
     if (packets > packets_max)
@@ -157,7 +168,7 @@ static void on_disturb(struct sim_event *e) {
 static void idle(struct scenario *s) {
     uint64_t turns[HOSTS_MAX];
     uint64_t packets[HOSTS_MAX];
-    run_for(s, SETTLES);
+    run_for(s, s->relays_count > 0 ? ASKED_ABOUT : SETTLES);
     if (s->world.sabotage == SABOTAGE_TURNS || s->world.sabotage == SABOTAGE_TALK) {
         sim_event_init(&s->disturb, on_disturb);
         world_after(&s->world, &s->disturb, 0);
@@ -169,6 +180,8 @@ static void idle(struct scenario *s) {
     run_for(s, SEC(IDLE_SECONDS));
     if (!world_has_failed(&s->world))
         relays_check_idle(s);
+    if (!world_has_failed(&s->world))
+        relays_check_reach(s);
     for (uint32_t i = 0; i < s->nodes_count && !world_has_failed(&s->world); i++)
         check_idle_node(s, &s->nodes[i], s->nodes[i].proc.turns - turns[i],
                         s->nodes[i].host->packets_sent - packets[i]);

@@ -106,6 +106,8 @@ uint32_t relays_circuits_of(const struct sim_node *n);
 void relays_come_back(struct scenario *s);
 /* Nothing is half-open, and circuits are the connections that nodes know of. */
 void relays_check_idle(struct scenario *s);
+/* Whom strangers can dial knows it, and no other; a NAT is what it is. */
+void relays_check_reach(struct scenario *s);
 /* All others have stopped: nothing is left of them. */
 void relays_check_empty(struct scenario *s);
 /* Whether an address leads over this relay. */

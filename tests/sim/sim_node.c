@@ -9,6 +9,7 @@
 
 #include "core/base/problem.h"
 #include "core/conf/authkeys.h"
+#include "core/conf/schema.h"
 #include "ctl/node.h"
 #include "relay/proxy.h"
 #include "relay/service.h"
@@ -121,6 +122,7 @@ static void listen_addrs(const struct sim_node *n, struct multiaddr *out) {
 }
 
 static void node_main(void *user) {
+    static const struct config_servers the_relays = {.is_set = false};
     struct sim_node *n = user;
     struct problem why = PROBLEM_INIT;
     struct multiaddr listen[NODE_LISTEN_MAX];
@@ -138,6 +140,10 @@ static void node_main(void *user) {
         .punches = true,
         .splices = n->relays != NULL,
         .relay_service = n->is_relay ? &n->relay_service : NULL,
+        .stun_servers = &the_relays,
+        .serves_stun = n->is_relay,
+        .serves_autonat = n->is_relay,
+        .serves_autonat_v1 = n->is_relay,
         .is_exclusive = true,
         .backend = &backend_sim,
         .backend_context = &n->io,

@@ -112,6 +112,28 @@ Test(reachability, the_grade_follows_the_interfaces) {
     end(&t);
 }
 
+Test(reachability, who_is_private_asks_nobody_whether_it_can_be_dialled) {
+    static struct reach_test t;
+    struct multiaddr at;
+    struct problem why = PROBLEM_INIT;
+    folder_make(&t.folder);
+    cr_assert_eq(multiaddr_parse("/ip4/127.0.0.1/tcp/0", &at), 0);
+    for (int is_private = 0; is_private < 2; is_private++) {
+        struct node_config cfg = {.mem = mem_system(),
+                                  .key_file = folder_file(&t.folder, "a"),
+                                  .listen = &at,
+                                  .listen_count = 1,
+                                  .is_private = is_private == 1,
+                                  .netwatch = &t.watch};
+        cr_assert_eq(node_open(&cfg, &t.node, &why), 0, "%s", why.text);
+        const struct reachability *r = node_reachability(t.node);
+        cr_assert_eq(reachability_autonat(r) == NULL, is_private);
+        cr_assert_eq(reachability_autonat_v1(r) == NULL, is_private);
+        t.node = node_free(t.node);
+    }
+    folder_remove(&t.folder);
+}
+
 Test(reachability, a_node_asks_the_servers_of_its_config_and_says_what_came_of_it) {
     static struct reach_test t;
     struct config_host_port item = {.host = "127.0.0.1"};

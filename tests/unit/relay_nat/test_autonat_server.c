@@ -189,6 +189,30 @@ Test(autonat_server, labs_may_have_private_addresses_dialled) {
 
 /* --- other people's addresses ----------------------------------------------------------------- */
 
+Test(autonat_server, a_family_that_we_have_no_way_to_is_passed_over) {
+    static const char *const addrs[] = {"/ip6/2a01::1/tcp/4001", "/ip4/5.6.7.8/tcp/4001"};
+    struct bed b;
+    struct autonat_server s;
+    bed_init(&b);
+    struct autonat_server_config config = {
+        .limits = &b.limits,
+        .rng = &b.rng.rng,
+        .peer = {.len = 34, .bytes = {0x12, 0x20, 1}},
+        .observed = naddr("5.6.7.8:9999"),
+        .kinds = KINDS,
+        .lacking = 1 << NET_IP6,
+    };
+    autonat_server_init(&s, &config, 0);
+    request(&s, addrs, 2, 0);
+    struct multiaddr expected = maddr(addrs[1]);
+    cr_assert(multiaddr_equal(expect(&s, AUTONAT_SERVER_EV_DIAL).addr, &expected));
+    autonat_server_done(&s);
+    autonat_server_init(&s, &config, SEC(1));
+    request(&s, addrs, 1, SEC(1));
+    expect_answer(&s, HEX("0412020865"));
+    autonat_server_done(&s);
+}
+
 Test(autonat_server, another_ip_costs_data_and_a_random_wait) {
     nsec_t waits[20];
     uint64_t sizes[20];

@@ -95,18 +95,23 @@ static void teardown(struct world *w) {
     fake_free(w->reactor);
 }
 
-static void deliver(struct world *w, const struct net_addr *from, const uint8_t *txid,
-                    const char *mapped) {
+static void deliver_with(struct world *w, const struct net_addr *from, const uint8_t *txid,
+                         const char *mapped, const struct net_addr *other) {
     static uint8_t data[STUN_ANSWER_MAX];
     struct net_addr at;
     cr_assert_eq(net_addr_parse(mapped, &at), 0);
-    size_t len = stun_encode_success(txid, &at, NULL, data);
+    size_t len = stun_encode_success(txid, &at, other, data);
     struct udp_batch batch = {
         .data = data, .len = len, .segment_len = len, .remote = *from, .local = w->local};
     struct op *op = fake_find(w->fake, OP_UDP_RECV);
     op->data = &batch;
     op_complete(op, (int32_t)len, OP_MORE);
     take_requests(w);
+}
+
+static void deliver(struct world *w, const struct net_addr *from, const uint8_t *txid,
+                    const char *mapped) {
+    deliver_with(w, from, txid, mapped, NULL);
 }
 
 Test(stun_clock, a_silent_server_is_asked_three_times_and_again_ever_more_rarely) {
@@ -189,5 +194,55 @@ Test(stun_clock, changes_of_the_network_ask_once_a_second) {
     }
     cr_assert_leq(w.sent, 3);
     cr_assert_geq(w.sent, 2);
+    teardown(&w);
+}
+
+/* A round over both ports of the server, which see us at these. */
+static void both_ports(struct world *w, const char *first, const char *second) {
+    struct net_addr other;
+    int rounds = w->rounds;
+    cr_assert_eq(net_addr_parse("5.6.7.8:3479", &other), 0);
+    deliver_with(w, &w->asked, w->txid, first, &other);
+    wait_for(w, SEC(2));
+    cr_assert(net_addr_equal(&w->asked, &other));
+    deliver(w, &w->asked, w->txid, second);
+    cr_assert_eq(w->rounds, rounds + 1);
+}
+
+Test(stun_clock, another_type_is_asked_about_again_after_a_minute) {
+    static struct world w;
+    setup(&w);
+    wait_for(&w, MSEC(1));
+    both_ports(&w, "8.8.8.8:700", "8.8.8.8:701");
+    cr_assert_eq(w.found.result.type, NAT_SYMMETRIC);
+    int sent = w.sent;
+    wait_for(&w, STUN_PROBER_RETRY + MSEC(500));
+    cr_assert_eq(w.sent, sent + 1);
+    both_ports(&w, "8.8.8.8:700", "8.8.8.8:700");
+    cr_assert_eq(w.found.result.type, NAT_ADDRESS_RESTRICTED);
+    sent = w.sent;
+    wait_for(&w, STUN_PROBER_RETRY + MSEC(500));
+    cr_assert_eq(w.sent, sent + 1);
+    both_ports(&w, "8.8.8.8:700", "8.8.8.8:700");
+    sent = w.sent;
+    wait_for(&w, STUN_PROBER_REFRESH - SEC(1));
+    cr_assert_eq(w.sent, sent, "no news");
+    teardown(&w);
+}
+
+Test(stun_clock, one_answer_of_two_is_too_few_to_wait_long) {
+    static struct world w;
+    struct net_addr other;
+    setup(&w);
+    cr_assert_eq(net_addr_parse("5.6.7.8:3479", &other), 0);
+    wait_for(&w, MSEC(1));
+    deliver_with(&w, &w.asked, w.txid, "8.8.8.8:700", &other);
+    wait_for(&w, SEC(20));
+    cr_assert_eq(w.rounds, 1);
+    cr_assert_eq(w.found.answered, 1);
+    cr_assert_eq(w.found.unanswered, 1);
+    cr_assert_eq(w.found.result.type, NAT_UNKNOWN);
+    wait_for(&w, STUN_PROBER_RETRY);
+    cr_assert_eq(w.sent, 1 + 2 * STUN_SENDS_MAX, "and the first port again, in vain");
     teardown(&w);
 }
