@@ -200,15 +200,10 @@ static int error_of(uint32_t status) {
 }
 
 static void take_answer(struct splice_path *p, const struct splice_msg *m) {
-    int e = 0;
-    if (m->type != SPLICE_STATUS || !m->has_status)
-        e = -ERR_PROTOCOL_VIOLATION;
-    else if (m->status != CIRCUIT_STATUS_OK)
-        e = error_of(m->status);
-    else if (!m->has_token)
-        e = -ERR_PROTOCOL_VIOLATION;
-    if (e == 0)
-        e = dial_relay(p, m->token);
+    bool is_granted = m->status == CIRCUIT_STATUS_OK;
+    int e = -ERR_PROTOCOL_VIOLATION;
+    if (m->type == SPLICE_STATUS && m->has_status && is_granted == m->has_token)
+        e = is_granted ? dial_relay(p, m->token) : error_of(m->status);
     if (e < 0)
         fail(p, e);
 }

@@ -385,6 +385,7 @@ Test(tunnel, bad_and_reserved_and_double_services_are_refused) {
         {"relay-pair", "127.0.0.1", 1, -EINVAL},
         {"peer-notify", "127.0.0.1", 1, -EINVAL},
         {"rtt-probe", "127.0.0.1", 1, -EINVAL},
+        {"splice", "127.0.0.1", 1, -EINVAL},
         {"", "127.0.0.1", 1, -EINVAL},
         {"Upper", "127.0.0.1", 1, -EINVAL},
         {"-x", "127.0.0.1", 1, -EINVAL},
