@@ -4,12 +4,16 @@
 #include "core/base/err.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "relay/portmap_upnp.h"
 #include "uring/netwatch.h"
 #include "uring/reactor.h"
 #include "uring/udp.h"
 
 /* When the socket could not be opened, or broke. */
 #define SOCKET_RETRY_AFTER SEC(60)
+
+/* How long a gateway may be silent to PCP, which is given up only half a minute later. */
+#define UPNP_AFTER SEC(3)
 
 /* A listening port.  Two addresses with one port of one protocol share the mapping. */
 struct port {
@@ -31,15 +35,20 @@ struct portmap {
     struct portmap_config cfg;
     struct port ports[PORTMAP_PORTS_MAX];
     size_t ports_count;
-    struct gateway gateway;                     /* in use, or last */
-    struct pcp engine;                          /* likewise */
-    struct net_addr external[PCP_MAPPINGS_MAX]; /* of its mappings; NET_NONE: not mapped */
+    struct gateway gateway;                    /* in use, or last */
+    struct pcp engine;                         /* likewise */
+    struct net_addr by_pcp[PCP_MAPPINGS_MAX];  /* of its mappings; NET_NONE: not mapped */
+    struct net_addr by_upnp[PCP_MAPPINGS_MAX]; /* of the same ones, where that failed */
+    struct portmap_upnp *upnp;                 /* NULL: it was not needed, or is closed */
+    bool is_upnp_wanted;
+    bool is_upnp_closing;
     enum socket_state state;
     struct udp_socket socket;
     struct udp_send send;
     uint8_t out[PCP_OUT_MAX];
     bool is_sending;
     struct timer timer;
+    struct timer upnp_timer;
     struct deferred begin; /* and the end, where there is no socket to close */
     struct deferred news;  /* changed() */
     bool is_resting;       /* the socket could not be opened, or broke: the timer goes on */
@@ -108,47 +117,42 @@ static bool are_same(const struct gateway *a, const struct gateway *b) {
 
 /* --- What it says --- */
 
-static bool has_other_external(const struct portmap *p, size_t mapping,
-                               const struct net_addr *external) {
-    const struct net_addr *old = &p->external[mapping];
-    return old->family != external->family ||
-           (old->family != NET_NONE && !net_addr_equal(old, external));
+/* By either way. */
+static const struct net_addr *external_of(const struct portmap *p, size_t mapping) {
+    return p->by_pcp[mapping].family != NET_NONE ? &p->by_pcp[mapping] : &p->by_upnp[mapping];
 }
 
-static void log_event(const struct portmap *p, const struct pcp_event *ev) {
-    const struct pcp_mapping *m = &p->engine.mappings[ev->mapping];
-    const char *protocol = m->is_tcp ? "tcp" : "udp";
-    char text[NET_ADDR_TEXT_MAX];
-    if (ev->error < 0)
-        log_info(p->cfg.log, L_RELAY, "port not mapped", kv_str("protocol", protocol),
-                 kv_uint("port", m->internal_port), kv_err(ev->error));
-    else
-        log_info(p->cfg.log, L_RELAY, "port mapped", kv_str("protocol", protocol),
-                 kv_uint("port", m->internal_port),
-                 kv_str("external", net_addr_format(&ev->external, text)),
-                 kv_bool("public", net_addr_is_public(&ev->external)));
-}
-
-/* Whether anything is another than before. */
-static bool take_events(struct portmap *p) {
-    struct pcp_event ev;
-    bool is_other = false;
-    while (pcp_next_event(&p->engine, &ev)) {
-        struct net_addr external = {.family = NET_NONE};
-        if (ev.error == 0)
-            external = ev.external;
-        log_event(p, &ev);
-        is_other |= has_other_external(p, ev.mapping, &external);
-        p->external[ev.mapping] = external;
-    }
+/* Whether it was another. */
+static bool replace(struct net_addr *slot, const struct net_addr *external) {
+    bool is_other = slot->family != external->family ||
+                    (slot->family != NET_NONE && !net_addr_equal(slot, external));
+    *slot = *external;
     return is_other;
 }
 
-static bool drop_externals(struct portmap *p) {
+/* An event of either engine.  Whether anything is another than before. */
+static bool take_event(struct portmap *p, const char *way, struct net_addr *slots, size_t mapping,
+                       int error, const struct net_addr *external) {
+    static const struct net_addr none = {.family = NET_NONE};
+    const struct pcp_mapping *m = &p->engine.mappings[mapping];
+    const char *protocol = m->is_tcp ? "tcp" : "udp";
+    char text[NET_ADDR_TEXT_MAX];
+    if (error < 0)
+        log_info(p->cfg.log, L_RELAY, "port not mapped", kv_str("protocol", protocol),
+                 kv_uint("port", m->internal_port), kv_str("way", way), kv_err(error));
+    else
+        log_info(p->cfg.log, L_RELAY, "port mapped", kv_str("protocol", protocol),
+                 kv_uint("port", m->internal_port),
+                 kv_str("external", net_addr_format(external, text)),
+                 kv_bool("public", net_addr_is_public(external)), kv_str("way", way));
+    return replace(&slots[mapping], error < 0 ? &none : external);
+}
+
+static bool drop_externals(struct net_addr slots[PCP_MAPPINGS_MAX]) {
     bool had_any = false;
     for (size_t i = 0; i < PCP_MAPPINGS_MAX; i++) {
-        had_any |= p->external[i].family != NET_NONE;
-        p->external[i] = (struct net_addr){.family = NET_NONE};
+        had_any |= slots[i].family != NET_NONE;
+        slots[i] = (struct net_addr){.family = NET_NONE};
     }
     return had_any;
 }
@@ -163,7 +167,90 @@ static void on_news(struct deferred *d) {
     p->cfg.changed(p->cfg.user);
 }
 
+/* --- UPnP, where the gateway knows nothing else --- */
+
+static void finish_if_closed(struct portmap *p) {
+    if (p->is_closing && p->state == SOCKET_CLOSED && p->upnp == NULL)
+        p->closed(p->closed_user);
+}
+
+static void on_upnp_event(void *user, const struct upnp_event *ev) {
+    struct portmap *p = user;
+    tell_later(p, take_event(p, "upnp", p->by_upnp, ev->mapping, ev->error, &ev->external));
+}
+
+/* The mappings are those of the other engine, in its order. */
+static void start_upnp(struct portmap *p) {
+    struct portmap_upnp_config cfg = {.reactor = p->cfg.reactor,
+                                      .gateway = p->gateway.at,
+                                      .client = p->gateway.client,
+                                      .event = on_upnp_event,
+                                      .user = p};
+    p->is_upnp_wanted = true;
+    if (p->upnp != NULL || p->is_closing)
+        return; /* else when it is closed */
+    int e = portmap_upnp_new(&cfg, &p->upnp);
+    if (e < 0) {
+        log_info(p->cfg.log, L_RELAY, "the gateway cannot be asked for ports", kv_err(e));
+        return;
+    }
+    for (size_t i = 0; i < p->engine.mappings_count; i++) {
+        const struct pcp_mapping *m = &p->engine.mappings[i];
+        size_t at = portmap_upnp_add(p->upnp, m->is_tcp, m->internal_port);
+        assert(at == i);
+    }
+}
+
+static void on_upnp_closed(void *user) {
+    struct portmap *p = user;
+    p->upnp = NULL;
+    p->is_upnp_closing = false;
+    if (p->is_upnp_wanted && p->state == SOCKET_OPEN)
+        start_upnp(p);
+    finish_if_closed(p);
+}
+
+static bool is_mapped_by_pcp(const struct portmap *p) {
+    for (size_t i = 0; i < PCP_MAPPINGS_MAX; i++) {
+        if (p->by_pcp[i].family != NET_NONE)
+            return true;
+    }
+    return false;
+}
+
+static void on_upnp_timer(struct timer *t) {
+    struct portmap *p = CONTAINER_OF(t, struct portmap, upnp_timer);
+    assert(p->state == SOCKET_OPEN);
+    if (!is_mapped_by_pcp(p))
+        start_upnp(p);
+}
+
+/* Whether anything was mapped by it. */
+static bool stop_upnp(struct portmap *p, bool removes) {
+    p->is_upnp_wanted = false;
+    timer_stop(&p->upnp_timer);
+    if (p->upnp != NULL && !p->is_upnp_closing) {
+        p->is_upnp_closing = true;
+        portmap_upnp_close(p->upnp, removes, on_upnp_closed, p);
+    }
+    return drop_externals(p->by_upnp);
+}
+
 /* --- Feeding the engine --- */
+
+/* Whether anything is another than before. */
+static bool take_events(struct portmap *p) {
+    struct pcp_event ev;
+    bool is_other = false;
+    while (pcp_next_event(&p->engine, &ev)) {
+        is_other |= take_event(p, "pcp", p->by_pcp, ev.mapping, ev.error, &ev.external);
+        if (ev.error < 0)
+            start_upnp(p);
+        else
+            is_other |= stop_upnp(p, true);
+    }
+    return is_other;
+}
 
 static void on_sent(struct udp_send *s, int error);
 
@@ -230,7 +317,7 @@ static void retry_later(struct portmap *p, int error) {
 
 static void on_failed(struct udp_socket *u, int error) {
     struct portmap *p = CONTAINER_OF(u, struct portmap, socket);
-    bool is_other = drop_externals(p);
+    bool is_other = drop_externals(p->by_pcp) | stop_upnp(p, false);
     close_socket(p);
     retry_later(p, error);
     tell_later(p, is_other);
@@ -240,7 +327,7 @@ static void on_socket_closed(struct udp_socket *u) {
     struct portmap *p = CONTAINER_OF(u, struct portmap, socket);
     p->state = SOCKET_CLOSED;
     if (p->is_closing)
-        p->closed(p->closed_user);
+        finish_if_closed(p);
     else if (!p->is_resting)
         start(p);
 }
@@ -290,6 +377,7 @@ static void start(struct portmap *p) {
         return;
     }
     p->state = SOCKET_OPEN;
+    timer_start(&p->upnp_timer, now_of(p) + UPNP_AFTER);
     look(p);
 }
 
@@ -301,9 +389,11 @@ static void renew(struct portmap *p) {
         start(p);
     } else if (p->state == SOCKET_OPEN && are_same(&g, &p->gateway)) {
         pcp_ask_again(&p->engine, now_of(p));
+        if (p->upnp != NULL && !p->is_upnp_closing)
+            portmap_upnp_ask_again(p->upnp);
         look(p);
     } else if (p->state == SOCKET_OPEN) {
-        bool is_other = drop_externals(p);
+        bool is_other = drop_externals(p->by_pcp) | stop_upnp(p, false);
         close_socket(p); /* goes on in on_socket_closed() */
         tell_later(p, is_other);
     }
@@ -322,7 +412,7 @@ static void on_timer(struct timer *t) {
 static void on_begin(struct deferred *d) {
     struct portmap *p = CONTAINER_OF(d, struct portmap, begin);
     if (p->is_closing)
-        p->closed(p->closed_user);
+        finish_if_closed(p);
     else if (p->state == SOCKET_CLOSED)
         start(p);
 }
@@ -346,13 +436,20 @@ int portmap_new(const struct portmap_config *cfg, struct portmap **ret_portmap) 
         return -ENOMEM;
     p->cfg = *cfg;
     p->cfg.listen = NULL;
-    (void)drop_externals(p);
+    (void)drop_externals(p->by_pcp);
+    (void)drop_externals(p->by_upnp);
     for (size_t i = 0; i < cfg->listen_count; i++)
         note_port(p, &cfg->listen[i]);
     deferred_init(&p->begin, on_begin);
     deferred_init(&p->news, on_news);
     int e = timer_init(&p->timer, cfg->reactor, on_timer);
     if (e < 0) {
+        (void)mem_free(mem, p);
+        return e;
+    }
+    e = timer_init(&p->upnp_timer, cfg->reactor, on_upnp_timer);
+    if (e < 0) {
+        timer_done(&p->timer);
         (void)mem_free(mem, p);
         return e;
     }
@@ -370,8 +467,8 @@ size_t portmap_addrs(const struct portmap *p, struct multiaddr ret_addrs[PORTMAP
     size_t count = 0;
     for (size_t i = 0; i < p->ports_count; i++) {
         const struct port *port = &p->ports[i];
-        if (port->mapping != SIZE_MAX && net_addr_is_public(&p->external[port->mapping]))
-            multiaddr_from_net_addr(&p->external[port->mapping], port->kind, &ret_addrs[count++]);
+        if (port->mapping != SIZE_MAX && net_addr_is_public(external_of(p, port->mapping)))
+            multiaddr_from_net_addr(external_of(p, port->mapping), port->kind, &ret_addrs[count++]);
     }
     return count;
 }
@@ -381,7 +478,8 @@ void portmap_close(struct portmap *p, void (*closed)(void *user), void *user) {
     p->is_closing = true;
     p->closed = closed;
     p->closed_user = user;
-    (void)drop_externals(p);
+    (void)drop_externals(p->by_pcp);
+    (void)stop_upnp(p, true);
     timer_stop(&p->timer);
     deferred_cancel(&p->news);
     if (p->state == SOCKET_CLOSED) {
@@ -397,7 +495,9 @@ struct portmap *portmap_free(struct portmap *p) {
         return NULL;
     assert(p->is_closing);
     assert(p->state == SOCKET_CLOSED);
+    assert(p->upnp == NULL);
     timer_done(&p->timer);
+    timer_done(&p->upnp_timer);
     deferred_cancel(&p->begin);
     deferred_cancel(&p->news);
     return mem_free(reactor_mem(p->cfg.reactor), p);

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Has the gateway of a home network pass on what comes to our listening ports, by PCP or NAT-PMP
- * (relay/proto/pcp.h): so a node behind a NAT has an address that strangers can dial.
+/* Has the gateway of a home network pass on what comes to our listening ports: so a node behind a
+ * NAT has an address that strangers can dial.  By PCP or NAT-PMP (relay/proto/pcp.h); where the
+ * gateway is silent about them, or refuses, by UPnP (relay/portmap_upnp.h).
  *
  *   portmap_new()               asks the gateway of the default route, over IPv4
  *   portmap_network_changed()   another gateway, or the same one again
  *   portmap_close()             has it forget the mappings, and ends in closed()
  *
  * Where our own address is a public one nothing is mapped.  What the gateway says is believed as
- * far as it is a public address: it is on the way of every packet anyway.  Only datagrams from its
- * address and port are looked at.
+ * far as it is a public address: it is on the way of every packet anyway.  What others say is not
+ * looked at.
  *
- * Bounds:  PORTMAP_PORTS_MAX ports, one packet in flight, and the engine's retries; a silent
- * gateway is asked again after ten minutes. Spec:    RFC 6886, RFC 6887. Thread:  the reactor's. */
+ * Bounds:  PORTMAP_PORTS_MAX ports, one packet and one HTTP exchange in flight, and the engines'
+ *          retries; a silent gateway is asked again after ten minutes.
+ * Spec:    RFC 6886, RFC 6887; relay/proto/upnp_msg.h.
+ * Thread:  the reactor's. */
 
 #include "core/p2p/multiaddr.h"
 #include "relay/proto/pcp.h"

@@ -48,7 +48,7 @@ static const struct config_option OPTIONS[] = {
              "announced, and nobody is asked to dial them. Reservations are kept in any case."},
     {"network.port_mapping", CONFIG_BOOL, AT(network.port_mapping), .fallback = "true",
      .flags = CONFIG_SHOW_IF_SET,
-     .help = "Have the gateway of the home network (PCP, NAT-PMP) pass on what comes to the ports that "
+     .help = "Have the gateway of the home network (PCP, NAT-PMP, UPnP) pass on what comes to the ports that "
              "are listened on."},
     {"network.resource_limits_enabled", CONFIG_BOOL, AT(network.resource_limits_enabled),
      .fallback = "false",

@@ -246,11 +246,11 @@ class Bed:
         """Where the internet sees the host."""
         return f"{NETWORKS[list(self.kinds).index(name)]}.2"
 
-    def forward(self, name, kind, port):
-        """The NAT's port, of "tcp" or "udp", leads to the host's port of that number."""
+    def forward(self, name, kind, port, inside=None):
+        """The NAT's port, of "tcp" or "udp", leads to the host's port `inside`, or of that number."""
         command(*self.argv(f"{name}-nat", [
             "nft", "add", "rule", "ip", "nat", "in", "iifname", "wan", kind, "dport", str(port),
-            "dnat", "to", self.address(name)]))
+            "dnat", "to", f"{self.address(name)}:{inside or port}"]))
 
     def close(self):
         """What still runs in the namespaces is the caller's; it keeps them alive, unnamed."""

@@ -75,6 +75,10 @@ class Daemon:
             time.sleep(0.05)
         return found
 
+    def resident_kib(self):
+        status = pathlib.Path(f"/proc/{self.child.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+
     def stop(self):
         self.child.terminate()
         return self.child.wait(PATIENCE_S)
@@ -112,33 +116,75 @@ class Portmap(unittest.TestCase):
         self.folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         self.stack = stack
 
-    def _come_in(self, protocol):
-        gateway = self.stack.enter_context(contextlib.closing(Gateway(self.bed, protocol)))
+    def _start(self, protocol):
+        self.gateway = self.stack.enter_context(contextlib.closing(Gateway(self.bed, protocol)))
         a = Node(self.bed, "a", self.folder / "a")
-        b = Node(self.bed, "b", self.folder / "b")
         a.listen(f"/ip4/0.0.0.0/udp/{PORT}/quic-v1", f"/ip4/0.0.0.0/tcp/{PORT}")
+        return a
+
+    def _maps(self):
+        """What is granted: the port outside, by the name of the protocol."""
+        granted = {}
+        for _ in range(2):
+            word, kind, outside, inside = self.gateway.line().split()
+            self.assertEqual((word, inside), ("map", str(PORT)))
+            granted[kind] = int(outside)
+            self.bed.forward("a", kind, int(outside), PORT)
+        self.assertEqual(set(granted), {"udp", "tcp"})
+        return granted
+
+    def _come_in(self, protocol):
+        a = self._start(protocol)
+        b = Node(self.bed, "b", self.folder / "b")
         a.run("auth", "add", b.id)
+        ip = self.bed.outside("a")
         with a.daemon() as d:
-            asked = {gateway.line() for _ in range(2)}
-            self.assertEqual(asked, {f"map udp {PORT}", f"map tcp {PORT}"})
-            for kind in ("udp", "tcp"):
-                self.bed.forward("a", kind, PORT)
-            outside = self.bed.outside("a")
-            for kind in ("udp", "tcp"):
+            ports = self._maps()
+            for kind, port in ports.items():
                 d.wait_for(rf'msg="port mapped" protocol={kind} port={PORT} '
-                           rf"external={re.escape(outside)}:{PORT} public=true")
-            for address in (f"/ip4/{outside}/udp/{PORT}/quic-v1", f"/ip4/{outside}/tcp/{PORT}"):
+                           rf"external={re.escape(ip)}:{port} public=true")
+            for address in (f"/ip4/{ip}/udp/{ports['udp']}/quic-v1", f"/ip4/{ip}/tcp/{ports['tcp']}"):
                 said = b.run("ping", f"{address}/p2p/{a.id}", "-c", "1")
                 self.assertRegex(said, r"seq=1 rtt=\S+ path=\[DIRECT\]")
             self.assertEqual(d.stop(), 0)
-        forgotten = {gateway.line() for _ in range(2)}
-        self.assertEqual(forgotten, {f"unmap udp {PORT}", f"unmap tcp {PORT}"})
+        forgotten = {self.gateway.line() for _ in range(2)}
+        self.assertEqual(forgotten, {f"unmap {kind} {port}" for kind, port in ports.items()})
+        return ports
 
     def test_by_pcp(self):
         self._come_in("pcp")
 
     def test_by_natpmp_where_the_gateway_knows_no_pcp(self):
         self._come_in("natpmp")
+
+    def test_by_upnp_where_it_knows_neither(self):
+        self.assertEqual(self._come_in("upnp"), {"udp": PORT, "tcp": PORT})
+
+    def test_by_upnp_that_has_permanent_mappings_only(self):
+        self._come_in("upnp-permanent")
+
+    def test_by_upnp_under_another_port_where_the_wished_one_is_taken(self):
+        self.assertNotIn(PORT, self._come_in("upnp-taken").values())
+
+    def _give_up(self, kind):
+        a = self._start(kind)
+        with a.daemon() as d:
+            self.assertEqual(self.gateway.line(), "described")
+            d.wait_for(r'msg="port not mapped" protocol=\w+ port=4001 way=upnp')
+            self.assertLess(d.resident_kib(), 200 << 10)
+            self.assertEqual(d.stop(), 0)
+
+    def test_a_gateway_that_drips_is_given_up(self):
+        self._give_up("upnp-drips")
+
+    def test_a_gateway_that_pours_is_given_up(self):
+        self._give_up("upnp-pours")
+
+    def test_a_gateway_that_sends_us_elsewhere_is_not_followed(self):
+        a = self._start("upnp-elsewhere")
+        with a.daemon() as d:
+            d.wait_for(r'msg="port not mapped" protocol=\w+ port=4001 way=upnp')
+            self.assertEqual(d.stop(), 0)
 
     def test_not_where_it_is_turned_off(self):
         gateway = self.stack.enter_context(contextlib.closing(Gateway(self.bed, "pcp")))

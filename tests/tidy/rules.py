@@ -146,7 +146,6 @@ THIRD_PARTY_HEADERS = {
     "netlink/": ["uring/netlink.c"],
     "ares.h": ["uring/resolver*"],
     "qrencode.h": ["cli/qr*"],
-    "miniupnpc/": ["relay/portmap*"],
     "wslay/": ["transport/ws_*"],
     "criterion/": ["tests/*"],
 }  # fmt: skip

@@ -10,6 +10,7 @@
 #include "core/base/rd.h"
 #include "core/base/wr.h"
 #include "relay/portmap.h"
+#include "relay/proto/upnp_msg.h"
 #include "tests/support/fail_mem.h"
 #include "tests/unit/relay_nat/addrs.h"
 #include "tests/unit/uring/fake_backend.h"
@@ -501,5 +502,97 @@ Test(portmap, without_memory_there_is_none) {
         cr_assert_lt(n, 10);
     }
     serve(&h);
+    close_home(&h);
+}
+
+/* --- UPnP; what it says itself: test_upnp.c, and over real sockets tests/netlab/test_portmap.py
+ * --- */
+
+/* Ends all sends in flight, unanswered; how many of them were searches. */
+static size_t lose_sends(struct home *h) {
+    size_t searches = 0;
+    turn(h);
+    while (fake_has(h->fake, OP_UDP_SEND)) {
+        const struct udp_out *out = fake_find(h->fake, OP_UDP_SEND)->data;
+        searches += out->remote.port == UPNP_SEARCH_PORT;
+        fake_end(h->reactor, h->fake, OP_UDP_SEND, (int32_t)out->len);
+        turn(h);
+    }
+    return searches;
+}
+
+/* The same until then, timer by timer. */
+static size_t pass(struct home *h, nsec_t time) {
+    nsec_t until = reactor_now(h->reactor) + time;
+    size_t searches = lose_sends(h);
+    while (reactor_now(h->reactor) < until) {
+        cr_assert_eq(reactor_turn(h->reactor, until), 0);
+        searches += lose_sends(h);
+    }
+    return searches;
+}
+
+static void open_silent(struct home *h) {
+    prepare(h);
+    h->external = NULL;
+    cr_assert_eq(try_open(h), 0);
+    cr_assert_eq(lose_sends(h), 0);
+}
+
+Test(portmap, upnp_is_searched_for_after_three_seconds_of_silence) {
+    struct home h;
+    open_silent(&h);
+    cr_assert_eq(pass(&h, SEC(3) - 1), 0);
+    cr_assert_eq(pass(&h, 2), 2, "to the gateway, and to the group");
+    close_home(&h);
+}
+
+Test(portmap, upnp_is_not_searched_for_where_pcp_does) {
+    struct home h;
+    open_home(&h);
+    cr_assert_eq(pass(&h, SEC(10)), 0);
+    close_home(&h);
+}
+
+Test(portmap, upnp_is_searched_for_at_once_where_pcp_is_refused) {
+    struct home h;
+    prepare(&h);
+    h.result = PCP_NOT_AUTHORIZED;
+    cr_assert_eq(try_open(&h), 0);
+    turn(&h);
+    const struct udp_out *out = fake_find(h.fake, OP_UDP_SEND)->data;
+    uint8_t answer[PCP_REQUEST_BYTES];
+    size_t len = make_answer(&h, bytes_of(out->data, out->len), answer);
+    deliver_from(&h, "192.168.1.1:5351", bytes_of(answer, len));
+    cr_assert_eq(pass(&h, 1), 2, "not in three seconds");
+    close_home(&h);
+}
+
+/* With the search under way, with the gateway gone, and with another one in its place. */
+Test(portmap, upnp_ends_with_its_gateway) {
+    for (int i = 0; i < 3; i++) {
+        struct home h;
+        open_silent(&h);
+        cr_assert_eq(pass(&h, SEC(3) + 1), 2);
+        if (i > 0) {
+            struct netwatch_snapshot s = {.knows_routes = true};
+            if (i > 1) {
+                add_addr(&s, "192.168.7.2", 24, 2);
+                add_route(&s, "192.168.7.1", 2, 100);
+            }
+            change(&h, &s);
+            cr_assert_eq(pass(&h, SEC(3) + 1), i > 1 ? 2 : 0);
+        }
+        close_home(&h);
+    }
+}
+
+Test(portmap, the_same_gateway_is_searched_for_again_when_the_network_changes) {
+    struct home h;
+    open_silent(&h);
+    cr_assert_eq(pass(&h, SEC(3) + 1), 2);
+    struct netwatch_snapshot s = usual();
+    change(&h, &s);
+    cr_assert_eq(pass(&h, 1), 2);
     close_home(&h);
 }
