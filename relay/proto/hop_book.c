@@ -26,6 +26,8 @@ struct hop_peer {
     nsec_t expires_at;
     struct network *networks[NETWORKS_OF_ADDR_MAX]; /* where it is counted; NULL: nowhere */
     uint32_t circuits_count;
+    nsec_t renewals_since; /* the period in which they are counted */
+    uint32_t renewals_count;
     struct peer_id id;
 };
 
@@ -208,6 +210,20 @@ static void begin_reservation(struct hop_book *b, struct hop_peer *p) {
     assert(b->reservations_count <= b->cfg.reservations_max);
 }
 
+static void count_renewals_anew(const struct hop_book *b, struct hop_peer *p) {
+    p->renewals_since = b->now;
+    p->renewals_count = 0;
+}
+
+static bool may_renew(const struct hop_book *b, struct hop_peer *p) {
+    if (b->now - p->renewals_since >= HOP_RENEWALS_PERIOD)
+        count_renewals_anew(b, p);
+    if (p->renewals_count == HOP_RENEWALS_MAX)
+        return false;
+    p->renewals_count++;
+    return true;
+}
+
 enum circuit_status hop_book_reserve(struct hop_book *b, const struct peer_id *peer,
                                      const struct net_addr *ip, nsec_t now,
                                      nsec_t *ret_expires_at) {
@@ -217,13 +233,15 @@ enum circuit_status hop_book_reserve(struct hop_book *b, const struct peer_id *p
     bool renews = p != NULL && has_reservation(p);
     if (!renews && b->reservations_count >= b->cfg.reservations_max)
         return CIRCUIT_STATUS_RESERVATION_REFUSED;
-    if (!has_room(b, &place, p))
+    if (!has_room(b, &place, p) || (renews && !may_renew(b, p)))
         return CIRCUIT_STATUS_RESERVATION_REFUSED;
     p = find_or_add(b, peer);
     if (p == NULL || !move_to(b, p, &place)) {
         drop_if_idle(b, p);
         return CIRCUIT_STATUS_RESOURCE_LIMIT_EXCEEDED;
     }
+    if (!renews)
+        count_renewals_anew(b, p);
     begin_reservation(b, p);
     *ret_expires_at = p->expires_at;
     return CIRCUIT_STATUS_OK;

@@ -42,6 +42,11 @@ struct hop_book_config {
     nsec_t ttl; /* of a reservation */
 };
 
+/* Each renewal is a signature of ours: a peer has so many in a time, which one that is honest never
+ * comes near. */
+enum { HOP_RENEWALS_MAX = 32 };
+#define HOP_RENEWALS_PERIOD SEC(60)
+
 /* Embedded by its owner; fields are the engine's. */
 struct hop_book {
     struct hop_book_config cfg;
@@ -74,7 +79,8 @@ void hop_book_done(struct hop_book *b);
  * provider with more is several, and those with less that share a /32 are one.
  *
  *   CIRCUIT_STATUS_OK                       *ret_expires_at is set
- *   CIRCUIT_STATUS_RESERVATION_REFUSED      one of the limits
+ *   CIRCUIT_STATUS_RESERVATION_REFUSED      one of the limits, or more than HOP_RENEWALS_MAX in
+ *                                           HOP_RENEWALS_PERIOD
  *   CIRCUIT_STATUS_RESOURCE_LIMIT_EXCEEDED  out of memory
  * Refused, what the peer held before stays as it was. */
 NODISCARD enum circuit_status hop_book_reserve(struct hop_book *b, const struct peer_id *peer,

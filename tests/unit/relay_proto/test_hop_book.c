@@ -105,10 +105,10 @@ Test(hop_book, a_full_relay_refuses_newcomers_and_renews_the_others) {
 Test(hop_book, a_renewal_replaces_and_is_not_counted_twice) {
     struct hop_book b;
     book_init(&b, config());
-    for (int i = 0; i < 100; i++) {
-        hop_book_tick(&b, SEC(2) + MSEC(i));
+    for (nsec_t at = SEC(2); at < SEC(202); at += SEC(2)) {
+        hop_book_tick(&b, at);
         cr_assert_eq(reserve(&b, 1, "44.0.0.1"), OK);
-        cr_assert_eq(hop_book_deadline(&b), SEC(2) + MSEC(i) + TTL);
+        cr_assert_eq(hop_book_deadline(&b), at + TTL);
     }
     cr_assert_eq(b.reservations_count, 1);
     for (uint32_t n = 2; n <= 8; n++)
@@ -413,7 +413,7 @@ Test(hop_book, one_peer_that_reserves_from_many_addresses_holds_one_reservation)
             from.family = NET_IP6;
             memcpy(from.ip + 4, &n, sizeof(n));
         }
-        cr_assert_eq(hop_book_reserve(&b, &id, &from, SEC(1) + n, &expires_at), OK);
+        cr_assert_eq(hop_book_reserve(&b, &id, &from, SEC(1) + n * SEC(2), &expires_at), OK);
         cr_assert_leq(b.networks.count, 2);
     }
     cr_assert_eq(b.reservations_count, 1);
@@ -583,5 +583,27 @@ Test(hop_book, it_answers_as_a_list_would) {
     for (size_t i = 0; i < MODEL_CIRCUITS; i++)
         if (m.circuits[i].source >= 0)
             hop_book_end(&b, &m.circuits[i].handle);
+    hop_book_done(&b);
+}
+
+/* Each costs the relay a signature, and the peer next to nothing. */
+Test(hop_book, renewals_are_bounded_in_time_for_each_peer) {
+    struct hop_book b;
+    struct peer_id greedy = peer(1), other = peer(2);
+    nsec_t first, at = SEC(1), expires;
+    book_init(&b, config());
+    cr_assert_eq(hop_book_reserve(&b, &greedy, NULL, at, &first), OK);
+    cr_assert_eq(hop_book_reserve(&b, &other, NULL, at, &expires), OK);
+    for (int i = 0; i < HOP_RENEWALS_MAX; i++) {
+        at += SEC(1);
+        cr_assert_eq(hop_book_reserve(&b, &greedy, NULL, at, &expires), OK, "%d", i);
+    }
+    nsec_t last = expires;
+    cr_assert_eq(hop_book_reserve(&b, &greedy, NULL, at, &expires), REFUSED);
+    cr_assert_eq(hop_book_reserve(&b, &greedy, NULL, SEC(1) + HOP_RENEWALS_PERIOD - 1, &expires),
+                 REFUSED);
+    cr_assert(hop_book_has(&b, &greedy, last - 1), "what it has stays");
+    cr_assert_eq(hop_book_reserve(&b, &other, NULL, b.now, &expires), OK);
+    cr_assert_eq(hop_book_reserve(&b, &greedy, NULL, SEC(1) + HOP_RENEWALS_PERIOD, &expires), OK);
     hop_book_done(&b);
 }
