@@ -12,6 +12,9 @@ enum {
     INBOUND_PER_IP4_MAX = 8,
     INBOUND_PER_IP6_56_MAX = 8,
     INBOUND_PER_IP6_48_MAX = 64,
+    /* Over a relay everybody comes from its address.  A relay has a limit of its own for us, go's
+     * and ours 16 circuits. */
+    INBOUND_PER_RELAY_MAX = 64,
 };
 
 /* A connection without streams that is older than this makes room for another one of its peer: the
@@ -31,13 +34,15 @@ static bool is_listed(const struct host *h, const struct host_conn *hc) {
     return h->gate != NULL && hc->authorized;
 }
 
-/* Inbound connections of strangers whose address begins with the same bytes. */
-static uint32_t count_prefix(const struct host *h, const struct net_addr *ip, size_t bytes) {
+/* Inbound connections of strangers whose address, or whose relay's, begins with the same bytes. */
+static uint32_t count_prefix(const struct host *h, const struct net_addr *ip, size_t bytes,
+                             bool is_relayed) {
     uint32_t count = 0;
     list_for_each (node, &h->conns) {
         const struct host_conn *hc = LIST_ENTRY(node, const struct host_conn, host_node);
         struct net_addr other;
         count += hc->conn->inbound && !is_listed(h, hc) &&
+                 multiaddr_is_relayed(&hc->conn->remote) == is_relayed &&
                  multiaddr_to_net_addr(&hc->conn->remote, &other) == 0 &&
                  shares_prefix(ip, &other, bytes);
     }
@@ -48,10 +53,12 @@ static bool has_room_for_ip(const struct host *h, const struct conn *c) {
     struct net_addr ip;
     if (multiaddr_to_net_addr(&c->remote, &ip) < 0 || net_addr_is_loopback(&ip))
         return true;
+    if (multiaddr_is_relayed(&c->remote))
+        return count_prefix(h, &ip, ip.family == NET_IP4 ? 4 : 7, true) < INBOUND_PER_RELAY_MAX;
     if (ip.family == NET_IP4)
-        return count_prefix(h, &ip, 4) < INBOUND_PER_IP4_MAX;
-    return count_prefix(h, &ip, 7) < INBOUND_PER_IP6_56_MAX &&
-           count_prefix(h, &ip, 6) < INBOUND_PER_IP6_48_MAX;
+        return count_prefix(h, &ip, 4, false) < INBOUND_PER_IP4_MAX;
+    return count_prefix(h, &ip, 7, false) < INBOUND_PER_IP6_56_MAX &&
+           count_prefix(h, &ip, 6, false) < INBOUND_PER_IP6_48_MAX;
 }
 
 static void close_for_room(struct host_conn *hc) {

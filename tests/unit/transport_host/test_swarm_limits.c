@@ -80,6 +80,27 @@ Test(swarm_limits, strangers_are_limited_by_address_and_friends_are_not) {
     script_done(&s);
 }
 
+/* They are different strangers, and none of them is the relay. */
+Test(swarm_limits, strangers_over_a_relay_are_counted_beside_those_at_its_address) {
+    char text[128];
+    for (int i = 0; i < 2; i++) {
+        const char *ip = i == 0 ? "/ip4/1.2.3.4" : "/ip6/2a00:1:1:100::1";
+        begin(false, &DEFAULTS);
+        (void)snprintf(text, sizeof(text),
+                       "%s/tcp/1/p2p/12D3KooWA4Xop1JaT3MHxwYMkCepYsv4iPVopMXwCz5iHYdBfeSB"
+                       "/p2p-circuit",
+                       ip);
+        for (unsigned k = 0; k < 64; k++)
+            cr_assert_not(accept_from(100 + k, text)->close_asked, "%u", k);
+        cr_assert(is_refused(accept_from(200, text)));
+        (void)snprintf(text, sizeof(text), "%s/tcp/2", ip);
+        for (unsigned k = 0; k < 8; k++)
+            cr_assert_not(accept_from(300 + k, text)->close_asked);
+        cr_assert(is_refused(accept_from(400, text)));
+        script_done(&s);
+    }
+}
+
 Test(swarm_limits, of_IPv6_the_first_56_and_48_bits_count) {
     begin(false, &DEFAULTS);
     char text[64];
