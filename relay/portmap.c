@@ -236,6 +236,12 @@ static bool stop_upnp(struct portmap *p, bool removes) {
     return drop_externals(p->by_upnp);
 }
 
+/* Nothing is mapped on this gateway any more.  Whether anything was. */
+static bool drop_all(struct portmap *p) {
+    bool was_mapped = drop_externals(p->by_pcp);
+    return stop_upnp(p, false) || was_mapped;
+}
+
 /* --- Feeding the engine --- */
 
 /* Whether anything is another than before. */
@@ -317,7 +323,7 @@ static void retry_later(struct portmap *p, int error) {
 
 static void on_failed(struct udp_socket *u, int error) {
     struct portmap *p = CONTAINER_OF(u, struct portmap, socket);
-    bool is_other = drop_externals(p->by_pcp) | stop_upnp(p, false);
+    bool is_other = drop_all(p);
     close_socket(p);
     retry_later(p, error);
     tell_later(p, is_other);
@@ -393,7 +399,7 @@ static void renew(struct portmap *p) {
             portmap_upnp_ask_again(p->upnp);
         look(p);
     } else if (p->state == SOCKET_OPEN) {
-        bool is_other = drop_externals(p->by_pcp) | stop_upnp(p, false);
+        bool is_other = drop_all(p);
         close_socket(p); /* goes on in on_socket_closed() */
         tell_later(p, is_other);
     }

@@ -8,11 +8,11 @@ void metric_set_init_with(struct metric_set *s, const struct metric_info *infos,
     assert(histograms_first <= count);
     for (uint32_t i = 0; i < count; i++)
         assert((infos[i].type == METRIC_HISTOGRAM) == (i >= histograms_first));
-    *s = (struct metric_set){.infos = infos,
-                             .values = values,
-                             .histograms = histograms,
-                             .histograms_first = histograms_first,
-                             .count = count};
+    s->infos = infos;
+    s->values = values;
+    s->histograms = histograms;
+    s->histograms_first = histograms_first;
+    s->count = count;
     list_init(&s->node);
 }
 
