@@ -150,13 +150,14 @@ def a_daemon_asks_its_relay_what_its_nat_is(home):
     udp = address.replace("/tcp/", "/udp/") + "/quic-v1"
     config.write_text(re.sub(rf"(.*){re.escape(address)}(.*\n)", rf"\g<0>\g<1>{udp}\g<2>",
                              config.read_text()))
-    with nodes.relay.serve() as r, running(nodes.a, "daemon") as d:
+    with nodes.relay.serve() as r:
         r.wait_for(RUNNING)
         r.wait_for("STUN is answered on the QUIC port and a second one", r.complained)
-        d.wait_for(r"Network interfaces: \d+ with global addresses\n")
-        d.wait_for(r"NAT type: unknown\n")  # on loopback there is none
-        d.wait_for('msg=reachability grade=', d.complained)
-        expect_equal(d.stop(), 0, "exit status of the daemon")
+        with running(nodes.a, "daemon") as d:
+            d.wait_for(r"Network interfaces: \d+ with global addresses\n")
+            d.wait_for(r"NAT type: unknown\n")  # on loopback there is none
+            d.wait_for("msg=reachability grade=", d.complained)
+            expect_equal(d.stop(), 0, "exit status of the daemon")
         expect_equal(r.stop(), 0, "exit status of the relay")
     nodes.echo.close()
 
