@@ -10,6 +10,7 @@
 #include "relay/stun_prober.h"
 #include "uring/resolver.h"
 
+/* Points into itself: not to be copied. */
 struct stun_servers {
     struct stun_server_name list[STUN_PROBER_SERVERS_MAX];
     char hosts[STUN_PROBER_SERVERS_MAX][RESOLVE_HOST_MAX]; /* of relays */

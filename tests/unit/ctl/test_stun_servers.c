@@ -9,15 +9,13 @@
 
 #define ID "/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
 
-static struct stun_servers choose(const struct config_servers *named, const char *const *relays,
-                                  uint32_t relays_count) {
+static void choose(const struct config_servers *named, const char *const *relays,
+                   uint32_t relays_count, struct stun_servers *ret_servers) {
     static struct config_addr items[40];
     struct config_addrs addrs = {.items = items, .count = relays_count};
-    struct stun_servers chosen;
     for (uint32_t i = 0; i < relays_count; i++)
         cr_assert_eq(multiaddr_parse(relays[i], &items[i].addr), 0, "%s", relays[i]);
-    stun_servers_choose(named, &addrs, &chosen);
-    return chosen;
+    stun_servers_choose(named, &addrs, ret_servers);
 }
 
 Test(stun_servers, the_users_own_list_is_the_list) {
@@ -25,13 +23,14 @@ Test(stun_servers, the_users_own_list_is_the_list) {
     struct config_host_port items[] = {{.host = "stun.example", .port = 3478},
                                        {.host = "::1", .port = 1}};
     struct config_servers named = {.items = items, .count = 2, .is_set = true};
-    struct stun_servers s = choose(&named, relays, 1);
+    struct stun_servers s;
+    choose(&named, relays, 1, &s);
     cr_assert_eq(s.count, 2);
     cr_assert_str_eq(s.list[0].host, "stun.example");
     cr_assert_eq(s.list[0].port, 3478);
     cr_assert_str_eq(s.list[1].host, "::1");
     named.count = 0;
-    s = choose(&named, relays, 1);
+    choose(&named, relays, 1, &s);
     cr_assert_eq(s.count, 0, "an empty one is off");
 }
 
@@ -45,7 +44,8 @@ Test(stun_servers, else_relays_are_asked_each_once_and_on_the_quic_port_if_they_
         "/ip4/5.6.7.8/tcp/1" ID "/p2p-circuit" ID,
     };
     struct config_servers named = {.count = 0};
-    struct stun_servers s = choose(&named, relays, 6);
+    struct stun_servers s;
+    choose(&named, relays, 6, &s);
     cr_assert_eq(s.count, 3);
     cr_assert_str_eq(s.list[0].host, "1.2.3.4");
     cr_assert_eq(s.list[0].port, 7778);
@@ -64,9 +64,10 @@ Test(stun_servers, what_there_is_no_room_for_is_left_out) {
         relays[i] = texts[i];
     }
     struct config_servers named = {.items = items, .count = 40, .is_set = true};
-    struct stun_servers s = choose(&named, relays, 0);
+    struct stun_servers s;
+    choose(&named, relays, 0, &s);
     cr_assert_eq(s.count, STUN_PROBER_SERVERS_MAX);
     named = (struct config_servers){.count = 0};
-    s = choose(&named, relays, 40);
+    choose(&named, relays, 40, &s);
     cr_assert_eq(s.count, STUN_PROBER_SERVERS_MAX);
 }
