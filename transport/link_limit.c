@@ -9,7 +9,7 @@
 
 static bool data_is_met(const struct link_limit *l, uint64_t unsent) {
     uint64_t max = l->limit.data_bytes;
-    return max > 0 && (l->in_bytes >= max || l->out_bytes - unsent >= max);
+    return max > 0 && (l->in_bytes >= max || l->out_bytes - MIN(unsent, l->out_bytes) >= max);
 }
 
 static bool time_is_met(const struct link_limit *l, nsec_t now) {
@@ -18,7 +18,6 @@ static bool time_is_met(const struct link_limit *l, nsec_t now) {
 }
 
 int link_limit_error(const struct link_limit *l, uint64_t unsent, nsec_t now, int error) {
-    assert(unsent <= l->out_bytes);
     if (data_is_met(l, unsent))
         return -ERR_RELAY_DATA_LIMIT;
     return time_is_met(l, now) ? -ERR_RELAY_TIME_LIMIT : error;

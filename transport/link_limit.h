@@ -16,6 +16,6 @@ struct link_limit {
     uint64_t out_bytes; /* given to what is below */
 };
 
-/* -ERR_RELAY_DATA_LIMIT or -ERR_RELAY_TIME_LIMIT where that was met, else `error`; `unsent` of the
- * bytes out are known not to have left. */
+/* -ERR_RELAY_DATA_LIMIT or -ERR_RELAY_TIME_LIMIT where that was met, else `error`.  What is below
+ * has `unsent` bytes that have not left, and some of them may be older than the count. */
 int link_limit_error(const struct link_limit *l, uint64_t unsent, nsec_t now, int error);

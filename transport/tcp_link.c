@@ -53,8 +53,7 @@ static void tell_writable_if_wanted(struct tcp_link *t) {
 /* The relay's limit that was met, or else `error`. */
 static int error_at_end(const struct tcp_link *t, int error) {
     uint64_t unsent = tcp_is_writing(&t->tcp) ? t->writing_bytes : 0;
-    return link_limit_error(&t->limit, MIN(unsent, t->limit.out_bytes), reactor_now(t->tcp.reactor),
-                            error);
+    return link_limit_error(&t->limit, unsent, reactor_now(t->tcp.reactor), error);
 }
 
 static void fail(struct tcp_link *t, int error) {
