@@ -14,10 +14,11 @@
 #include "core/base/mem.h"
 #include "core/base/problem.h"
 
-enum { WRITABLE_BY_OTHERS = 0022 };
+enum { WRITABLE_BY_OTHERS = 0022, READ_TRIES = 16 };
 
-int trusted_file_read(struct mem *mem, const char *path, const char *what, size_t bytes_max,
-                      char **ret_text, size_t *ret_len, struct problem *ret_problem) {
+/* As trusted_file_read(), and -EAGAIN when another, larger file took its place meanwhile. */
+static int read_once(struct mem *mem, const char *path, const char *what, size_t bytes_max,
+                     char **ret_text, size_t *ret_len, struct problem *ret_problem) {
     struct stat st;
     if (stat(path, &st) < 0) {
         int e = -errno;
@@ -41,12 +42,20 @@ int trusted_file_read(struct mem *mem, const char *path, const char *what, size_
         size == 1 ? 0 : file_read(path, what, WRITABLE_BY_OTHERS, text, size - 1, ret_problem);
     if (n < 0) {
         (void)mem_free(mem, text);
-        return (int)n;
+        return n == -ERR_LIMIT ? -EAGAIN : (int)n;
     }
     text[n] = '\0';
     *ret_text = text;
     *ret_len = (size_t)n;
     return 0;
+}
+
+int trusted_file_read(struct mem *mem, const char *path, const char *what, size_t bytes_max,
+                      char **ret_text, size_t *ret_len, struct problem *ret_problem) {
+    int e = -EAGAIN;
+    for (int i = 0; e == -EAGAIN && i < READ_TRIES; i++)
+        e = read_once(mem, path, what, bytes_max, ret_text, ret_len, ret_problem);
+    return e;
 }
 
 int config_file_read(struct mem *mem, const char *path, char **ret_text, size_t *ret_len,
