@@ -4,10 +4,10 @@
 /* The peers' side of spliced paths (relay/splice_service.h): a second connection beside a circuit,
  * for which the relay joins two sockets.
  *
- *   we dialled the circuit   as soon as identify has told that the peer speaks the protocol, the
- *                            relay is asked; when that fails, or the path ends, again after 30 s,
- * 60 s, 2, 4, 8, 10, 10 ... minutes it dialled us            the relay offers: relays where we keep
- * a reservation alone, and of peers with a circuit through it alone
+ * Where we dialled the circuit the relay is asked, as soon as identify has told that the peer
+ * speaks the protocol; when that fails, or the path ends, again after 30 s, 60 s, 2, 4, 8, 10, 10
+ * ... minutes.  Where the peer dialled us the relay offers: relays where we keep a reservation
+ * alone, and of peers with a circuit through it alone.
  *
  * Either way a token comes of it, the relay is dialled by TCP, and the link is made a connection
  * with the very peer of the circuit, each playing the part that it has there.  Nothing depends on
@@ -18,7 +18,8 @@
  * made; nor where there is one.  New streams prefer it to the circuit, which closes once it is
  * idle.
  *
- * Bounds:  SPLICE_OFFERS_MAX offers that are not connections yet; of paths one a peer.
+ * Bounds:  SPLICE_OFFERS_MAX offers that are not connections yet; of paths that we ask for one a
+ *          peer.
  * Spec:    docs/adr/0013-spliced-relay-path.md
  * Thread:  the reactor's. */
 
@@ -48,7 +49,7 @@ struct splice_client_config {
 /* -ENOMEM; -EEXIST: somebody serves the protocol on this host */
 NODISCARD int splice_client_new(const struct splice_client_config *cfg,
                                 struct splice_client **ret_client);
-/* Gives up what is being made; paths that stand stay until their connections close.  Accepts NULL,
+/* Gives up what is being made, and tells relays that the paths which stand end.  Accepts NULL,
  * returns NULL. */
 struct splice_client *splice_client_free(struct splice_client *s);
 

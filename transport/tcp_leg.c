@@ -197,3 +197,11 @@ void tcp_legs_close(struct list *legs) {
             lose(leg, -ERR_SHUTDOWN);
     }
 }
+
+void tcp_legs_forget_preface(struct list *legs) {
+    list_for_each_safe (node, legs) {
+        struct tcp_leg *leg = LIST_ENTRY(node, struct tcp_leg, node);
+        if (leg->state == LEG_READING)
+            tcp_leg_close(leg, false);
+    }
+}

@@ -70,3 +70,5 @@ struct tcp_leg_config {
 NODISCARD int tcp_leg_new(const struct tcp_leg_config *cfg, struct list *legs);
 /* Has all of them end. */
 void tcp_legs_close(struct list *legs);
+/* Closes those that nobody has taken: the preface that they are compared with may go. */
+void tcp_legs_forget_preface(struct list *legs);

@@ -508,5 +508,6 @@ int tcp_transport_new(const struct tcp_transport_config *cfg, const struct trans
 
 void tcp_transport_set_preface(struct transport *t, struct tcp_preface *p) {
     assert(t->ops == &transport_ops);
+    tcp_legs_forget_preface(&of(t)->legs);
     of(t)->preface = p;
 }

@@ -269,7 +269,13 @@ static ssize_t move_pages(int from, int to, size_t max) {
 
 ssize_t sock_pipe_fill(struct backend *b, const struct stream_pipe *pipe, int from, size_t max) {
     (void)b;
-    return move_pages(from, pipe->in, max);
+    ssize_t n = move_pages(from, pipe->in, max);
+    /* Behind urgent data there may be more, by poll(), but splice() does not go past the mark: one
+     * would wait for the other for ever. */
+    int is_at_mark = 0;
+    if ((n == 0 || n == -EAGAIN) && ioctl(from, SIOCATMARK, &is_at_mark) == 0 && is_at_mark)
+        return -EPROTO;
+    return n;
 }
 
 ssize_t sock_pipe_drain(struct backend *b, const struct stream_pipe *pipe, int to, size_t held) {

@@ -88,20 +88,24 @@ static void way_flow(struct tcp_splice_way *w) {
         end(s, 0);
 }
 
+/* A poll that failed would fail again. */
+static void on_polled(struct tcp_splice_way *w, struct tcp_conn *c, int result) {
+    tcp_op_ended(c);
+    if (result < 0 && !w->splice->is_stopped)
+        end(w->splice, result);
+    else
+        way_flow(w);
+    tcp_close_when_idle(c);
+}
+
 static void on_in(struct op *op) {
     struct tcp_splice_way *w = CONTAINER_OF(op, struct tcp_splice_way, in_op);
-    struct tcp_conn *c = w->from;
-    tcp_op_ended(c);
-    way_flow(w);
-    tcp_close_when_idle(c);
+    on_polled(w, w->from, op->result);
 }
 
 static void on_out(struct op *op) {
     struct tcp_splice_way *w = CONTAINER_OF(op, struct tcp_splice_way, out_op);
-    struct tcp_conn *c = w->to;
-    tcp_op_ended(c);
-    way_flow(w);
-    tcp_close_when_idle(c);
+    on_polled(w, w->to, op->result);
 }
 
 static void way_init(struct tcp_splice *s, int direction, const struct tcp_splice_config *cfg) {

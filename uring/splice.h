@@ -7,15 +7,16 @@
  *   tcp_splice_start() .. ended(), or tcp_splice_stop() .. both connections are closed ..
  *   tcp_splice_done()
  *
- *   each way   up to STREAM_PIPE_BYTES from the incoming socket into a pipe, and from there to the
- *              outgoing one, as long as either goes on.  What the outgoing one has no room for
- * waits in the pipe; then nothing more is taken, the incoming socket's window closes, and a slow
- * reader holds back its own sender and nobody else. its end    the incoming end, or the limit:
- * exactly so many bytes pass.  FIN goes out behind the last one.  The other way goes on.
+ * Each way, up to STREAM_PIPE_BYTES go from the incoming socket into a pipe, and from there to the
+ * outgoing one, as long as either goes on.  What the outgoing one has no room for waits in the
+ * pipe; then nothing more is taken, the incoming socket's window closes, and a slow reader holds
+ * back its own sender and nobody else.  A way's end is the incoming end, or the limit: exactly so
+ * many bytes pass.  FIN goes out behind the last one, and the other way goes on.
  *
- * ended() comes when both ways are over, or one socket is broken; nothing moves any more then, and
- * the owner closes both connections, with a reset if it was an error.  Their events stay the
- * owner's: failed() tells a reset that no way is about to meet.
+ * ended() comes when both ways are over, or one socket is broken, urgent data included (-EPROTO);
+ * nothing moves any more then, and the owner closes both connections, with a reset if it was an
+ * error.  Their events stay the owner's: failed() tells a reset that no way is about to meet, but
+ * not one behind a FIN.
  *
  * Memory:  the struct, and in the kernel a pipe each way: STREAM_PIPE_BYTES of pages at most, that
  *          the sockets held anyway.  Two descriptors a pipe.

@@ -239,6 +239,20 @@ CASE(splice, a_reset_in_the_middle_of_a_transfer_is_told) {
     join_end(&j);
 }
 
+/* Goal: urgent data, which poll() and splice() see differently, does not make it spin. */
+CASE(splice, urgent_data_breaks_it) {
+    NEEDS_KERNEL();
+    struct join j;
+    join_open(&j, t);
+    join_start(&j, 0);
+    cr_assert_eq(send(j.near.client.conn.fd, "abc", 3, 0), 3);
+    cr_assert_eq(send(j.near.client.conn.fd, "!", 1, MSG_OOB), 1);
+    cr_assert_eq(send(j.near.client.conn.fd, "def", 3, 0), 3);
+    TURN_UNTIL(t, j.ended == 1);
+    cr_assert_eq(j.error, -EPROTO);
+    join_end(&j);
+}
+
 /* Goal: its owner may end it at any time, and hears nothing more. */
 CASE(splice, may_be_ended_while_it_waits_and_while_it_carries) {
     for (uint64_t len = 0; len <= 4 << 20; len += 2 << 20) {
