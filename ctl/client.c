@@ -42,24 +42,19 @@ static bool denies(struct gate *g, const struct peer_id *peer, walltime_t now) {
 
 /* --- Where it listens --- */
 
-/* Of each IP version that the config listens on any address and port: the config's own are a
- * daemon's. */
+/* Where the config listens, but on any port: its own are a daemon's. */
 static uint32_t any_ports(const struct config_addrs *configured,
                           struct multiaddr ret_listen[CLIENT_LISTEN_MAX]) {
-    static const uint8_t families[] = {NET_IP4, NET_IP6};
     uint32_t count = 0;
-    for (size_t f = 0; f < ARRAY_COUNT(families); f++) {
-        const struct net_addr any = {.family = families[f]};
+    for (uint32_t i = 0; i < configured->count && count < CLIENT_LISTEN_MAX; i++) {
+        enum multiaddr_kind kind = multiaddr_kind(&configured->items[i].addr);
         struct net_addr at;
-        uint32_t i = 0;
-        while (i < configured->count &&
-               (multiaddr_to_net_addr(&configured->items[i].addr, &at) < 0 ||
-                at.family != families[f]))
-            i++;
-        if (i == configured->count)
+        if ((kind != MULTIADDR_KIND_QUIC && kind != MULTIADDR_KIND_TCP) ||
+            multiaddr_to_net_addr(&configured->items[i].addr, &at) < 0)
             continue;
-        multiaddr_from_net_addr(&any, MULTIADDR_KIND_QUIC, &ret_listen[count++]);
-        multiaddr_from_net_addr(&any, MULTIADDR_KIND_TCP, &ret_listen[count++]);
+        at.port = 0;
+        multiaddr_from_net_addr(&at, kind, &ret_listen[count]);
+        count += !multiaddr_is_in(&ret_listen[count], ret_listen, count);
     }
     return count;
 }
@@ -76,7 +71,8 @@ static int open_node(struct client *c, const struct client_config *cfg, struct p
                                    .relays = relays,
                                    .splices = cfg->config->relay.splice,
                                    .listen = listen,
-                                   .punches = true};
+                                   .punches = true,
+                                   .is_private = cfg->config->network.force_private_reachability};
     if (cfg->punches && relays->count > 0)
         node_cfg.listen_count = any_ports(&cfg->config->network.listen_addresses, listen);
     int e = node_open(&node_cfg, &c->node, problem);

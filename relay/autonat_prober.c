@@ -131,6 +131,9 @@ static void on_told(struct host_watch *w, struct conn *c, const struct identify_
      * connection of a dial-back as one that serves less. */
     if (c->relayed || !identify_has_protocol(m, PROTOCOL_AUTONAT_REQUEST))
         return;
+    /* One within our network would dial through our own router, which may not turn it round. */
+    if (!p->cfg.accept_private && multiaddr_class(&c->remote) != MULTIADDR_PUBLIC)
+        return;
     autonat_client_server_added(&p->engine, &c->peer, now_of(p));
     wake(p);
 }

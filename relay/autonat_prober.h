@@ -25,6 +25,7 @@ struct autonat_prober_config {
     /* Those of our addresses that the host does not advertise; asked for before each probe.
      * Returns how many are written, at most `max`.  May be NULL: none. */
     size_t (*more_addrs)(void *user, struct multiaddr *out, size_t max);
+    bool accept_private; /* servers whose address is private are asked, too: for labs */
     /* The verdict of an address is another one; what it starts happens later.  May be NULL. */
     void (*changed)(void *user);
     void *user;

@@ -147,10 +147,19 @@ static void ask_for_data(struct autonat_server *s) {
     emit(s, AUTONAT_SERVER_EV_SEND);
 }
 
+/* Of a relayed peer nothing is known, and what a router does that we share is none of what others
+ * meet. */
+static bool may_judge(const struct autonat_server *s) {
+    const struct net_addr *from = &s->config.observed;
+    return from->family != NET_NONE && (s->config.accept_private || net_addr_is_public(from));
+}
+
 static void take_request(struct autonat_server *s, const struct autonat_msg *m) {
     struct net_addr ip;
     s->nonce = m->nonce;
-    if (!choose(s, m->addrs, &ip))
+    if (!may_judge(s))
+        answer(s, AUTONAT_E_REQUEST_REJECTED, 0, AUTONAT_DIAL_UNUSED);
+    else if (!choose(s, m->addrs, &ip))
         answer(s, AUTONAT_E_DIAL_REFUSED, 0, AUTONAT_DIAL_UNUSED);
     else if (net_addr_ip_equal(&ip, &s->config.observed))
         dial(s);

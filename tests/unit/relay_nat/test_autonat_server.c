@@ -187,6 +187,26 @@ Test(autonat_server, labs_may_have_private_addresses_dialled) {
     (void)expect(&s, AUTONAT_SERVER_EV_DIAL);
 }
 
+Test(autonat_server, of_a_relayed_peer_and_of_one_beside_us_nothing_can_be_said) {
+    struct bed b;
+    struct autonat_server s;
+    bed_init(&b);
+    for (int i = 0; i < 3; i++) {
+        struct autonat_server_config config = {
+            .limits = &b.limits,
+            .rng = &b.rng.rng,
+            .peer = {.len = 34, .bytes = {0x12, 0x20, (uint8_t)i}},
+            .observed = i == 0 ? naddr("10.1.1.1:1") : (struct net_addr){.family = NET_NONE},
+            .kinds = KINDS,
+            .accept_private = i == 2,
+        };
+        autonat_server_init(&s, &config, 0);
+        REQUEST(&s, 0, OWN);
+        expect_answer(&s, HEX("0412020864"));
+        autonat_server_done(&s);
+    }
+}
+
 /* --- other people's addresses ----------------------------------------------------------------- */
 
 Test(autonat_server, a_family_that_we_have_no_way_to_is_passed_over) {

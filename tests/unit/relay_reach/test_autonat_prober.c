@@ -35,6 +35,7 @@ static void begin(struct world *w, struct fixture *t, bool serves) {
     if (serves)
         listener_open(&w->server, &t->b, PROTOCOL_AUTONAT_REQUEST);
     struct autonat_prober_config cfg = {.reactor = t->reactor,
+                                        .accept_private = true,
                                         .host = t->a.host,
                                         .more_addrs = on_more_addrs,
                                         .changed = on_changed,
