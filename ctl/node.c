@@ -37,6 +37,8 @@
 
 /* An expiry further away is looked at again then: the wall clock may be set meanwhile. */
 #define EXPIRY_CHECK_MAX SEC(3600)
+#define LISTEN_PATIENCE  SEC(1)
+#define LISTEN_PAUSE     MSEC(50)
 
 enum { LISTEN_MAX = 32 };
 
@@ -183,6 +185,22 @@ static struct host_limits limits_of(const struct node_config *cfg) {
                                 .grace = HOST_CONNS_GRACE};
 }
 
+/* The sockets of a process that was killed close a moment after it has gone, since its ring does:
+ * whoever is started in its place finds their ports taken. */
+static int host_new_patiently(struct node *n, const struct host_config *cfg,
+                              struct problem *problem) {
+    nsec_t until = reactor_now(n->reactor) + LISTEN_PATIENCE;
+    int e = host_new(cfg, problem, &n->host);
+    while (e == -EADDRINUSE && reactor_now(n->reactor) < until) {
+        nsec_t again = reactor_now(n->reactor) + LISTEN_PAUSE;
+        while (reactor_now(n->reactor) < again)
+            if (reactor_turn(n->reactor, again) < 0)
+                return e;
+        e = host_new(cfg, problem, &n->host);
+    }
+    return e;
+}
+
 static int open_host(struct node *n, const struct node_config *cfg, struct problem *problem) {
     struct multiaddr listen[LISTEN_MAX];
     char agent[64];
@@ -215,7 +233,7 @@ static int open_host(struct node *n, const struct node_config *cfg, struct probl
         .serve_perf = cfg->serve_perf,
         .limits = limits_of(cfg),
     };
-    return host_new(&host_cfg, problem, &n->host);
+    return host_new_patiently(n, &host_cfg, problem);
 }
 
 /* --- Our addresses, and direct ways instead of relayed ones --- */
