@@ -89,8 +89,6 @@ static bool is_kept_before(const struct host_conn *a, const struct host_conn *b)
     nsec_t gap = MAX(ca->opened_at, cb->opened_at) - MIN(ca->opened_at, cb->opened_at);
     if (ca->relayed != cb->relayed)
         return !ca->relayed;
-    if (ca->limited != cb->limited)
-        return !ca->limited;
     if (ca->spliced != cb->spliced)
         return ca->spliced;
     if (ca->inbound == cb->inbound || gap >= CROSSED_WITHIN)
@@ -107,10 +105,10 @@ static bool is_better(const struct host_conn *x, const struct host_conn *y,
     const struct conn *b = y->conn;
     if (a->relayed != b->relayed)
         return !a->relayed;
-    if (a->limited != b->limited) /* which a direct one never is */
-        return !a->limited;
     if (a->spliced != b->spliced)
         return a->spliced;
+    if (a->limited != b->limited) /* which a direct one never is */
+        return !a->limited;
     if (swarm_is_preferred(a, prefer) != swarm_is_preferred(b, prefer))
         return swarm_is_preferred(a, prefer);
     /* Not that with more streams, as in go: what still counts as one here may be over there, and
