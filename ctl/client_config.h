@@ -16,7 +16,7 @@ struct client_config {
     struct log *log;
     const struct target *target; /* the peer that the command is about */
     enum dial_preference transport;
-    /* With relays: listens on any ports, which admit the target alone, so that a hole can be
-     * punched. */
+    /* With relays: listens where the config does, on ports that admit the target alone, so that a
+     * hole can be punched. */
     bool punches;
 };

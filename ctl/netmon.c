@@ -12,15 +12,6 @@
 #include "relay/reservations.h"
 #include "transport/host.h"
 
-static bool has_public(const struct netwatch_snapshot *s, uint8_t family) {
-    for (uint32_t i = 0; i < s->addrs_count; i++) {
-        const struct net_addr *ip = &s->addrs[i].ip;
-        if (ip->family == family && net_addr_is_public(ip))
-            return true;
-    }
-    return false;
-}
-
 /* Whether all addresses of a family in `a` are in `b`. */
 static bool are_in(const struct net_addr *a, uint32_t a_count, const struct net_addr *b,
                    uint32_t b_count, uint8_t family) {
@@ -58,6 +49,13 @@ static void count(struct netmon *m, bool is_change) {
     m->addrs_count = n;
 }
 
+static bool has_public(const struct netmon *m, uint8_t family) {
+    for (uint32_t i = 0; i < m->addrs_count; i++)
+        if (m->addrs[i].family == family)
+            return true;
+    return false;
+}
+
 static void say(const struct netmon *m, const char *format, ...) PRINTF(2, 3);
 
 static void say(const struct netmon *m, const char *format, ...) {
@@ -70,9 +68,8 @@ static void say(const struct netmon *m, const char *format, ...) {
 }
 
 static void tell(const struct netmon *m, const struct netwatch_change *c) {
-    const struct netwatch_snapshot *s = netwatch_snapshot(m->watch);
-    bool ip6 = has_public(s, NET_IP6);
-    bool ip4 = has_public(s, NET_IP4);
+    bool ip6 = has_public(m, NET_IP6);
+    bool ip4 = has_public(m, NET_IP4);
     log_info(m->log, L_NODE, "network change detected", kv_uint("added", c->addrs_added),
              kv_uint("removed", c->addrs_removed), kv_bool("other_routes", c->routes_differ),
              kv_bool("was_suspended", c->was_suspended), kv_bool("ipv6", ip6),
@@ -91,8 +88,8 @@ static void on_changed(void *user, const struct netwatch_change *c) {
     /* An address that others will replace soon is good until then. */
     if (c->addrs_added + c->addrs_removed == 0 && !c->routes_differ && !c->was_suspended)
         return;
-    tell(m, c);
     count(m, true);
+    tell(m, c);
     host_network_changed(m->host, c);
     if (m->reservations != NULL)
         reservations_network_changed(m->reservations);

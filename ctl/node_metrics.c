@@ -27,53 +27,40 @@ static const struct metric_buckets PUNCH_BUCKETS = {{MSEC(10), MSEC(20), MSEC(40
                                                      MSEC(2560), MSEC(5120)},
                                                     10};
 
-#define AUTH(name, label)                                                                      \
-    {                                                                                          \
-        name, METRIC_COUNTER, "", "decision=\"" label "\"",                                    \
-            "Inbound connections, and streams of peers that have lost the right, by what the " \
-            "gate said.",                                                                      \
-            NULL                                                                               \
-    }
-#define PUNCHES(name, label)                                                \
-    {                                                                       \
-        name, METRIC_COUNTER, "", "result=\"" label "\"",                   \
-            "Hole punches that the two agreed on, by how they ended.", NULL \
-    }
-#define CHANGES(name, label)                                   \
-    {                                                          \
-        name, METRIC_COUNTER, "", "change_type=\"" label "\"", \
-            "Changes of the machine's public addresses.", NULL \
-    }
-#define ADDRS(name, label)                                        \
-    {                                                             \
-        name, METRIC_GAUGE, "", "ip_version=\"" label "\"",       \
-            "Public addresses on the machine's interfaces.", NULL \
-    }
-#define STUN(name, label)                                                   \
-    {                                                                       \
-        name, METRIC_COUNTER, "", "result=\"" label "\"",                   \
-            "STUN servers that were asked, by whether they answered.", NULL \
-    }
-#define PUNCH_TIMES(name, label)                                                                  \
-    {                                                                                             \
-        name, METRIC_HISTOGRAM, "seconds", "result=\"" label "\"", "How long hole punches took.", \
-            &PUNCH_BUCKETS                                                                        \
-    }
+#define ROW(name, type, labels, help) \
+    { name, type, "", labels, help, NULL }
+#define TIMES(name, labels, help) \
+    { name, METRIC_HISTOGRAM, "seconds", labels, help, &PUNCH_BUCKETS }
+
+#define AUTH_HELP \
+    "Inbound connections, and streams of peers that have lost the right, by what the gate said."
+#define PUNCH_HELP   "Hole punches that the two agreed on, by how they ended."
+#define CHANGES_HELP "Changes of the machine's public addresses."
+#define ADDRS_HELP   "Public addresses on the machine's interfaces."
+#define STUN_HELP    "STUN servers that were asked, by whether they answered."
+#define TIMES_HELP   "How long hole punches took."
 
 /* clang-format off */
 static const struct metric_info METRICS[M_COUNT] = {
-    [M_ALLOWED] = AUTH("peerup_auth_decisions_total", "allow"),
-    [M_DENIED] = AUTH("peerup_auth_decisions_total", "deny"),
-    [M_PUNCHED] = PUNCHES("peerup_holepunch_total", "success"),
-    [M_NOT_PUNCHED] = PUNCHES("peerup_holepunch_total", "failure"),
-    [M_CHANGED_IP4] = CHANGES("peerup_network_change_total", "ipv4"),
-    [M_CHANGED_IP6] = CHANGES("peerup_network_change_total", "ipv6"),
-    [M_ADDRS_IP4] = ADDRS("peerup_interface_count", "ipv4"),
-    [M_ADDRS_IP6] = ADDRS("peerup_interface_count", "ipv6"),
-    [M_STUN_ANSWERED] = STUN("peerup_stun_probe_total", "success"),
-    [M_STUN_UNANSWERED] = STUN("peerup_stun_probe_total", "failure"),
-    [M_PUNCHING] = PUNCH_TIMES("peerup_holepunch_duration_seconds", "success"),
-    [M_PUNCHING_IN_VAIN] = PUNCH_TIMES("peerup_holepunch_duration_seconds", "failure"),
+    [M_ALLOWED] =
+        ROW("peerup_auth_decisions_total", METRIC_COUNTER, "decision=\"allow\"", AUTH_HELP),
+    [M_DENIED] = ROW("peerup_auth_decisions_total", METRIC_COUNTER, "decision=\"deny\"", AUTH_HELP),
+    [M_PUNCHED] = ROW("peerup_holepunch_total", METRIC_COUNTER, "result=\"success\"", PUNCH_HELP),
+    [M_NOT_PUNCHED] =
+        ROW("peerup_holepunch_total", METRIC_COUNTER, "result=\"failure\"", PUNCH_HELP),
+    [M_CHANGED_IP4] =
+        ROW("peerup_network_change_total", METRIC_COUNTER, "change_type=\"ipv4\"", CHANGES_HELP),
+    [M_CHANGED_IP6] =
+        ROW("peerup_network_change_total", METRIC_COUNTER, "change_type=\"ipv6\"", CHANGES_HELP),
+    [M_ADDRS_IP4] = ROW("peerup_interface_count", METRIC_GAUGE, "ip_version=\"ipv4\"", ADDRS_HELP),
+    [M_ADDRS_IP6] = ROW("peerup_interface_count", METRIC_GAUGE, "ip_version=\"ipv6\"", ADDRS_HELP),
+    [M_STUN_ANSWERED] =
+        ROW("peerup_stun_probe_total", METRIC_COUNTER, "result=\"success\"", STUN_HELP),
+    [M_STUN_UNANSWERED] =
+        ROW("peerup_stun_probe_total", METRIC_COUNTER, "result=\"failure\"", STUN_HELP),
+    [M_PUNCHING] = TIMES("peerup_holepunch_duration_seconds", "result=\"success\"", TIMES_HELP),
+    [M_PUNCHING_IN_VAIN] =
+        TIMES("peerup_holepunch_duration_seconds", "result=\"failure\"", TIMES_HELP),
 };
 /* clang-format on */
 

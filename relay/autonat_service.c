@@ -13,8 +13,6 @@
 #include "uring/netwatch.h"
 #include "uring/reactor.h"
 
-enum { KINDS = 1 << MULTIADDR_KIND_TCP | 1 << MULTIADDR_KIND_WS | 1 << MULTIADDR_KIND_QUIC };
-
 struct autonat_service {
     struct autonat_service_config cfg;
     struct protocol_handler handler;
@@ -225,7 +223,7 @@ static struct session *session_new(struct autonat_service *s, struct stream *str
     struct autonat_server_config cfg = {.limits = &s->limits,
                                         .rng = reactor_rng(s->cfg.reactor),
                                         .peer = *stream_peer(stream),
-                                        .kinds = KINDS,
+                                        .kinds = STRANGER_KINDS,
                                         .lacking = lacking_families(s->cfg.netwatch),
                                         .accept_private = s->cfg.accept_private};
     observe(stream_conn(stream), &cfg.observed);

@@ -13,8 +13,6 @@
 #include "transport/stream.h"
 #include "uring/reactor.h"
 
-enum { KINDS = 1 << MULTIADDR_KIND_TCP | 1 << MULTIADDR_KIND_WS | 1 << MULTIADDR_KIND_QUIC };
-
 _Static_assert((int)AUTONAT_V1_DIALS_MAX <= (int)DIRECT_DIAL_ADDRS_MAX, "all are dialled");
 
 struct autonat_v1_service {
@@ -98,7 +96,7 @@ static void take_request(struct session *x) {
     const struct conn *c = stream_conn(x->stream);
     struct autonat_v1_asker asker = {.peer = &x->peer,
                                      .observed = c->relayed ? NULL : &c->remote,
-                                     .kinds = KINDS,
+                                     .kinds = STRANGER_KINDS,
                                      .accept_private = s->cfg.accept_private};
     struct autonat_v1_task task;
     x->is_asked = true;

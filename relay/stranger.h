@@ -17,6 +17,11 @@
 #include "relay/proto/autonat_server.h"
 #include "transport/direct_dial.h"
 
+/* What it can dial, as a set of enum multiaddr_kind. */
+enum {
+    STRANGER_KINDS = 1 << MULTIADDR_KIND_TCP | 1 << MULTIADDR_KIND_WS | 1 << MULTIADDR_KIND_QUIC
+};
+
 struct reactor;
 struct stranger;
 struct stream;
