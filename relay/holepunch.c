@@ -135,6 +135,9 @@ static void own_addrs(const struct holepunch *h, const struct conn *via,
     for (size_t i = 0; i < count; i++)
         (void)dcutr_addrs_add(ret_addrs, &advertised[i], h->cfg.accept_private);
     add_guesses(h, seen, seen_count, ret_addrs);
+    /* For neighbours, who are known by the others alone. */
+    for (size_t i = 0; i < count && ret_addrs->count > 0; i++)
+        (void)dcutr_addrs_add_private(ret_addrs, &advertised[i]);
 }
 
 static void peer_addrs(const struct hole *o, struct dcutr_addrs *ret_addrs) {

@@ -14,23 +14,41 @@ static struct multiaddr without_peer(const struct multiaddr *a) {
     return multiaddr_split_peer(a, &transport, &id) == 0 ? transport : *a;
 }
 
-static bool is_worth_dialling(const struct multiaddr *a, bool accept_private) {
-    struct net_addr ip;
+static bool is_dialable(const struct multiaddr *a, struct net_addr *ret_ip) {
     enum multiaddr_kind kind = multiaddr_kind(a);
-    if (kind != MULTIADDR_KIND_TCP && kind != MULTIADDR_KIND_QUIC)
+    return (kind == MULTIADDR_KIND_TCP || kind == MULTIADDR_KIND_QUIC) &&
+           multiaddr_to_net_addr(a, ret_ip) == 0 && ret_ip->port != 0 &&
+           !net_addr_is_unspecified(ret_ip);
+}
+
+/* `bare` is one that is dialable. */
+static bool add(struct dcutr_addrs *addrs, const struct multiaddr *bare) {
+    if (addrs->count == DCUTR_ADDRS_MAX || multiaddr_is_in(bare, addrs->list, addrs->count))
         return false;
-    if (multiaddr_to_net_addr(a, &ip) < 0 || ip.port == 0 || net_addr_is_unspecified(&ip))
-        return false;
-    return accept_private || multiaddr_class(a) == MULTIADDR_PUBLIC;
+    addrs->list[addrs->count++] = *bare;
+    return true;
 }
 
 bool dcutr_addrs_add(struct dcutr_addrs *addrs, const struct multiaddr *a, bool accept_private) {
     struct multiaddr bare = without_peer(a);
-    if (addrs->count == DCUTR_ADDRS_MAX || !is_worth_dialling(&bare, accept_private) ||
-        multiaddr_is_in(&bare, addrs->list, addrs->count))
-        return false;
-    addrs->list[addrs->count++] = bare;
-    return true;
+    struct net_addr ip;
+    return is_dialable(&bare, &ip) && (accept_private || net_addr_is_public(&ip)) &&
+           add(addrs, &bare);
+}
+
+static size_t count_private(const struct dcutr_addrs *addrs) {
+    size_t count = 0;
+    for (size_t i = 0; i < addrs->count; i++)
+        count += multiaddr_class(&addrs->list[i]) == MULTIADDR_PRIVATE;
+    return count;
+}
+
+bool dcutr_addrs_add_private(struct dcutr_addrs *addrs, const struct multiaddr *a) {
+    struct multiaddr bare = without_peer(a);
+    struct net_addr ip;
+    return is_dialable(&bare, &ip) && net_addr_is_private(&ip) && !net_addr_is_loopback(&ip) &&
+           !net_addr_is_link_local(&ip) && count_private(addrs) < DCUTR_PRIVATE_MAX &&
+           add(addrs, &bare);
 }
 
 /* --- engine ---------------------------------------------------------------------------------- */
@@ -130,6 +148,7 @@ void dcutr_init(struct dcutr *d, const struct dcutr_config *config, nsec_t now) 
         .now = now,
     };
     assert(config->own->count <= DCUTR_ADDRS_MAX);
+    d->own = *config->own;
     d->connect_len = (uint16_t)dcutr_msg_encode(DCUTR_MSG_CONNECT, config->own->list,
                                                 config->own->count, d->connect);
     if (config->try_direct) {
@@ -178,12 +197,46 @@ static void dial(struct dcutr *d) {
     emit(d, DCUTR_EV_DIAL);
 }
 
-/* The peer's CONNECT: it is answered by ours, or by SYNC when ours is what it answers. */
+/* Whether it is where we are seen: IPv6 has no NATs to share. */
+static bool is_own_ip4(const struct dcutr *d, const struct multiaddr *a) {
+    struct net_addr ip;
+    struct net_addr own;
+    if (multiaddr_to_net_addr(a, &ip) < 0 || ip.family != NET_IP4 || !net_addr_is_public(&ip))
+        return false;
+    for (size_t i = 0; i < d->own.count; i++) {
+        if (multiaddr_to_net_addr(&d->own.list[i], &own) == 0 && net_addr_ip_equal(&ip, &own))
+            return true;
+    }
+    return false;
+}
+
+static bool is_neighbour(const struct dcutr *d) {
+    for (size_t i = 0; i < d->peer.count; i++) {
+        if (is_own_ip4(d, &d->peer.list[i]))
+            return true;
+    }
+    return false;
+}
+
+/* Those that are ours, too, as bridges for containers are on most machines, lead to ourselves. */
+static void take_private(struct dcutr *d, struct bytes addrs) {
+    struct multiaddr a;
+    while (dcutr_msg_next_addr(&addrs, &a)) {
+        if (!multiaddr_is_in(&a, d->own.list, d->own.count))
+            (void)dcutr_addrs_add_private(&d->peer, &a);
+    }
+}
+
+/* The peer's CONNECT: it is answered by ours, or by SYNC when ours is what it answers.  What is of
+ * no use is left out. */
 static void take_connect(struct dcutr *d, struct bytes addrs) {
+    struct bytes left = addrs;
     struct multiaddr a;
     d->peer.count = 0;
-    while (dcutr_msg_next_addr(&addrs, &a))
-        (void)dcutr_addrs_add(&d->peer, &a, d->accept_private); /* one of no use is left out */
+    while (dcutr_msg_next_addr(&left, &a))
+        (void)dcutr_addrs_add(&d->peer, &a, d->accept_private);
+    if (is_neighbour(d))
+        take_private(d, addrs);
     if (d->peer.count == 0) {
         fail(d, -ERR_NO_ADDRESSES);
         return;

@@ -20,8 +20,12 @@
  * exchange: a peer that is not behind a NAT at all is reached without waiting for it.  That gets
  * one second, and an end of the exchange is held back until it is over.
  *
+ * Two that are seen at one IPv4 address are behind the same NAT, which most often does not turn
+ * packets round: each dials the other's private addresses, too, if both tell them.  Others neither
+ * tell nor dial such.
+ *
  * Spec:    libp2p DCUtR; roles and number of attempts of go-libp2p and rust-libp2p.
- * Memory:  the struct, about 13 KiB.
+ * Memory:  the struct, about 22 KiB.
  * Thread:  one at a time.
  */
 
@@ -29,7 +33,8 @@
 #include "relay/proto/dcutr_msg.h"
 
 enum {
-    DCUTR_ADDRS_MAX = 16, /* of the peer's that are dialled, and of ours that are told */
+    DCUTR_ADDRS_MAX = 16,  /* of the peer's that are dialled, and of ours that are told */
+    DCUTR_PRIVATE_MAX = 8, /* of them: four interfaces with two transports each */
     DCUTR_ATTEMPTS_MAX = 3,
 };
 
@@ -50,6 +55,9 @@ struct dcutr_addrs {
  * a port, not relayed, not there yet, and there is room.  `accept_private` takes all IP addresses
  * but unspecified ones: for labs.  Returns whether it was added. */
 bool dcutr_addrs_add(struct dcutr_addrs *addrs, const struct multiaddr *a, bool accept_private);
+/* The same of a private one, by which only neighbours behind the same NAT come: neither loopback
+ * nor link-local, and DCUTR_PRIVATE_MAX of them. */
+bool dcutr_addrs_add_private(struct dcutr_addrs *addrs, const struct multiaddr *a);
 
 /* --- engine ---------------------------------------------------------------------------------- */
 
@@ -132,6 +140,7 @@ struct dcutr {
     nsec_t now;
     uint16_t connect_len;
     uint8_t connect[DCUTR_OUT_MAX];
+    struct dcutr_addrs own;
     struct dcutr_addrs peer;
 };
 

@@ -8,7 +8,8 @@
 
 A carrier's NAT may be between a host's NAT and the internet (DOUBLE), a NAT may let no UDP out
 (NO_UDP), and a host whose NAT is a random one may have IPv6 behind a firewall besides (FIREWALL6);
-public hosts have IPv6, too.
+public hosts have IPv6, too.  A NEIGHBOUR is behind the NAT of the host before it, in another network
+of the same home; the NAT does not turn round what neighbours send to its outside.
 
 The addresses are ordinary public ones: with private or documentation ranges other implementations
 switch off hole punching, reachability probes and relay addresses.  Nothing leaves the namespaces.
@@ -30,6 +31,7 @@ import sys
 PREFIX = "peerup-bed-"
 PUBLIC, CONE, RANDOM = "public", "cone", "random"
 DOUBLE, NO_UDP, FIREWALL6 = "double", "no-udp", "firewall6"
+NEIGHBOUR = "neighbour"
 NETWORKS = ("45.32.10", "81.2.69", "151.101.65", "62.98.7")
 # The kernel keeps the port of a connection where it can; so a NAT maps a socket to one port whomever
 # it talks to, and lets in only whom it talked to.  With fully-random each peer sees another port.
@@ -106,8 +108,8 @@ table ip filter {{
   chain forward {{
     type filter hook forward priority filter
     policy drop
-    {'iifname "lan" meta l4proto udp drop' if kind == NO_UDP else ""}
-    iifname "lan" accept
+    {'iifname "lan*" meta l4proto udp drop' if kind == NO_UDP else ""}
+    iifname "lan*" accept
     ct state established,related accept
     ct status dnat accept
   }}
@@ -140,8 +142,13 @@ class Bed:
 
     def _build(self):
         self._add("wan", forwards=True)
+        home = None
         for number, (name, kind) in enumerate(self.kinds.items()):
             self._add(name)
+            if kind == NEIGHBOUR:
+                self.networks[name] = f"192.168.{number}"
+                self._connect(home, "lan-2", name, "lan", self.networks[name])
+                continue
             edge = name if kind == PUBLIC else f"{name}-nat"
             if kind != PUBLIC:
                 self._add(edge, forwards=True)
@@ -152,7 +159,7 @@ class Bed:
                 continue
             if kind == FIREWALL6:
                 self._connect6("wan", f"to-{name}", edge, "wan", f"{NETWORK6}:{number:x}")
-            edge = self._put_behind(name, number, kind, edge)
+            home = edge = self._put_behind(name, number, kind, edge)
             self.networks[name] = f"192.168.{number}"
             self._connect(edge, "lan", name, "lan", self.networks[name])
             if kind == FIREWALL6:
@@ -243,7 +250,7 @@ class Bed:
         return f"{self.networks[name]}.3"
 
     def outside(self, name):
-        """Where the internet sees the host."""
+        """Where the internet sees the host, which is no neighbour."""
         return f"{NETWORKS[list(self.kinds).index(name)]}.2"
 
     def forward(self, name, kind, port, inside=None):

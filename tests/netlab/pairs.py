@@ -24,10 +24,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
-from bed import CONE, DOUBLE, FIREWALL6, NO_UDP, PUBLIC, RANDOM, Bed, BedError, unavailable
+from bed import (CONE, DOUBLE, FIREWALL6, NEIGHBOUR, NO_UDP, PUBLIC, RANDOM, Bed, BedError,
+                 unavailable)
 
 EXIT_SKIPPED = 77
 KINDS = (PUBLIC, CONE, DOUBLE, NO_UDP, FIREWALL6, RANDOM)
+PAIRS = [*itertools.combinations_with_replacement(KINDS, 2),
+         *((kind, NEIGHBOUR) for kind in (CONE, DOUBLE, NO_UDP, RANDOM))]
 # A port that nobody foresees meets only whom the filter of the other side does not matter to.
 UNPREDICTABLE = {RANDOM, FIREWALL6}
 PAIRS_AT_ONCE = 3
@@ -178,7 +181,7 @@ class Pair:
 
 def can_meet(kind_a, kind_b):
     kinds = {kind_a, kind_b}
-    return PUBLIC in kinds or not kinds & UNPREDICTABLE or kinds == {FIREWALL6}
+    return bool(kinds & {PUBLIC, NEIGHBOUR}) or not kinds & UNPREDICTABLE or kinds == {FIREWALL6}
 
 
 def try_pair(program, kinds):
@@ -218,9 +221,10 @@ def run_pair(program, kinds):
 
 
 def print_matrix(words):
-    print(f"\n{'proxy at / daemon at':22}" + "".join(f"{k:>11}" for k in KINDS))
+    columns = (*KINDS, NEIGHBOUR)
+    print(f"\n{'proxy at / daemon at':22}" + "".join(f"{k:>11}" for k in columns))
     for a in KINDS:
-        print(f"{a:22}" + "".join(f"{words.get((a, b), ''):>11}" for b in KINDS))
+        print(f"{a:22}" + "".join(f"{words.get((a, b), ''):>11}" for b in columns).rstrip())
 
 
 def main():
@@ -233,8 +237,7 @@ def main():
     if reason:
         print(f"pairs: skipped: {reason}")
         return EXIT_SKIPPED
-    pairs = [k for k in itertools.combinations_with_replacement(KINDS, 2)
-             if re.search(args.only, " ".join(k))]
+    pairs = [k for k in PAIRS if re.search(args.only, " ".join(k))]
     with ThreadPoolExecutor(PAIRS_AT_ONCE) as pool:
         done = list(pool.map(lambda k: run_pair(args.program.resolve(), k), pairs))
     print_matrix({kinds: word for kinds, (word, _) in zip(pairs, done, strict=True)})
