@@ -34,8 +34,8 @@ class Service:
     def __init__(self):
         self.open, self.server, self.port = set(), None, 0
 
-    async def start(self):
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 16)
+    async def start(self, port=0):
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=1 << 16)
         self.port = self.server.sockets[0].getsockname()[1]
 
     async def _serve(self, reader, writer):

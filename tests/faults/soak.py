@@ -13,7 +13,6 @@ SIGTERM, and none has complained of anything that a restart does not explain: wi
 import argparse
 import asyncio
 import os
-import random
 import signal
 import sys
 import time
@@ -25,85 +24,35 @@ sys.path.insert(1, str(HERE.parent / "support"))
 
 import cells_churn  # noqa: E402
 from bed import MIB, Bed, descriptors, expect, rss  # noqa: E402
-from cells_churn import CLIENTS, Service, drop  # noqa: E402
-from peerup import Failed  # noqa: E402
+from cells_churn import Service  # noqa: E402
+from load import Load  # noqa: E402
 
 RESTART_EVERY_S = 120
 SETTLE_S = 20  # after a restart: a silent peer is given up after 15 s
-STEP_S = 60
 REPORT_EVERY_S = 60
-LOAD = {"bulk": 2, "churn": 6, "slow": 3}  # tasks of each kind
-ERRORS = (Failed, OSError, EOFError, asyncio.TimeoutError)
 RESTART_COMPLAINTS = (r"connection attempt failed", r"Connection refused", r"connection closed")
-
-
-async def bulk(rng, reader, writer):
-    """Four to twelve MiB there and back, compared."""
-    data = rng.randbytes(rng.randrange(4, 12) * MIB)
-
-    async def send():
-        writer.write(b"e" + data)
-        await writer.drain()
-        writer.write_eof()
-
-    sending = asyncio.ensure_future(send())
-    try:
-        got = await reader.read(-1)
-    finally:
-        sending.cancel()
-    expect(got == data, f"{len(got)} of {len(data)} bytes came back, or others")
-
-
-async def slow(rng, reader, writer):
-    """1 KiB/s of a download that never ends, for a while."""
-    writer.write(b"d")
-    for _ in range(rng.randrange(5, 25)):
-        await reader.readexactly(1024)
-        await asyncio.sleep(1)
-    drop(writer, rng.random() < 0.5)
 
 
 class Soak:
     def __init__(self, bed, seed, seconds):
-        self.bed, self.rng, self.seconds = bed, random.Random(seed), seconds
+        self.bed, self.seconds = bed, seconds
         self.begun = time.monotonic()
-        self.ends_at = self.begun + seconds
         self.quiet_from = self.restarted_at = 0.0
-        self.done, self.excused, self.failures = Counter(), Counter(), []
+        self.load = Load(seed, seconds, self.failed)
+        self.excused, self.failures = Counter(), []
         self.service = Service()
 
-    def running(self):
-        return time.monotonic() < self.ends_at
-
-    async def one(self, kind, play, rng, port):
-        begun = time.monotonic()
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
-            try:
-                await asyncio.wait_for(play(rng, reader, writer), STEP_S)
-                self.done[kind] += 1
-            finally:
-                writer.transport.abort()
-        except ERRORS as e:
-            if begun <= self.quiet_from and self.restarted_at <= time.monotonic():
-                self.excused[kind] += 1
-                await asyncio.sleep(0.5)
-            else:
-                self.failures.append(f"{time.monotonic() - self.begun:.0f} s: {play.__name__}: "
-                                     f"{e or type(e).__name__}")
-
-    async def worker(self, kind, number, port):
-        rng = random.Random(f"{self.rng.random()} {kind} {number}")
-        while self.running():
-            play = {"bulk": bulk, "slow": slow}.get(kind) or rng.choice(CLIENTS)
-            await self.one(kind, play, rng, port)
-            await asyncio.sleep(rng.random() / 2)
+    def failed(self, kind, play, begun, error):
+        if begun <= self.quiet_from and self.restarted_at <= time.monotonic():
+            self.excused[kind] += 1
+        else:
+            self.failures.append(f"{time.monotonic() - self.begun:.0f} s: {play}: {error}")
 
     async def restarts(self, daemon):
         by_kill = False
         while True:
             await asyncio.sleep(min(RESTART_EVERY_S, self.seconds / 2))
-            if self.ends_at - time.monotonic() < 2 * SETTLE_S:
+            if self.load.ends_at - time.monotonic() < 2 * SETTLE_S:
                 return
             self.restarted_at = time.monotonic()
             self.quiet_from = float("inf")
@@ -124,7 +73,7 @@ class Soak:
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
             sizes = [f"{rss(p()) // MIB}" for p in processes]
-            print(f"{time.monotonic() - self.begun:6.0f} s  done {dict(self.done)}, cut off by "
+            print(f"{time.monotonic() - self.begun:6.0f} s  done {dict(self.load.done)}, cut off by "
                   f"restarts {dict(self.excused)}, {len(self.failures)} failures, "
                   f"MiB resident {'/'.join(sizes)}", flush=True)
 
@@ -137,8 +86,7 @@ class Soak:
         before = [descriptors(p()) for p in processes]
         helpers = [asyncio.ensure_future(self.restarts(daemon)),
                    asyncio.ensure_future(self.reports(processes))]
-        await asyncio.gather(*(self.worker(kind, n, ports[n % 2])
-                               for kind, count in LOAD.items() for n in range(count)))
+        await self.load.run(ports)
         for helper in helpers:
             helper.cancel()
         await self.settled(processes, before)
@@ -174,8 +122,8 @@ def main():
             print(f"FAILED  {text}")
         if failures:
             print(bed.logs())
-    expect(failures or soak.done["bulk"] > 0, "no bulk transfer came to its end")
-    print(f"done {dict(soak.done)}, cut off by restarts {dict(soak.excused)}")
+    expect(failures or soak.load.done["bulk"] > 0, "no bulk transfer came to its end")
+    print(f"done {dict(soak.load.done)}, cut off by restarts {dict(soak.excused)}")
     print(f"\n{0 if failures else 1} passed, {1 if failures else 0} failed, 0 skipped")
     return 1 if failures else 0
 

@@ -62,8 +62,7 @@ class Lab(Pair):
         self.set_up()
 
     def open_proxy(self):
-        self.a.start(self.program, "proxy", self.b.run("whoami"), "echo", "0")
-        self.port = self.a.wait_for("proxy", r"TCP proxy listening on localhost:(\d+)")[1]
+        self.port = super().open_proxy()
         self.exchange(self.port)
 
     def open_direct(self):
@@ -98,8 +97,7 @@ class Lab(Pair):
 
     def start_relay(self):
         """Returns when it listens."""
-        self.relay.start(self.program, "relay", "serve")
-        self.relay.wait_for("relay", "Private relay running")
+        super().start_relay()
         return time.time()
 
     def reserved_after(self, began, count):

@@ -127,6 +127,8 @@ def told_at(line):
 
 
 class Pair:
+    SERVICE = ("-c", ECHO)  # of Python, on port 8000
+
     def __init__(self, program, kind_a, kind_b, folder):
         self.bed = Bed({"relay": PUBLIC, "a": kind_a, "b": kind_b})
         self.relay, self.a, self.b = (Place(self.bed, n, program, folder)
@@ -138,12 +140,23 @@ class Pair:
             place.close()
         self.bed.close()
 
+    def start_relay(self):
+        self.relay.start(self.program, "relay", "serve")
+        self.relay.wait_for("relay", "Private relay running")
+
+    def start_daemon(self):
+        self.b.start(self.program, "daemon")
+        self.b.wait_for("daemon", "reservation on the relay")
+
+    def configure(self):
+        """Before the relay starts."""
+
     def set_up(self):
         relay = self.relay
         relay.run("relay", "setup", "--non-interactive")
-        relay.start(self.program, "relay", "serve")
+        self.configure()
+        self.start_relay()
         relay_id = relay.wait_for("relay", r"Peer ID: (\S+)")[1]
-        relay.wait_for("relay", "Private relay running")
         at = f"/ip4/{self.bed.address('relay')}"
         for node in (self.a, self.b):
             node.run("init", "--relay", f"{at}/udp/7777/quic-v1/p2p/{relay_id}")
@@ -151,9 +164,13 @@ class Pair:
             relay.run("relay", "authorize", node.run("whoami"))
         self.b.run("auth", "add", self.a.run("whoami"))
         self.b.run("service", "add", "echo", "127.0.0.1:8000")
-        self.b.start(sys.executable, "-c", ECHO, what="echo")
-        self.b.start(self.program, "daemon")
-        self.b.wait_for("daemon", "reservation on the relay")
+        self.b.start(sys.executable, *self.SERVICE, what="echo")
+        self.start_daemon()
+
+    def open_proxy(self):
+        """Returns its port."""
+        self.a.start(self.program, "proxy", self.b.run("whoami"), "echo", "0")
+        return self.a.wait_for("proxy", r"TCP proxy listening on localhost:(\d+)")[1]
 
     def exchange(self, port):
         argv = self.bed.argv("a", [sys.executable, "-c", CLIENT, port])
@@ -164,8 +181,7 @@ class Pair:
     def run(self, is_direct):
         """Returns the seconds that it took, or None: it stayed relayed."""
         self.set_up()
-        self.a.start(self.program, "proxy", self.b.run("whoami"), "echo", "0")
-        port = self.a.wait_for("proxy", r"TCP proxy listening on localhost:(\d+)")[1]
+        port = self.open_proxy()
         self.exchange(port)
         ended = r'.*msg="(hole punch succeeded|direct dial succeeded|hole punch failed)".*'
         outcome = self.b.wait_for("daemon", ended, GIVEN_UP_S)
