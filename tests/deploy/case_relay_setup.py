@@ -124,6 +124,7 @@ def a_program_that_was_replaced_restarts_the_relay_also_after_a_run_that_broke_o
         shutil.copy(harness.PROGRAM, program)
         with program.open("ab") as f:
             f.write(b"newer")
+        has(m.setup("--check"), "[WARN] service: /opt/peerup is newer than what runs")
         config = f"{m.dir}/relay-server.yaml"
         good = m.read(config)
         m.write(config, "{{{")
