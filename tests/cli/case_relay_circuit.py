@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 
+from case_daemon import listen_at
 from case_network import running
 from case_relay_serve import RUNNING, Relay
 from harness import Home, case, expect, expect_equal
@@ -98,6 +99,11 @@ def a_daemon_is_reached_through_a_relay_of_ones_own(home):
         with nodes.proxy() as (p, port):
             expect(re.search(r"Connected \[RELAYED\] via /p2p/\w+/p2p-circuit ", p.said()), p.said())
             exchange(port)
+            expect_equal(p.stop(), 0, "exit status of the proxy")
+        # Who cannot listen does without, and says why.
+        listen_at(nodes.c, "/ip4/203.0.113.9/tcp/4001")
+        with nodes.proxy() as (p, _):
+            p.wait_for('not listening.*reason="cannot listen on /ip4/203.0.113.9/', p.complained)
             expect_equal(p.stop(), 0, "exit status of the proxy")
         expect_equal(d.stop(), 0, "exit status of the daemon")
         expect_equal(r.stop(), 0, "exit status of the relay")
