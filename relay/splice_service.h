@@ -13,13 +13,17 @@
  *     │ ════ magic, token ═════▶           ◀═══════════════ magic, token ════ │
  *     │ ◀══════════════════════▶ JOINED    uring/splice.h ◀══════════════════▶ │
  *
- * Both streams stay open, and with them the path: it ends when one of them does, which is when its
- * peer goes, gives the path up, or loses its right here.  It ends with either leg, and at the
- * limits that a circuit has.  The circuit it was made beside must stand until it is joined, and is
- * not needed any longer.
+ *     │ its stream's end ──────▶ ENDING    what is on its way ──────────────▶ │
  *
- * A path is charged to the ledger as one more circuit, from when it is joined; its bytes count with
- * theirs.
+ * Both streams stay open, and with them the path.  When a peer ends its own, or its connection to
+ * us, the legs go on until they end by themselves, so that a slow reader gets the rest; but no
+ * longer than relay/proto/splice_linger.h lets them.  All is reset at once when a peer is dead,
+ * breaks the rules or loses its right here, when either leg breaks, at the limits that a circuit
+ * has, and when the service closes.  The circuit it was made beside must stand until it is joined,
+ * and is not needed any longer.
+ *
+ * A path is charged to the ledger as one more circuit, from when it is joined to its real end; its
+ * bytes count with theirs.
  *
  * Spec:    docs/adr/0013-spliced-relay-path.md
  * Limits:  SPLICE_HALF_OPEN_MAX paths that are not joined, of which one source has
