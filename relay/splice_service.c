@@ -57,6 +57,7 @@ static void on_accept(struct protocol_handler *h, struct stream *stream) {
                     count_of(s, stream_peer(stream)) < SPLICE_HALF_OPEN_PER_PEER_MAX;
     if (has_room && splice_session_start(s, stream) == 0)
         return;
+    s->stats.refused++;
     if (log_allow(&s->refusal_log, now_of(s)))
         log_warn(s->cfg.log, L_RELAY, "too many spliced paths in the making: stream reset",
                  kv_str("peer", peer_id_format_short(stream_peer(stream), id)));

@@ -26,8 +26,9 @@
  * bytes count with theirs.
  *
  * Spec:    docs/adr/0013-spliced-relay-path.md
- * Limits:  SPLICE_HALF_OPEN_MAX paths that are not joined, of which one source has
- *          SPLICE_HALF_OPEN_PER_PEER_MAX; more are reset with RESOURCE_LIMIT.  Tokens and legs:
+ * Limits:  SPLICE_HALF_OPEN_MAX paths that are not joined, from their stream's beginning on, asked
+ *          for or not, of which one source has SPLICE_HALF_OPEN_PER_PEER_MAX; more are reset with
+ *          RESOURCE_LIMIT.  Tokens and legs:
  *          relay/proto/splice_book.h, transport/tcp_leg.h.
  * Memory:  2 KiB a path, and two pipes in the kernel once it is joined (uring/splice.h).
  * Life:    splice_service_new() .. splice_service_close() .. closed() .. splice_service_free(), all
@@ -75,7 +76,8 @@ struct splice_service_stats {
     uint32_t standing;
     uint32_t half_open;
     uint64_t joined;   /* since the start */
-    uint64_t failed;   /* that were asked for, and not joined */
+    uint64_t failed;   /* whose stream was let in, and that were not joined */
+    uint64_t refused;  /* streams, at the limits of half-open ones */
     uint64_t unwanted; /* legs without a good token */
 };
 

@@ -862,14 +862,36 @@ CASE(splice, a_destination_that_refuses_or_goes_is_a_failed_connection) {
     }
 }
 
-CASE(splice, a_peer_has_four_in_the_making) {
+CASE(splice, two_peers_have_two_in_the_making) {
     static struct raw r;
     raw_open(&r, t, &splicing);
-    for (int i = 0; i < SPLICE_HALF_OPEN_PER_PEER_MAX; i++)
+    for (int i = 0; i < SPLICE_TICKETS_PER_PAIR_MAX; i++)
         raw_agree(&r);
-    cr_assert_eq(stats_of(&r.c).spliced.half_open, SPLICE_HALF_OPEN_PER_PEER_MAX);
     raw_ask(&r);
-    TURN_UNTIL(t, r.ask->resets == 1);
-    cr_assert_eq(r.ask->reset_code, STREAM_CODE_RESOURCE_LIMIT);
+    cr_assert_eq(answer_to(r.ask).status, CIRCUIT_STATUS_RESOURCE_LIMIT_EXCEEDED);
+    TURN_UNTIL(t, stats_of(&r.c).spliced.half_open == SPLICE_TICKETS_PER_PAIR_MAX);
+    raw_close(&r);
+}
+
+/* Goal: streams on which nothing is asked are in nobody's way but their own peer's. */
+CASE(splice, a_peer_that_asks_for_nothing_has_four_streams) {
+    static struct raw r;
+    struct said *silent[SPLICE_HALF_OPEN_PER_PEER_MAX];
+    raw_open(&r, t, &splicing);
+    for (int i = 0; i < SPLICE_HALF_OPEN_PER_PEER_MAX; i++)
+        silent[i] = party_opens(&r.c, &t->a, PROTOCOL_SPLICE);
+    TURN_UNTIL(t, stats_of(&r.c).spliced.half_open == SPLICE_HALF_OPEN_PER_PEER_MAX);
+    for (uint64_t i = 1; i <= 20; i++) {
+        raw_ask(&r);
+        TURN_UNTIL(t, r.ask->resets == 1);
+        cr_assert_eq(r.ask->reset_code, STREAM_CODE_RESOURCE_LIMIT);
+        cr_assert_eq(stats_of(&r.c).spliced.refused, i);
+    }
+    cr_assert_eq(stats_of(&r.c).spliced.half_open, SPLICE_HALF_OPEN_PER_PEER_MAX);
+    (void)party_opens(&r.c, &t->b, PROTOCOL_SPLICE); /* another one is let in */
+    TURN_UNTIL(t, stats_of(&r.c).spliced.half_open == SPLICE_HALF_OPEN_PER_PEER_MAX + 1);
+    stream_reset(silent[0]->stream, STREAM_CODE_NONE);
+    TURN_UNTIL(t, stats_of(&r.c).spliced.half_open == SPLICE_HALF_OPEN_PER_PEER_MAX);
+    raw_agree(&r);
     raw_close(&r);
 }
