@@ -22,8 +22,7 @@
  * has, and when the service closes.  The circuit it was made beside must stand until it is joined,
  * and is not needed any longer.
  *
- * A path is charged to the ledger as one more circuit, from when it is joined to its real end; its
- * bytes count with theirs.
+ * A path is charged to the ledger as one more circuit, from when it is joined to its real end.
  *
  * Spec:    docs/adr/0013-spliced-relay-path.md
  * Limits:  SPLICE_HALF_OPEN_MAX paths that are not joined, from their stream's beginning on, asked
@@ -64,9 +63,8 @@ struct splice_circuits {
 struct splice_service_config {
     struct reactor *reactor;
     struct host *host;
-    struct log *log;               /* may be NULL */
-    struct hop_book *book;         /* the ledger; outlives the service, as the next */
-    struct circuit_totals *totals; /* bytes of circuits */
+    struct log *log;       /* may be NULL */
+    struct hop_book *book; /* the ledger; outlives the service */
     struct splice_circuits circuits;
     uint64_t data_max;   /* each way; 0: without limit */
     nsec_t duration_max; /* 0: without limit */
@@ -79,6 +77,7 @@ struct splice_service_stats {
     uint64_t failed;   /* whose stream was let in, and that were not joined */
     uint64_t refused;  /* streams, at the limits of half-open ones */
     uint64_t unwanted; /* legs without a good token */
+    struct circuit_totals bytes;
 };
 
 /* Registers with the host and its TCP transport.

@@ -156,6 +156,7 @@ static void on_splice_ended(struct tcp_splice *splice, int error) {
  * errors of tcp_splice_start() */
 static int join(struct splice_session *ss) {
     const struct splice_service_config *cfg = &ss->service->cfg;
+    struct circuit_totals *totals = &ss->service->stats.bytes;
     if (!cfg->circuits.stands(cfg->circuits.user, ss->circuit))
         return -ERR_NOT_CONNECTED;
     if (hop_book_connect(cfg->book, &ss->peers[SPLICE_SOURCE], &ss->peers[SPLICE_DESTINATION],
@@ -165,8 +166,8 @@ static int join(struct splice_session *ss) {
         .a = tcp_leg_conn(ss->legs[SPLICE_SOURCE]),
         .b = tcp_leg_conn(ss->legs[SPLICE_DESTINATION]),
         .data_max = cfg->data_max,
-        .totals = {[TCP_SPLICE_A_TO_B] = &cfg->totals->to_destination,
-                   [TCP_SPLICE_B_TO_A] = &cfg->totals->to_source},
+        .totals = {[TCP_SPLICE_A_TO_B] = &totals->to_destination,
+                   [TCP_SPLICE_B_TO_A] = &totals->to_source},
         .ended = on_splice_ended,
     };
     int e = tcp_splice_start(&ss->splice, cfg->reactor, &splice);
