@@ -183,6 +183,25 @@ CASE(splice, ends_with_either_end_of_the_connection) {
     }
 }
 
+/* Goal: in the order in which a node closes, what it has sent arrives, and its stream's end. */
+CASE(splice, a_node_that_closes_loses_nothing_that_it_has_sent) {
+    enum { LEN = 200000 };
+    static struct circuits c;
+    open_spliced(&c, t, &splicing);
+    circuits_stream(&c);
+    cr_assert(stream_conn(c.a.stream)->spliced);
+    tap_write(&c.a, LEN, true);
+    TURN_UNTIL(t, stream_unsent(c.a.stream) == 0);
+    c.splice_a = splice_client_free(c.splice_a);
+    party_end_start(&t->a);
+    TURN_UNTIL(t, c.b.eof || c.b.closed > 0);
+    cr_assert_eq(c.b.got, LEN);
+    cr_assert(c.b.eof);
+    cr_assert_not(c.b.wrong);
+    TURN_UNTIL(t, stats_of(&c).spliced.standing == 0);
+    circuits_close(&c);
+}
+
 CASE(splice, ends_when_the_relay_stops) {
     static struct circuits c;
     open_spliced(&c, t, &splicing);
