@@ -3,6 +3,7 @@
 
 #include "core/base/err.h"
 #include "core/base/mem.h"
+#include "transport/proto/write_pace.h"
 
 enum { EV_READABLE = 1, EV_WRITABLE = 2, EV_STOPPED = 4, EV_RESET = 8, EV_CLOSED = 16 };
 
@@ -315,6 +316,11 @@ struct conn *stream_conn(const struct stream *s) {
 size_t stream_unsent(const struct stream *s) {
     (void)s;
     return 0;
+}
+
+size_t stream_batch(const struct stream *s) {
+    (void)s;
+    return WRITE_PACE_BYTES_MAX;
 }
 
 const struct peer_id *stream_peer(const struct stream *s) {
