@@ -567,6 +567,16 @@ void fake_disconnect(struct fake_conn *c, int error) {
     reactor_defer(c->hosts[0]->reactor, &c->over);
 }
 
+void fake_conn_silent(struct fake_conn *c, const struct host *at) {
+    int i = c->hosts[1] == at;
+    assert(c->hosts[i] == at);
+    list_for_each_safe (node, &at->watches) {
+        struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
+        if (w->silent != NULL)
+            w->silent(w, &c->end[i]);
+    }
+}
+
 void host_watch(struct host *h, struct host_watch *w) {
     list_init(&w->node);
     list_push(&h->watches, &w->node);
