@@ -162,7 +162,9 @@ static struct quota *stream_link_quota(struct link *l) {
 }
 
 static size_t stream_link_batch(const struct link *l) {
-    return stream_batch(CONTAINER_OF(l, const struct stream_link, link)->stream);
+    const struct stream_link *t = CONTAINER_OF(l, const struct stream_link, link);
+    assert(!t->closing);
+    return stream_batch(t->stream);
 }
 
 static nsec_t stream_link_unanswered_since(const struct link *l) {
