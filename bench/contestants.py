@@ -64,11 +64,6 @@ def prepare_golibp2p(options):
     return ", ".join(version.stdout.split("\n")[:-1])
 
 
-def no_link(options):
-    if options.link:
-        raise BenchError("no emulated link leads to the relay")
-
-
 def golibp2p(transport):
     def start(lab, options):
         server = lab.spawn("golibp2p server", "a", [
@@ -81,11 +76,6 @@ def golibp2p(transport):
         return Tunnel("127.0.0.1", LOCAL_PORT, {"server": server, "client": client},
                       [*connect, "-handshakes"])
     return start
-
-
-def prepare_golibp2p_relay(options):
-    no_link(options)
-    return prepare_golibp2p(options)
 
 
 def golibp2p_relay(buffer_bytes):
@@ -292,11 +282,6 @@ def peerup_relay_serve(lab, options, listen, splice):
     return relay, config, relay.wait_line(r"^Peer ID: (\S+)$").group(1)
 
 
-def prepare_peerup_relay(options):
-    no_link(options)
-    return prepare_peerup(options)
-
-
 def peerup_relay(security, splice):
     def start(lab, options):
         lab.add_relay()
@@ -341,7 +326,6 @@ listen tunnel
 
 
 def prepare_haproxy(options):
-    no_link(options)
     if shutil.which("haproxy") is None:
         raise BenchError("haproxy is not installed")
     version = subprocess.run(["haproxy", "-v"], stdout=subprocess.PIPE, text=True, check=True)
@@ -384,15 +368,15 @@ TABLE = {
     "peerup": Contestant("peerup, QUIC", peerup("quic"), prepare_peerup),
     "peerup-tls": Contestant("peerup, TCP+TLS", peerup("tls"), prepare_peerup),
     "peerup-noise": Contestant("peerup, TCP+Noise", peerup("noise"), prepare_peerup),
-    "go-relay-2k": Contestant("go-libp2p, 2 KiB", golibp2p_relay(2 << 10), prepare_golibp2p_relay,
+    "go-relay-2k": Contestant("go-libp2p, 2 KiB", golibp2p_relay(2 << 10), prepare_golibp2p,
                               "the buffers that its relay has by default"),
     "go-relay-64k": Contestant("go-libp2p, 64 KiB", golibp2p_relay(64 << 10),
-                               prepare_golibp2p_relay),
-    "relay": Contestant("peerup", peerup_relay("noise", False), prepare_peerup_relay),
+                               prepare_golibp2p),
+    "relay": Contestant("peerup", peerup_relay("noise", False), prepare_peerup),
     "haproxy": Contestant("through haproxy", start_haproxy, prepare_haproxy,
                           "the same two nodes, TCP+TLS, with splicing on"),
     "relay-splice": Contestant("spliced by our relay", peerup_relay("tls", True),
-                               prepare_peerup_relay),
+                               prepare_peerup),
 }
 CIRCUITS = "Through a relay, TCP, Noise, yamux inside and outside"
 SPLICED = "Through a relay that joins sockets, TCP, TLS, yamux"

@@ -2,7 +2,7 @@
 """Two network namespaces joined by a veth pair or an emulated link, and the processes in them.
 
 Side "a" is where the service is, side "b" where its user is.  Of a relay's path, "r" stands between
-them: both have a veth pair to it, and no way past it there.  Everything made here is removed by
+them: both have a veth pair or an emulated link to it, and no way past it there.  Everything made here is removed by
 Lab.close(); namespaces that a killed run left are removed by the next one, as the lock allows no two.
 """
 
@@ -191,12 +191,16 @@ def remove_stale_namespaces():
 
 
 class Lab:
-    def __init__(self, real_packets=False, link=None, log_packets=False, prefix=NAMESPACE_PREFIX):
-        """`link` is a specification of bench/emulator/spec.h, or None for a veth pair."""
+    def __init__(self, real_packets=False, link=None, log_packets=False, prefix=NAMESPACE_PREFIX,
+                 relay_links=None):
+        """`link` is a specification of bench/emulator/spec.h, or None for a veth pair;
+        `relay_links` are those of the sides' links to a relay, if they have others."""
         self.real_packets = real_packets
         self.link = link
+        self.relay_links = relay_links or {side: link for side in "ab"}
         self.log_packets = log_packets
         self.emulator = None
+        self.relay_emulators = []
         self.start_time = 0.0
         self.dial_ns = 0
         self.processes = []
@@ -216,12 +220,16 @@ class Lab:
             write_text(ALLOWED_CONGESTION, self.allowed_congestion.strip() + " cubic")
         for namespace in self.namespaces.values():
             command("ip", "netns", "add", namespace)
-        self._join()
-        sysctls = {**SYSCTLS, **(LINK_SYSCTLS if self.link else {})}
+        log = ["--log", self.packet_log] if self.log_packets else []
+        self.emulator = self._join(self.namespaces["a"], self.namespaces["b"], DEVICE, self.link,
+                                   *log)
         for side, namespace in self.namespaces.items():
-            self._set_sysctls(namespace, sysctls)
+            self._set_sysctls(namespace, self._sysctls())
             command("ip", "-n", namespace, "link", "set", "lo", "up")
             self._set_up(namespace, DEVICE, ADDRESSES[side] + "/24")
+
+    def _sysctls(self):
+        return {**SYSCTLS, **(LINK_SYSCTLS if self.link else {})}
 
     @staticmethod
     def _set_sysctls(namespace, sysctls):
@@ -243,25 +251,30 @@ class Lab:
         sides, relay = dict(self.namespaces), self.prefix + "r"
         command("ip", "netns", "add", relay)
         self.namespaces["r"] = relay
-        self._set_sysctls(relay, SYSCTLS)
+        self._set_sysctls(relay, self._sysctls())
         for side, namespace in sides.items():
-            command("ip", "link", "add", "relay0", "netns", namespace, "type", "veth",
-                    "peer", "name", "side-" + side, "netns", relay)
+            device = "relay-" + side
+            emulator = self._join(namespace, relay, device, self.relay_links[side])
+            if emulator:
+                self.relay_emulators.append(emulator)
             address = RELAYED_ADDRESSES[side]
-            self._set_up(namespace, "relay0", address, "peer", RELAY_ADDRESS)
-            self._set_up(relay, "side-" + side, RELAY_ADDRESS, "peer", address)
+            self._set_up(namespace, device, address, "peer", RELAY_ADDRESS)
+            self._set_up(relay, device, RELAY_ADDRESS, "peer", address)
 
-    def _join(self):
-        a, b = self.namespaces["a"], self.namespaces["b"]
-        if not self.link:
-            command("ip", "link", "add", DEVICE, "netns", a, "type", "veth",
-                    "peer", "name", DEVICE, "netns", b)
-            return
-        log = ["--log", self.packet_log] if self.log_packets else []
-        self.emulator = self._start("emulator", [EMULATOR, *log, a, b, DEVICE, self.link])
-        self.emulator.wait_line("^ready$")
-        for namespace in (a, b):
-            command("ip", "-n", namespace, "link", "set", DEVICE, "txqueuelen", LINK_BURST_PACKETS)
+    def _join(self, one, other, device, link, *options):
+        """Joins two namespaces by a device of that name in both; returns the emulator, if any."""
+        if not link:
+            command("ip", "link", "add", device, "netns", one, "type", "veth",
+                    "peer", "name", device, "netns", other)
+            return None
+        emulator = self._start("emulator", [EMULATOR, *options, one, other, device, link])
+        emulator.wait_line("^ready$")
+        for namespace in (one, other):
+            command("ip", "-n", namespace, "link", "set", device, "txqueuelen", LINK_BURST_PACKETS)
+        return emulator
+
+    def emulators(self):
+        return [*([self.emulator] if self.emulator else []), *self.relay_emulators]
 
     def stop_emulator(self):
         """Ends the link; returns what it counted, by the sending side."""
@@ -307,8 +320,8 @@ class Lab:
 
     def close(self):
         self.stop()
-        if self.emulator:
-            self.stop_emulator()
+        for emulator in self.emulators():
+            emulator.stop()
         remove_namespaces(self.prefix)
         write_text(ALLOWED_CONGESTION, self.allowed_congestion)
         self.scratch.cleanup()

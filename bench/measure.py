@@ -223,8 +223,8 @@ class Round:
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         clocks = {role: process.cpu_seconds() for role, process in self.tunnel.processes.items()}
         clocks["load"] = self.service.cpu_seconds() + children.ru_utime + children.ru_stime
-        if self.lab.emulator:
-            clocks["emulator"] = self.lab.emulator.cpu_seconds()
+        if self.lab.emulators():
+            clocks["emulator"] = sum(e.cpu_seconds() for e in self.lab.emulators())
         clocks["machine"] = machine_busy_seconds()
         return clocks
 

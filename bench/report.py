@@ -198,6 +198,9 @@ def plain_text(run):
 
 
 def path_of(run):
+    if run.get("service_link"):
+        return (f"emulated links, {run['link']} between the relay and the user's side, "
+                f"{run['service_link']} between it and the service's")
     if run["link"]:
         return f"emulated link, {run['link']}"
     if run["real_packets"]:
@@ -207,6 +210,8 @@ def path_of(run):
 
 def section_of(run):
     """The name of the run's results, and of its section in the document."""
+    if run.get("only") == ["loaded"]:
+        return "loaded-relay" if run.get("service_link") else "loaded"
     if run["link"]:
         return "round-trips" if run["flights"] else "link"
     if set(run["contestants"]) <= set(STACKS[CIRCUITS]):

@@ -56,6 +56,8 @@ def parse_arguments():
     parser.add_argument("--link", metavar="SPEC",
                         help="an emulated link in place of the veth pair, such as "
                              "delay=30ms,rate=1gbit (bench/emulator/spec.h)")
+    parser.add_argument("--service-link", metavar="SPEC",
+                        help="that between the relay and the service's side, if it is not as --link")
     parser.add_argument("--streams", help="of bulk; default: 1,10, with --link 1")
     parser.add_argument("--out", default=tools.BUILD, help="directory of the results")
     parser.add_argument("--update-doc", metavar="FILE",
@@ -78,6 +80,8 @@ def parse_arguments():
         parser.error("--real-packets: an emulated link has no others")
     if "round-trips" in options.only and (not options.link or len(options.only) > 1):
         parser.error("--only round-trips: needs --link, and stands alone: all packets are logged")
+    if options.service_link and not options.link:
+        parser.error("--service-link: needs --link")
     if options.profile and shutil.which("perf") is None:
         parser.error("--profile: perf is not installed")
     options.peerup = os.path.abspath(options.peerup)
@@ -140,6 +144,8 @@ def new_run(options, versions):
         "machine": describe_machine(),
         "real_packets": options.real_packets,
         "link": options.link,
+        "service_link": options.service_link,
+        "only": options.only,
         "contestants": options.contestants,
         "titles": {name: entry.title for name, entry in table.items()},
         "notes": {name: entry.note for name, entry in table.items()},
@@ -206,7 +212,8 @@ def main():
     lock = take_lock()
     run = new_run(options, versions)
     remove_stale_namespaces()
-    lab = Lab(options.real_packets, options.link, "round-trips" in options.only)
+    lab = Lab(options.real_packets, options.link, "round-trips" in options.only,
+              relay_links={"a": options.service_link or options.link, "b": options.link})
     try:
         measure_rounds(lab, options, run)
     finally:

@@ -57,6 +57,14 @@ class Report(unittest.TestCase):
         self.assertEqual(report.section_of({**circuits, "contestants": DEFAULT}), "offloads")
         self.assertEqual(set(DEFAULT) & set(STACKS[CIRCUITS] + STACKS[SPLICED]), set())
 
+    def test_echoes_beside_a_transfer_have_sections_of_their_own(self):
+        loaded = {"contestants": ["relay"], "only": ["loaded"], "link": "rate=50mbit"}
+        self.assertEqual(report.section_of(loaded), "loaded")
+        self.assertEqual(report.section_of({**loaded, "service_link": "rate=1gbit"}),
+                         "loaded-relay")
+        self.assertIn("rate=1gbit between it and the service's",
+                      report.path_of({**loaded, "service_link": "rate=1gbit"}))
+
     def test_spliced_paths_have_one_too(self):
         spliced = {"contestants": STACKS[SPLICED], "link": None, "real_packets": False}
         self.assertEqual(report.section_of(spliced), "spliced")

@@ -61,6 +61,12 @@ static void on_conn_closed(struct host_watch *w, struct conn *c) {
              kv_str("reason", "its last connection closed"));
 }
 
+/* Who has a circuit through it may reach its peer again by a new one; it would find out when the
+ * connection dies. */
+static void on_conn_silent(struct host_watch *w, struct conn *c) {
+    hop_sessions_leave(CONTAINER_OF(w, struct hop_service, watch), c);
+}
+
 /* --- What a reservation says ----------------------------------------------------------------- */
 
 /* Leaves out what does not fit. */
@@ -294,7 +300,7 @@ int hop_service_new(const struct hop_service_config *cfg, struct hop_service **r
     s->limit = limit_of(cfg);
     s->handler = (struct protocol_handler){
         .protocol = PROTOCOL_CIRCUIT_HOP, .protocol_class = CLASS_AUTHORIZED, .accept = on_accept};
-    s->watch = (struct host_watch){.closed = on_conn_closed};
+    s->watch = (struct host_watch){.silent = on_conn_silent, .closed = on_conn_closed};
     s->refusal_log = LOG_LIMIT_INIT(REFUSALS_LOGGED_AT_ONCE, SEC(1));
     list_init(&s->half_open);
     list_init(&s->circuits);

@@ -64,5 +64,7 @@ uint32_t hop_session_count(const struct hop_service *s, const struct peer_id *pe
 uint64_t hop_session_find_circuit(const struct hop_service *s, const struct peer_id *source,
                                   const struct peer_id *destination);
 bool hop_session_has_circuit(const struct hop_service *s, uint64_t number);
+/* Resets the circuits over a connection. */
+void hop_sessions_leave(struct hop_service *s, const struct conn *c);
 /* The service closes: answers or resets each, which end at once or later. */
 void hop_sessions_shut(struct hop_service *s);

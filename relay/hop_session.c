@@ -445,6 +445,16 @@ bool hop_session_has_circuit(const struct hop_service *s, uint64_t number) {
     return false;
 }
 
+/* What is half-open ends by its own time-outs. */
+void hop_sessions_leave(struct hop_service *s, const struct conn *c) {
+    list_for_each (node, &s->circuits) {
+        struct circuit_pump *p = &LIST_ENTRY(node, struct hop_session, node)->pump;
+        if (stream_conn(p->ways[CIRCUIT_TO_DESTINATION].from) == c ||
+            stream_conn(p->ways[CIRCUIT_TO_SOURCE].from) == c)
+            circuit_pump_abort(p, -ETIMEDOUT, STREAM_CODE_NONE);
+    }
+}
+
 void hop_sessions_shut(struct hop_service *s) {
     list_for_each_safe (node, &s->half_open) {
         struct hop_session *ss = LIST_ENTRY(node, struct hop_session, node);

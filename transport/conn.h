@@ -35,6 +35,7 @@ struct muxed_ops {
     void (*release)(struct muxed *m);
     struct quota *(*quota)(struct muxed *m);
     size_t (*unsent)(const struct muxed *m);
+    size_t (*batch)(const struct muxed *m); /* may be NULL */
 };
 
 struct conn_ops {

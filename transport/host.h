@@ -284,6 +284,10 @@ struct host_watch {
     void (*told)(struct host_watch *w, struct conn *c, const struct identify_message *m);
     /* The peer told who it is (identify, the first time). */
     void (*identified)(struct host_watch *w, struct conn *c);
+    /* The peer is not heard on it, has dialled us anew since, and another connection to it is
+     * sound. The host closes nothing for that: it may be a pause, after which streams go on.  Those
+     * of others, who cannot see that they had better try again, may be ended. */
+    void (*silent)(struct host_watch *w, struct conn *c);
     /* All streams are over; `c` is good during this call. */
     void (*closed)(struct host_watch *w, struct conn *c);
     /* Connections that lost their right are closing; from inside host_gate_changed(). */

@@ -72,6 +72,7 @@ struct host_conn {
     bool wants_push;
     bool push_due;     /* we changed since the peer was told last */
     nsec_t doubted_at; /* suspect until the peer is heard later; 0: it is not */
+    nsec_t silent_at;  /* if it is not heard until then, those who watch are told; 0: never */
     char agent[IDENTIFY_AGENT_SIZE];
 };
 
@@ -165,6 +166,14 @@ bool swarm_is_preferred(const struct conn *c, enum dial_preference prefer);
 bool swarm_is_suspect(const struct host_conn *hc);
 /* There is reason to think that the connection leads nowhere: asks the peer for a sign of life. */
 void swarm_doubt(struct host_conn *hc);
+/* The same, of one over QUIC whose peer dials us anew: if no sign comes, it is told. */
+void swarm_doubt_replaced(struct host_conn *hc);
+/* Whether it has not answered that in time, and another connection is sound: told once.  Else
+ * *ret_again, if it is told later, is the time to look again, where that is sooner. */
+bool swarm_is_silent(struct host_conn *hc, nsec_t *ret_again);
+/* When one with streams comes under suspicion, if what it waits for does not come; NSEC_NEVER: none
+ * waits. */
+nsec_t swarm_suspicion_due(const struct peer *p);
 bool swarm_has_sound_conn(const struct peer *p);
 /* One that no relay limits. */
 bool swarm_has_unlimited_conn(const struct peer *p);
@@ -182,7 +191,7 @@ bool swarm_room_may_come(const struct peer *p);
 struct host_conn *swarm_spare_conn(const struct peer *p, nsec_t *ret_again);
 
 /* swarm_network.c */
-/* The peer has come from elsewhere: connections to where it was are in doubt. */
+/* The peer has dialled us from elsewhere, or past QUIC: older connections are in doubt. */
 void swarm_doubt_others(const struct host_conn *newcomer);
 /* The peer says where it is now, and was at `before` then: so are those to where it is no more. */
 void swarm_doubt_left(const struct peer *p, const struct addr_list *before,

@@ -66,8 +66,10 @@ static void tell(struct secure_link *t) {
         t->readable_due = false;
         t->link.events->readable(&t->link);
     }
+    if (t->closing || !t->want_writable)
+        return; /* the lower link is perhaps closed, too */
     bool room = !t->handshaking && t->part.len == 0 && secure_link_has_room(t);
-    if (t->want_writable && (room || t->write_over || t->error != 0) && !t->closing) {
+    if (room || t->write_over || t->error != 0) {
         t->want_writable = false;
         t->link.events->writable(&t->link);
     }

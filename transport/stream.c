@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "transport/handler.h"
 #include "transport/proto/multistream.h"
+#include "transport/proto/write_pace.h"
 #include "transport/stream_internal.h"
 #include "uring/reactor.h"
 
@@ -402,4 +403,8 @@ struct quota *stream_quota(struct stream *s) {
 
 size_t stream_unsent(const struct stream *s) {
     return ops(s)->unsent(s->muxed);
+}
+
+size_t stream_batch(const struct stream *s) {
+    return ops(s)->batch == NULL ? WRITE_PACE_BYTES_MAX : ops(s)->batch(s->muxed);
 }

@@ -93,3 +93,5 @@ bool stream_is_agreed(const struct stream *s);
 struct quota *stream_quota(struct stream *s);
 /* Bytes accepted for writing and not yet sent. */
 size_t stream_unsent(const struct stream *s);
+/* As link_batch() (transport/link.h), of a stream that is written to as if it were a link. */
+size_t stream_batch(const struct stream *s);

@@ -161,6 +161,12 @@ static struct quota *stream_link_quota(struct link *l) {
     return stream_quota(link_of(l)->stream);
 }
 
+static size_t stream_link_batch(const struct link *l) {
+    const struct stream_link *t = CONTAINER_OF(l, const struct stream_link, link);
+    assert(!t->closing);
+    return stream_batch(t->stream);
+}
+
 static nsec_t stream_link_unanswered_since(const struct link *l) {
     const struct stream_link *t = CONTAINER_OF(l, const struct stream_link, link);
     assert(!t->closing);
@@ -175,6 +181,7 @@ static const struct link_ops stream_link_ops = {
     .shutdown_write = stream_link_shutdown_write,
     .close = stream_link_close,
     .quota = stream_link_quota,
+    .batch = stream_link_batch,
     .unanswered_since = stream_link_unanswered_since,
 };
 

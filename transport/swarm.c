@@ -346,6 +346,23 @@ void swarm_observed(struct host_conn *hc, struct bytes addr) {
     }
 }
 
+/* A watch may end streams, but closes no connection. */
+static void tell_silent(struct peer *p) {
+    nsec_t again = NSEC_NEVER;
+    list_for_each (node, &p->conns) {
+        struct host_conn *hc = LIST_ENTRY(node, struct host_conn, node);
+        if (!swarm_is_silent(hc, &again))
+            continue;
+        list_for_each_safe (watch, &p->host->watches) {
+            struct host_watch *w = LIST_ENTRY(watch, struct host_watch, node);
+            if (w->silent != NULL)
+                w->silent(w, hc->conn);
+        }
+    }
+    if (again != NSEC_NEVER)
+        wake_at(p, again);
+}
+
 static void tell_closed(struct host *h, struct conn *c) {
     list_for_each_safe (node, &h->watches) {
         struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
@@ -653,8 +670,13 @@ static void look_at(struct peer *p) {
         dial_in_background(p);
     if (p->conns_count > 0 && waits)
         wake_at(p, reactor_now(p->host->reactor) + SUSPECT_RECHECK);
-    if (p->conns_count > 1)
+    nsec_t suspicion_due = swarm_suspicion_due(p);
+    if (suspicion_due != NSEC_NEVER)
+        wake_at(p, suspicion_due);
+    if (p->conns_count > 1) {
+        tell_silent(p);
         close_spares(p);
+    }
     free_if_idle(p);
 }
 

@@ -13,11 +13,16 @@ bool swarm_is_preferred(const struct conn *c, enum dial_preference prefer) {
     return prefer == DIAL_AUTO || is_over_quic(c) == (prefer == DIAL_QUIC);
 }
 
+/* How long a sign of life may take.  Lost packets of QUIC are sent again within it. */
+static nsec_t answers_within(const struct conn *c) {
+    return MAX(HOST_SUSPECT_AFTER, 3 * c->ops->rtt(c));
+}
+
 static nsec_t suspect_at(const struct conn *c) {
     nsec_t since = c->ops->unanswered_since == NULL ? NSEC_NEVER : c->ops->unanswered_since(c);
     if (since == NSEC_NEVER)
         return NSEC_NEVER;
-    return since + MAX(HOST_SUSPECT_AFTER, 3 * c->ops->rtt(c));
+    return since + answers_within(c);
 }
 
 /* Where both sides dialled, there are two connections over UDP, and when it stops passing, the one
@@ -40,6 +45,25 @@ static bool is_doubted(const struct host_conn *hc) {
     return hc->doubted_at != 0 && hc->conn->ops->heard_at(hc->conn) <= hc->doubted_at;
 }
 
+void swarm_doubt_replaced(struct host_conn *hc) {
+    if (!is_over_quic(hc->conn) || hc->silent_at != 0)
+        return;
+    if (!is_doubted(hc))
+        swarm_doubt(hc);
+    hc->silent_at = reactor_now(hc->peer->host->reactor) + answers_within(hc->conn);
+}
+
+bool swarm_is_silent(struct host_conn *hc, nsec_t *ret_again) {
+    if (hc->silent_at == 0)
+        return false;
+    if (reactor_now(hc->peer->host->reactor) < hc->silent_at) {
+        *ret_again = MIN(*ret_again, hc->silent_at);
+        return false;
+    }
+    hc->silent_at = 0;
+    return !hc->closing && is_doubted(hc) && swarm_has_sound_conn(hc->peer);
+}
+
 bool swarm_is_suspect(const struct host_conn *hc) {
     nsec_t now = reactor_now(hc->peer->host->reactor);
     if (is_doubted(hc) || suspect_at(hc->conn) <= now)
@@ -50,6 +74,18 @@ bool swarm_is_suspect(const struct host_conn *hc) {
             return true;
     }
     return false;
+}
+
+nsec_t swarm_suspicion_due(const struct peer *p) {
+    nsec_t now = reactor_now(p->host->reactor);
+    nsec_t due = NSEC_NEVER;
+    list_for_each (node, &p->conns) {
+        const struct conn *c = LIST_ENTRY(node, const struct host_conn, node)->conn;
+        nsec_t at = c->streams_count > 0 ? suspect_at(c) : NSEC_NEVER;
+        if (at > now)
+            due = MIN(due, at);
+    }
+    return due;
 }
 
 bool swarm_has_sound_conn(const struct peer *p) {

@@ -96,20 +96,27 @@ static bool is_at(const struct conn *c, const struct net_addr *ip) {
 }
 
 /* One that dials us from another address of the same family has lost the one that it had, or has
- * two: it is asked. */
+ * two: it is asked.  So is one over QUIC that now comes without: to it, UDP may pass no more.
+ *
+ * A peer can have at most its other connections asked, by a packet each, for a handshake. */
 void swarm_doubt_others(const struct host_conn *newcomer) {
     const struct conn *c = newcomer->conn;
     struct net_addr at;
     if (!c->inbound || c->relayed || multiaddr_to_net_addr(&c->remote, &at) < 0)
         return;
+    bool is_past_quic = !multiaddr_has(&c->remote, MULTIADDR_QUIC_V1);
     list_for_each (node, &newcomer->peer->conns) {
         struct host_conn *hc = LIST_ENTRY(node, struct host_conn, node);
         struct net_addr was_at;
         bool is_direct =
             !hc->conn->relayed && multiaddr_to_net_addr(&hc->conn->remote, &was_at) == 0;
-        if (hc != newcomer && is_direct && was_at.family == at.family &&
-            !net_addr_ip_equal(&was_at, &at))
+        if (hc == newcomer || !is_direct)
+            continue;
+        bool has_moved = was_at.family == at.family && !net_addr_ip_equal(&was_at, &at);
+        if (has_moved)
             swarm_doubt(hc);
+        if (is_past_quic || has_moved)
+            swarm_doubt_replaced(hc);
     }
 }
 

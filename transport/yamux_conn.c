@@ -390,6 +390,10 @@ static size_t muxed_unsent(const struct muxed *m) {
     return yamux_stream_unsent(stream_of(m));
 }
 
+static size_t muxed_batch(const struct muxed *m) {
+    return yamux_stream_batch(stream_of(m));
+}
+
 static int conn_open_stream(struct conn *c, struct muxed **ret_muxed) {
     struct yamux_conn *t = conn_of(c);
     struct yamux_stream *s;
@@ -453,6 +457,7 @@ static const struct conn_ops yamux_conn_ops = {
             .release = muxed_release,
             .quota = muxed_quota,
             .unsent = muxed_unsent,
+            .batch = muxed_batch,
         },
     .open_stream = conn_open_stream,
     .send_datagram = conn_send_datagram,

@@ -28,11 +28,14 @@ enum {
 #define DIRECT_WITHIN   SEC(30) /* three attempts, each with ten seconds at most */
 #define RELAYED_AGAIN   SEC(45) /* an idle circuit beside a direct connection is closed by then */
 #define TRANSFER_WITHIN SEC(5)
-#define EMPTY_WITHIN    SEC(32)
-#define STOPS_WITHIN    SEC(10)
-#define STEP            MSEC(5)
-#define DELAY_MIN       MSEC(1)
-#define DELAY_MAX       MSEC(100)
+#define BACK_WITHIN     SEC(5) /* decision 6 */
+#define GIVEN_UP_WITHIN \
+    (SEC(2) + MSEC(500)) /* circuits over the dead connection, and that is told */
+#define EMPTY_WITHIN SEC(32)
+#define STOPS_WITHIN SEC(10)
+#define STEP         MSEC(5)
+#define DELAY_MIN    MSEC(1)
+#define DELAY_MAX    MSEC(100)
 
 struct pair {
     struct world world;
@@ -42,6 +45,7 @@ struct pair {
     const struct pair_plan *cfg;
     struct sim_node nodes[NODES_COUNT];
     struct sim_proxy *proxy;
+    struct sim_proxy *back; /* from B to A */
     struct config_addr relay_addrs[NODE_LISTEN_MAX];
     struct config_addrs relays;
 };
@@ -120,7 +124,7 @@ static void make_node(struct pair *p, uint32_t index, const char *folder) {
         if (p->cfg->transports & PAIR_TCP)
             listen_on(n, &h->addrs[i], MULTIADDR_KIND_TCP);
     }
-    n->services_count = index == B;
+    n->services_count = index != RELAY;
     if (index != RELAY)
         n->relays = &p->relays;
 }
@@ -148,7 +152,9 @@ static void make_nodes(struct pair *p, const char *folder) {
         make_node(p, i, folder);
     make_relay(p);
     p->proxy = sim_node_add_proxy(&p->nodes[A], &p->nodes[B], 0);
-    service_port_open(transfers_add_port(&p->transfers, p->nodes[B].host, SERVICE_PORT_FIRST));
+    p->back = sim_node_add_proxy(&p->nodes[B], &p->nodes[A], 0);
+    for (uint32_t i = A; i <= B; i++)
+        service_port_open(transfers_add_port(&p->transfers, p->nodes[i].host, SERVICE_PORT_FIRST));
 }
 
 static void run_for(struct pair *p, nsec_t time) {
@@ -215,15 +221,20 @@ static bool are_joined(const struct pair *p) {
     return are_direct(p) || (ways_of(p, A).relayed > 0 && ways_of(p, B).relayed > 0);
 }
 
-/* A small transfer from now on, which must succeed. */
-static void add_transfer(struct pair *p) {
-    struct transfer_plan plan = {.proxy = p->proxy,
+/* A small transfer from now on. */
+static void add_transfer_by(struct pair *p, struct sim_proxy *proxy, nsec_t must_end) {
+    struct transfer_plan plan = {.proxy = proxy,
                                  .bytes = {TRANSFER_BYTES, TRANSFER_BYTES},
                                  .reset_at = {UINT64_MAX, UINT64_MAX},
                                  .order = ORDER_ANSWER,
                                  .begins = p->world.now,
-                                 .must_end = p->world.now + TRANSFER_WITHIN};
+                                 .must_end = must_end};
     (void)transfers_add(&p->transfers, &plan);
+}
+
+/* One that must succeed. */
+static void add_transfer(struct pair *p) {
+    add_transfer_by(p, p->proxy, p->world.now + TRANSFER_WITHIN);
 }
 
 /* Returns when both had a direct connection, or NSEC_NEVER. */
@@ -270,6 +281,48 @@ static void use_circuit(struct pair *p, struct pair_result *r) {
     run_for(p, TRANSFER_WITHIN + MSEC(1));
 }
 
+static void count_tcp(void *user, const struct conn_info *info) {
+    struct ways *w = user;
+    bool is_tcp = !info->relayed && !multiaddr_has(&info->remote, MULTIADDR_QUIC_V1);
+    if (peer_id_equal(&info->peer, &w->peer->identity.id))
+        w->direct += is_tcp;
+}
+
+/* How many connections over TCP the relay has to B. */
+static uint32_t count_back(const struct pair *p) {
+    struct ways w = {.peer = &p->nodes[B]};
+    host_each_conn(node_host(p->nodes[RELAY].node), count_tcp, &w);
+    return w.direct;
+}
+
+static void cut_udp_at_b(struct pair *p, uint32_t cuts) {
+    for (uint32_t i = 0; i < NODES_COUNT; i++) {
+        if (i == B)
+            continue;
+        net_link_between(&p->net, p->nodes[i].host, p->nodes[B].host)->udp_cuts = cuts;
+        net_link_between(&p->net, p->nodes[B].host, p->nodes[i].host)->udp_cuts = cuts;
+    }
+}
+
+/* B has something to say, finds that UDP passes no more, and comes to the relay over TCP: A has
+ * nothing to tell it by, and its next stream through the old circuit would wait until the relay's
+ * connection to B times out. */
+static void lose_udp(struct pair *p) {
+    nsec_t until = p->world.now + BACK_WITHIN;
+    if (count_back(p) > 0)
+        return; /* it does without UDP */
+    cut_udp_at_b(p, 1);
+    add_transfer_by(p, p->back, NSEC_NEVER);
+    while (is_on(p, until) && count_back(p) == 0)
+        run_for(p, STEP);
+    if (p->world.now >= until)
+        world_fail(&p->world, "UDP stopped, and who is behind it is not back at the relay");
+    run_for(p, GIVEN_UP_WITHIN);
+    add_transfer(p);
+    run_for(p, TRANSFER_WITHIN + MSEC(1));
+    cut_udp_at_b(p, 0);
+}
+
 /* --- The end --- */
 
 static void stop(struct pair *p, uint32_t index) {
@@ -306,6 +359,8 @@ static void run_all(struct pair *p, struct pair_result *r) {
         use_direct(p);
     else if (!world_has_failed(&p->world))
         use_circuit(p, r);
+    if (!world_has_failed(&p->world) && !r->is_direct && p->cfg->transports == PAIR_BOTH)
+        lose_udp(p);
     if (!world_has_failed(&p->world))
         stop_all(p);
 }

@@ -3,6 +3,7 @@
 
 #include "core/base/err.h"
 #include "core/base/mem.h"
+#include "transport/proto/write_pace.h"
 
 enum { EV_READABLE = 1, EV_WRITABLE = 2, EV_STOPPED = 4, EV_RESET = 8, EV_CLOSED = 16 };
 
@@ -317,6 +318,11 @@ size_t stream_unsent(const struct stream *s) {
     return 0;
 }
 
+size_t stream_batch(const struct stream *s) {
+    (void)s;
+    return WRITE_PACE_BYTES_MAX;
+}
+
 const struct peer_id *stream_peer(const struct stream *s) {
     return &s->pair->peers[s == &s->pair->end[0]];
 }
@@ -566,6 +572,16 @@ bool host_denies(const struct host *h, const struct peer_id *peer) {
     (void)h;
     (void)peer;
     return false;
+}
+
+void fake_conn_silent(struct fake_conn *c, const struct host *at) {
+    int i = c->hosts[1] == at;
+    assert(c->hosts[i] == at);
+    list_for_each_safe (node, &at->watches) {
+        struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
+        if (w->silent != NULL)
+            w->silent(w, &c->end[i]);
+    }
 }
 
 void host_watch(struct host *h, struct host_watch *w) {

@@ -33,6 +33,9 @@ void fake_conn_limit(struct fake_conn *c, const struct conn_limit *limit);
  * the hosts are freed. */
 void fake_disconnect(struct fake_conn *c, int error);
 
+/* A host does not hear its peer on it any more, but on another one. */
+void fake_conn_silent(struct fake_conn *c, const struct host *at);
+
 /* What the next host_open_stream() calls come to: `count` of them fail with `error`. */
 void fake_host_fail(struct host *h, int error, uint32_t count);
 /* The next `count` streams are reset by the peer with `code` some turns after they were opened,

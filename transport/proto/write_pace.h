@@ -26,8 +26,7 @@ struct write_pace {
     size_t bytes; /* to hand on at once */
 };
 
-#define WRITE_PACE_INIT \
-    { .bytes = WRITE_PACE_BYTES_MAX }
+#define WRITE_PACE_INIT ((struct write_pace){.bytes = WRITE_PACE_BYTES_MAX})
 
 /* A write of so many bytes has left after so long. */
 void write_pace_note(struct write_pace *p, size_t bytes, nsec_t took);

@@ -8,17 +8,15 @@
  *
  * Spec:   yamux.md.  go's forms are sent, everybody's are taken.
  *   windows   a stream's receive window begins at 256 KiB and doubles when half of it was used up
- *             within 4 round trips, to YAMUX_WINDOW_MAX; the sum of what was granted beyond 256 KiB
- *             each is bounded by YAMUX_SESSION_WINDOW_MAX.  Credit goes back for bytes that were
- *             credited by the reader only.
- *   sending   round robin over streams that have data and window, cut to YAMUX_BODY_MAX; control
- *             frames first.
- *   closing   FIN and RST never ride on a body.  There is no word for "stop sending": a stream that
- *             only stops reading drains, what comes is dropped and credited.  A peer that keeps a
- *             stream open which its owner has released gets a reset after YAMUX_LINGER.
- *   life      silence ends the session YAMUX_SILENCE_MAX after data or a ping that it should have
- *             answered; pings are sent when that is in question.  Silence is that of the link,
- * where it can tell: yamux_link_acked().
+ *             within 4 round trips, to YAMUX_WINDOW_MAX, unless the reader is behind; the sum of
+ * what was granted beyond 256 KiB each is bounded by YAMUX_SESSION_WINDOW_MAX.  Credit goes back
+ * for bytes that were credited by the reader only. sending   round robin over streams that have
+ * data and window, cut to YAMUX_BODY_MAX; control frames first. closing   FIN and RST never ride on
+ * a body.  There is no word for "stop sending": a stream that only stops reading drains, what comes
+ * is dropped and credited.  A peer that keeps a stream open which its owner has released gets a
+ * reset after YAMUX_LINGER. life      silence ends the session YAMUX_SILENCE_MAX after data or a
+ * ping that it should have answered; pings are sent when that is in question.  Silence is that of
+ * the link, where it can tell: yamux_link_acked().
  *
  * Memory: nothing is copied that is large: received bodies are views into the slabs that they came
  * in, sent ones the user's own slices behind a header of 12 bytes.  What that costs is bounded:
@@ -31,9 +29,9 @@
  *             share a slab, so there is no charge by stream.  All streams together hold
  *             YAMUX_RECEIVED_MAX, and leave the pool its reserve: beyond, the one with most bytes
  *             unread is reset with STREAM_CODE_RESOURCE_LIMIT.
- *   sent      what waits is charged to the stream's quota (YAMUX_STREAM_UNSENT_MAX, and
- *             YAMUX_SENDING_MAX for all streams); what was pulled to the session's alone, since the
- *             link may hold it longer than the stream lives.
+ *   sent      what waits is charged to the stream's quota (YAMUX_STREAM_UNSENT_MAX, or what left
+ *             lately in a while where that is less, and YAMUX_SENDING_MAX for all streams); what
+ * was pulled to the session's alone, since the link may hold it longer than the stream lives.
  *   answers   at most YAMUX_ANSWERS_MAX pings and refused streams wait for an answer: with so many
  *             a peer that does not read them is not read either (yamux_wants_input()).
  * Thread: one at a time.  No callbacks.  `now` never goes back. */
@@ -175,6 +173,8 @@ struct yamux *yamux_stream_session(const struct yamux_stream *s);
 uint32_t yamux_stream_id(const struct yamux_stream *s);
 struct quota *yamux_stream_quota(struct yamux_stream *s);
 size_t yamux_stream_unsent(const struct yamux_stream *s);
+/* As link_batch() (transport/link.h): what left lately in a while, and the most that waits. */
+size_t yamux_stream_batch(const struct yamux_stream *s);
 NODISCARD ssize_t yamux_stream_write(struct yamux_stream *s, const struct slice *v, size_t count);
 NODISCARD ssize_t yamux_stream_read(struct yamux_stream *s, struct slice *out, size_t max);
 void yamux_stream_credit(struct yamux_stream *s, size_t bytes);

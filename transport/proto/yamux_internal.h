@@ -6,6 +6,7 @@
 
 #include "core/base/map.h"
 #include "core/base/problem.h"
+#include "transport/proto/write_pace.h"
 #include "transport/proto/yamux.h"
 #include "transport/proto/yamux_frame.h"
 
@@ -120,6 +121,10 @@ struct yamux_stream {
     int error; /* of the session, that it died of */
 
     struct slice_queue unsent;
+    struct write_pace pace; /* how much of it there may be */
+    size_t pace_bytes;      /* sent since pace_since, with something unsent all the time */
+    nsec_t pace_since;      /* NSEC_NEVER: nothing was left */
+    nsec_t paced_at;        /* the pace was looked at */
     uint32_t send_window;
     bool syn_due;
     bool ack_due;
@@ -167,8 +172,8 @@ void yamux_stream_on_session_over(struct yamux_stream *s);
 void yamux_stream_tell_closed_if_over(struct yamux_stream *s);
 /* Looks whether it has data, or something else, to send. */
 void yamux_stream_update_sendable(struct yamux_stream *s);
-/* A frame of its data was pulled. */
-void yamux_stream_on_data_sent(struct yamux_stream *s);
+/* A frame of its data was pulled, with so many bytes. */
+void yamux_stream_on_data_sent(struct yamux_stream *s, uint32_t bytes);
 bool yamux_stream_owes_credit(const struct yamux_stream *s);
 void yamux_wake_starved(struct yamux *y);
 

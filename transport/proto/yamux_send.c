@@ -76,7 +76,7 @@ static uint32_t take_credit(struct yamux_stream *s) {
     uint32_t before = s->window.size;
     uint32_t delta =
         yamux_window_update(&s->window, y->now, rtt, YAMUX_SESSION_WINDOW_MAX - y->growth_granted);
-    y->growth_granted += s->window.size - before;
+    y->growth_granted = y->growth_granted - before + s->window.size;
     return delta;
 }
 
@@ -168,7 +168,7 @@ static size_t pull_data(struct yamux *y, struct slice *out, size_t max, size_t *
     y->data_since_ping = true;
     note_outstanding(y);
     list_remove(&s->send_node);
-    yamux_stream_on_data_sent(s);
+    yamux_stream_on_data_sent(s, len);
     return count;
 }
 

@@ -14,6 +14,9 @@ enum {
     STREAM_QUOTA_LAST = 64 << 10,
 };
 
+/* Twice the pace's own time. */
+#define PACE_GROWS_AFTER MSEC(10)
+
 /* --- Life --- */
 
 int yamux_stream_new(struct yamux *y, uint32_t id, bool own, struct yamux_stream **ret_stream) {
@@ -25,6 +28,8 @@ int yamux_stream_new(struct yamux *y, uint32_t id, bool own, struct yamux_stream
     s->own = own;
     s->send_window = YAMUX_WINDOW_FIRST;
     s->quota = QUOTA_INIT(STREAM_QUOTA_BYTES, &y->sending);
+    s->pace = WRITE_PACE_INIT;
+    s->pace_since = NSEC_NEVER;
     yamux_window_init(&s->window, y->now);
     list_init(&s->node);
     list_init(&s->event_node);
@@ -157,10 +162,18 @@ static bool has_quota(const struct yamux_stream *s) {
     return quota_left(&s->quota) >= (s->unsent.len == 0 ? STREAM_QUOTA_LAST : STREAM_QUOTA_SPARE);
 }
 
+size_t yamux_stream_batch(const struct yamux_stream *s) {
+    return s->pace.bytes;
+}
+
+static size_t unsent_max(const struct yamux_stream *s) {
+    return MIN(s->pace.bytes, (size_t)YAMUX_STREAM_UNSENT_MAX);
+}
+
 /* With nothing on its way it also takes what is charged to it already, which nothing but sending
  * gives back: writers that hold a receive each can together hold more than there is. */
 static bool takes(const struct yamux_stream *s, const struct slice *v) {
-    if (s->unsent.len >= YAMUX_STREAM_UNSENT_MAX)
+    if (s->unsent.len >= unsent_max(s))
         return false;
     bool is_paid = v->buf != NULL && v->buf->quota == &s->quota;
     return has_quota(s) || (s->unsent.len == 0 && is_paid);
@@ -168,7 +181,7 @@ static bool takes(const struct yamux_stream *s, const struct slice *v) {
 
 /* Told with hysteresis: half of the room must be free, or each frame sent would wake the writer. */
 static void tell_writable_if_wanted(struct yamux_stream *s, bool has_room) {
-    if (!s->want_writable || s->write_over || s->unsent.len > YAMUX_STREAM_UNSENT_MAX / 2)
+    if (!s->want_writable || s->write_over || s->unsent.len > unsent_max(s) / 2)
         return;
     if (has_room) {
         s->want_writable = false;
@@ -179,7 +192,28 @@ static void tell_writable_if_wanted(struct yamux_stream *s, bool has_room) {
     }
 }
 
-void yamux_stream_on_data_sent(struct yamux_stream *s) {
+/* Time counts while something waits; what the writer comes late with says nothing of the path.  A
+ * window opens at once for what it has been closed for long, so that what leaves quickly is
+ * believed only a while after the last look. */
+static void note_sent(struct yamux_stream *s, uint32_t bytes) {
+    nsec_t now = s->session->now;
+    bool is_last = s->unsent.len == 0;
+    if (s->pace_since == NSEC_NEVER)
+        s->pace_since = now;
+    s->pace_bytes += bytes;
+    nsec_t took = now - s->pace_since;
+    if (!is_last && took <= WRITE_PACE_TARGET && s->pace_bytes < s->pace.bytes)
+        return;
+    if (took > WRITE_PACE_TARGET || now - s->paced_at >= PACE_GROWS_AFTER) {
+        write_pace_note(&s->pace, s->pace_bytes, took);
+        s->paced_at = now;
+    }
+    s->pace_bytes = 0;
+    s->pace_since = is_last ? NSEC_NEVER : now;
+}
+
+void yamux_stream_on_data_sent(struct yamux_stream *s, uint32_t bytes) {
+    note_sent(s, bytes);
     yamux_stream_update_sendable(s); /* at the end of the row, if there is more */
     tell_writable_if_wanted(s, s->unsent.len == 0 || has_quota(s));
 }

@@ -6,7 +6,10 @@
  *   size == granted + held + owed, at all times
  *
  * It is tuned to the bandwidth-delay product as go does it: an update is due when half is owed, and
- * one that comes less than 4 round trips after the last doubles the size. */
+ * one that comes less than 4 round trips after the last doubles the size.  Not so for a reader that
+ * is behind: with more of a window there is only more that waits, for whatever comes behind it in
+ * the same stream, too, which is what a circuit is.  Then the size goes back by what would have
+ * been granted, to YAMUX_WINDOW_FIRST at least, and nothing that was granted is taken back. */
 
 #include "core/base/base.h"
 #include "core/base/time.h"
@@ -44,6 +47,6 @@ static inline bool yamux_window_is_due(const struct yamux_window *w) {
     return yamux_window_owed(w) >= w->size / 2;
 }
 
-/* Grants all that is owed and returns it.  With a known round trip the window may grow by up to
- * `growth_max` bytes. */
+/* Grants all that is owed and returns it; 0 when that is what the size went back by.  With a known
+ * round trip the window may grow by up to `growth_max` bytes. */
 uint32_t yamux_window_update(struct yamux_window *w, nsec_t now, nsec_t rtt, uint32_t growth_max);

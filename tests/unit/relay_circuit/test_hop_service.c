@@ -664,6 +664,33 @@ Test(hop_service, a_circuit_dies_with_either_connection) {
     }
 }
 
+/* Goal: who has a circuit to a peer that is back learns of it then, and not when the old connection
+ * times out; others have nothing to do with it. */
+Test(hop_service, a_circuit_is_reset_when_either_end_is_back_on_another_connection) {
+    for (int who = 0; who < 2; who++) {
+        struct relay_rig rig;
+        struct peer_end *a;
+        struct peer_end *b;
+        rig_open(&rig);
+        rig_circuit(&rig, &a, &b);
+        struct peer_end *half_open = rig_hop(&rig, rig.a);
+        rig_turn(&rig);
+        struct fake_conn *elsewhere =
+            fake_connect(rig.b, rig.relay, "/ip4/9.9.9.9/tcp/9", "/ip4/1.2.3.4/tcp/4001");
+        fake_conn_silent(elsewhere, rig.relay);
+        rig_turn(&rig);
+        cr_assert_eq(rig_stats(&rig).circuits, 1, "it is over another one");
+        fake_conn_silent(who == 0 ? rig.conn_a : rig.conn_b, rig.relay);
+        rig_turn(&rig);
+        cr_assert(a->was_reset);
+        cr_assert(b->was_reset);
+        cr_assert_eq(rig_stats(&rig).circuits, 0);
+        cr_assert_not(half_open->was_reset);
+        cr_assert_eq(rig_stats(&rig).reservations, 1);
+        rig_close(&rig);
+    }
+}
+
 /* A circuit outlives its reservation. */
 Test(hop_service, a_circuit_goes_on_behind_the_end_of_its_reservation) {
     struct relay_rig rig;

@@ -507,6 +507,28 @@ CASE_SWARM(silence_under_a_stream_starts_a_race_after_two_seconds) {
     (void)stream_release(y.stream);
 }
 
+/* What the stream had to say left a moment after it was opened, and so was missed when somebody
+ * looked two seconds after that; and two round trips are longer on a slow path. */
+CASE_SWARM(silence_that_began_behind_the_stream_starts_a_race_as_well) {
+    for (int is_slow = 0; is_slow < 2; is_slow++) {
+        struct script_stream x = {.done = 0};
+        struct script_conn *quic = silent_conn(s, &x);
+        nsec_t within = is_slow ? SEC(6) : HOST_SUSPECT_AFTER;
+        quic->rtt = is_slow ? SEC(2) : 0;
+        script_wait(s, MSEC(1));
+        quic->unanswered_since = s->fake->now;
+        script_wait(s, within - 1);
+        cr_assert_eq(s->dials_count, 0);
+        script_wait(s, 1);
+        cr_assert(script_dial(s, Q1) != NULL);
+        script_dial_fails(s, Q1, -ECONNREFUSED);
+        script_dial_fails(s, T1, -ECONNREFUSED);
+        (void)stream_release(x.stream);
+        script_conn_over(quic, -ETIMEDOUT, "");
+        script_wait(s, SEC(100)); /* no back-off is left */
+    }
+}
+
 CASE_SWARM(a_stream_that_is_opened_on_a_silent_connection_waits_for_the_race) {
     static struct script_stream x;
     static struct script_stream y;

@@ -105,6 +105,7 @@ Test(swarm_network, what_an_address_more_does_not_concern_is_left_alone) {
     struct script_conn *here = dial(Q1, "/ip4/192.0.2.1/udp/7/quic-v1");
     struct script_conn *loopback = settle(script_accept(&s, &s.peer, T1), "/ip4/127.0.0.1/tcp/7");
     struct script_conn *unknown = script_accept(&s, &s.peer, T1);
+    here->probes = 0; /* its peer came past QUIC */
     script_network(&s, 2, (const char *const[]){"192.0.2.1", "198.51.100.1"});
     cr_assert_not(here->close_asked || loopback->close_asked || unknown->close_asked);
     cr_assert_eq(here->probes + loopback->probes + unknown->probes, 0);
@@ -200,7 +201,7 @@ Test(swarm_network, who_comes_from_elsewhere_casts_doubt_on_connections_to_where
     begin();
     struct script_conn *there = dial(Q1, HERE);
     open_one(&streams[0]);
-    struct script_conn *same = script_accept(&s, &s.peer, T1);
+    struct script_conn *same = script_accept(&s, &s.peer, "/ip4/1.2.3.4/udp/2/quic-v1");
     cr_assert_eq(there->probes, 0, "the same address says nothing");
     struct script_conn *v6 = script_accept(&s, &s.peer, "/ip6/2001:db8::1/udp/1/quic-v1");
     cr_assert_eq(there->probes + same->probes, 0, "nor does one of another family");
@@ -213,6 +214,107 @@ Test(swarm_network, who_comes_from_elsewhere_casts_doubt_on_connections_to_where
     cr_assert(stream_conn(streams[1].stream) == &moved->conn, "not where there are more streams");
     cr_assert_not(there->close_asked);
     end();
+}
+
+static const struct conn *silent;
+static uint32_t silences;
+
+static void on_silent(struct host_watch *w, struct conn *c) {
+    (void)w;
+    silent = c;
+    silences++;
+}
+
+static struct host_watch silence = {.silent = on_silent};
+
+/* A connection over QUIC, and whoever watches. */
+static struct script_conn *begin_watched(void) {
+    begin();
+    silences = 0;
+    struct script_conn *c = dial(Q1, HERE);
+    open_one(&streams[0]);
+    host_watch(s.host, &silence);
+    return c;
+}
+
+static void end_watched(void) {
+    host_unwatch(&silence);
+    end();
+}
+
+/* Goal: a relay learns of a dead connection when its peer is back, and not when that times out. */
+Test(swarm_network, one_whose_peer_comes_past_quic_is_told_when_it_is_not_heard_in_time) {
+    struct script_conn *c = begin_watched();
+    struct script_conn *past = script_accept(&s, &s.peer, T1);
+    cr_assert_eq(c->probes, 1);
+    script_wait(&s, HOST_SUSPECT_AFTER - 1);
+    cr_assert_eq(silences, 0);
+    script_wait(&s, 1);
+    cr_assert_eq(silences, 1);
+    cr_assert(silent == &c->conn);
+    cr_assert_not(c->close_asked, "it may be a pause");
+    script_wait(&s, SEC(10));
+    cr_assert_eq(silences, 1, "once");
+    cr_assert_eq(past->probes, 0);
+    end_watched();
+}
+
+Test(swarm_network, one_on_a_slow_path_has_three_round_trips_to_be_heard) {
+    struct script_conn *c = begin_watched();
+    c->rtt = SEC(1);
+    (void)script_accept(&s, &s.peer, T1);
+    script_wait(&s, SEC(3) - 1);
+    cr_assert_eq(silences, 0);
+    script_wait(&s, 1);
+    cr_assert_eq(silences, 1);
+    end_watched();
+}
+
+/* Goal: who dials us twice for reasons of its own loses nothing. */
+Test(swarm_network, one_that_is_heard_is_not_told_and_takes_streams_again) {
+    struct script_conn *c = begin_watched();
+    (void)script_accept(&s, &s.peer, T1);
+    script_wait(&s, MSEC(100));
+    c->heard_at = s.fake->now;
+    cr_assert_not(swarm_is_suspect(host_conn_of(&c->conn)));
+    script_wait(&s, SEC(10));
+    cr_assert_eq(silences, 0);
+    end_watched();
+}
+
+Test(swarm_network, one_is_not_told_when_there_is_no_other_way_any_more) {
+    (void)begin_watched();
+    script_conn_over(script_accept(&s, &s.peer, T1), -ECONNRESET, "");
+    script_wait(&s, SEC(10));
+    cr_assert_eq(silences, 0);
+    end_watched();
+}
+
+/* Over TCP silence may be a queue. */
+Test(swarm_network, one_over_tcp_is_asked_and_never_told) {
+    begin();
+    silences = 0;
+    struct script_conn *c = dial(T1, HERE);
+    open_one(&streams[0]);
+    host_watch(s.host, &silence);
+    script_conn_over(script_accept(&s, &s.peer, Q1), 0, "");
+    cr_assert_eq(c->probes, 0, "QUIC beside it says nothing");
+    (void)script_accept(&s, &s.peer, "/ip4/1.2.3.5/tcp/1");
+    cr_assert_eq(c->probes, 1);
+    script_wait(&s, SEC(10));
+    cr_assert_eq(silences, 0);
+    end_watched();
+}
+
+/* Goal: nobody can make us send more than it sends. */
+Test(swarm_network, one_in_doubt_is_not_asked_again_by_each_that_comes) {
+    struct script_conn *c = begin_watched();
+    for (int i = 0; i < 6; i++)
+        (void)script_accept(&s, &s.peer, T1);
+    cr_assert_eq(c->probes, 1);
+    script_wait(&s, HOST_SUSPECT_AFTER);
+    cr_assert_eq(silences, 1, "nor is it put off");
+    end_watched();
 }
 
 /* An identify message that says these addresses, without a record. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/base/err.h"
 #include "raw.h"
+#include "transport/proto/write_pace.h"
 
 /* Goal: streams, row by row of the state machine.  Spec: yamux.md, "Stream state machine". */
 
@@ -535,6 +536,51 @@ Test(yamux_stream, takes_writes_up_to_its_bound_and_tells_when_it_takes_more) {
     HEARS(p, CLIENT, "000100000000000100000001");
     (void)bytes_said(p, CLIENT);
     cr_assert(seen->writable);
+    pair_done(p);
+}
+
+/* Goal: behind a slow path, or a closed window, no more waits than leaves in a while: a circuit is
+ * a stream, and all that is said in it waits behind that. */
+Test(yamux_stream, takes_less_where_little_leaves_and_more_again_a_while_later) {
+    struct pair *p = raw_pair();
+    struct yamux_stream *s = raw_open(p, CLIENT);
+    HEARS(p, CLIENT, "000100000000000101000000");
+    p->pull_bytes_max = 32768;
+    cr_assert_eq(write_zeros(p, s, 100), YAMUX_STREAM_UNSENT_MAX / 65536);
+    cr_assert_eq(yamux_stream_batch(s), WRITE_PACE_BYTES_MAX);
+    cr_assert(pair_pull(p, CLIENT));
+    p->now += 4 * WRITE_PACE_TARGET;
+    cr_assert(pair_pull(p, CLIENT));
+    cr_assert_eq(yamux_stream_batch(s), 16384, "64 KiB in 20 ms");
+    cr_assert_eq(write_zeros(p, s, 1), 0);
+
+    struct seen *seen = pair_seen(&p->side[CLIENT], s);
+    p->pull_bytes_max = SIZE_MAX;
+    (void)bytes_said(p, CLIENT); /* all at once, as a window does that opens */
+    cr_assert(seen->writable);
+    cr_assert_eq(yamux_stream_batch(s), 16384);
+    cr_assert_eq(write_zeros(p, s, 100), 1, "a slab, which is more");
+    p->now += MSEC(10) - 1;
+    (void)bytes_said(p, CLIENT);
+    cr_assert_eq(yamux_stream_batch(s), 16384);
+    cr_assert_eq(write_zeros(p, s, 100), 1);
+    p->now += 1;
+    (void)bytes_said(p, CLIENT);
+    cr_assert_eq(yamux_stream_batch(s), 32768);
+    pair_done(p);
+}
+
+/* Goal: the writer's own pauses are not the path's. */
+Test(yamux_stream, that_is_written_to_seldom_takes_as_much_as_before) {
+    struct pair *p = raw_pair();
+    struct yamux_stream *s = raw_open(p, CLIENT);
+    HEARS(p, CLIENT, "000100000000000101000000");
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(write_zeros(p, s, 1), 1);
+        (void)bytes_said(p, CLIENT);
+        p->now += SEC(1);
+    }
+    cr_assert_eq(yamux_stream_batch(s), WRITE_PACE_BYTES_MAX);
     pair_done(p);
 }
 
