@@ -146,9 +146,9 @@ static void on_found(void *user, const struct stun_finding *f) {
 
 static size_t on_more_addrs(void *user, struct multiaddr *out, size_t max) {
     const struct reachability *r = user;
-    struct multiaddr seen[EXTERNAL_ADDRS_MAX];
-    size_t count = MIN(external_addrs_seen(r->external, seen), max);
-    memcpy(out, seen, count * sizeof(*out));
+    struct multiaddr to_ask[EXTERNAL_ADDRS_MAX];
+    size_t count = MIN(external_addrs_to_ask(r->external, to_ask), max);
+    memcpy(out, to_ask, count * sizeof(*out));
     return count;
 }
 
@@ -187,9 +187,12 @@ void reachability_network_changed(struct reachability *r) {
     tell(r);
 }
 
+static void on_to_ask_added(void *user) {
+    ask_anew(user);
+}
+
 static void on_added(void *user) {
-    struct reachability *r = user;
-    ask_anew(r);
+    const struct reachability *r = user;
     if (r->cfg.addr_added != NULL)
         r->cfg.addr_added(r->cfg.user);
 }
@@ -205,6 +208,7 @@ static int open_external(struct reachability *r) {
                                         .is_hidden = r->cfg.is_private,
                                         .reach = on_reach,
                                         .added = on_added,
+                                        .to_ask_added = on_to_ask_added,
                                         .user = r};
     return external_addrs_new(&cfg, &r->external);
 }

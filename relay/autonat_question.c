@@ -81,9 +81,9 @@ static void drive(struct autonat_question *q) {
     timer_start(&q->timer, autonat_probe_deadline(&q->engine));
 }
 
-static bool on_offer(struct dial_back_waiter *w, uint64_t nonce, enum multiaddr_kind kind) {
+static bool on_offer(struct dial_back_waiter *w, uint64_t nonce, const struct multiaddr *remote) {
     struct autonat_question *q = CONTAINER_OF(w, struct autonat_question, waiter);
-    if (!autonat_probe_dial_back(&q->engine, nonce, kind, now_of(q)))
+    if (!autonat_probe_dial_back(&q->engine, nonce, remote, now_of(q)))
         return false;
     drive(q);
     return true;

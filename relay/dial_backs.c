@@ -48,10 +48,11 @@ static void refuse(struct reading *r) {
     reading_free(r);
 }
 
-static bool is_expected(const struct dial_backs *d, uint64_t nonce, enum multiaddr_kind kind) {
+static bool is_expected(const struct dial_backs *d, uint64_t nonce,
+                        const struct multiaddr *remote) {
     list_for_each_safe (node, &d->waiters) {
         struct dial_back_waiter *w = LIST_ENTRY(node, struct dial_back_waiter, node);
-        if (w->offer(w, nonce, kind))
+        if (w->offer(w, nonce, remote))
             return true;
     }
     return false;
@@ -59,9 +60,8 @@ static bool is_expected(const struct dial_backs *d, uint64_t nonce, enum multiad
 
 static void take_message(struct reading *r) {
     uint64_t nonce;
-    enum multiaddr_kind kind = multiaddr_kind(&stream_conn(r->stream)->remote);
     if (autonat_decode_dial_back(frame_body(&r->in.frame), &nonce) < 0 ||
-        !is_expected(r->owner, nonce, kind) ||
+        !is_expected(r->owner, nonce, &stream_conn(r->stream)->remote) ||
         stream_write_bytes(r->stream, AUTONAT_DIAL_BACK_ANSWER) < 0) {
         refuse(r);
         return;

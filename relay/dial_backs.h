@@ -26,9 +26,9 @@ enum { DIAL_BACKS_STREAMS_MAX = 16 };
 /* Who waits for a nonce; embedded by its owner. */
 struct dial_back_waiter {
     struct list node;
-    /* Whether this nonce, which came over a connection of this kind, is the one.  Called from the
-     * end of a turn; may not free the waiter. */
-    bool (*offer)(struct dial_back_waiter *w, uint64_t nonce, enum multiaddr_kind kind);
+    /* Whether this nonce, which came from `remote`, is the one.  Called from the end of a turn; may
+     * not free the waiter. */
+    bool (*offer)(struct dial_back_waiter *w, uint64_t nonce, const struct multiaddr *remote);
 };
 
 /* -ENOMEM; -EEXIST: somebody serves the protocol on this host */

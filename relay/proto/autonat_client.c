@@ -25,6 +25,14 @@ static struct autonat_server_known *find_server(struct autonat_client *c,
     return NULL;
 }
 
+/* When a new address is asked about. */
+static nsec_t admit_addr(struct autonat_client *c, nsec_t now) {
+    nsec_t in_credit = now + AUTONAT_TRACKED_MAX * AUTONAT_ADDR_EVERY;
+    nsec_t until = MAX(c->new_until, now) + AUTONAT_ADDR_EVERY;
+    c->new_until = MIN(until, in_credit + AUTONAT_ADDR_WAIT_MAX);
+    return c->new_until > in_credit ? now + (c->new_until - in_credit) : now;
+}
+
 void autonat_client_set_addrs(struct autonat_client *c, const struct multiaddr *addrs,
                               size_t addrs_count, nsec_t now) {
     struct autonat_tracked tracked[AUTONAT_TRACKED_MAX];
@@ -37,7 +45,8 @@ void autonat_client_set_addrs(struct autonat_client *c, const struct multiaddr *
         if (known != NULL)
             tracked[count++] = *known;
         else
-            tracked[count++] = (struct autonat_tracked){.addr = addrs[i], .next_at = now};
+            tracked[count++] =
+                (struct autonat_tracked){.addr = addrs[i], .next_at = admit_addr(c, now)};
     }
     memcpy(c->tracked, tracked, count * sizeof(*tracked));
     c->tracked_count = count;

@@ -2,6 +2,7 @@
 #include "relay/proto/autonat_probe.h"
 
 #include "core/base/err.h"
+#include "core/base/net_addr.h"
 #include "core/base/rng.h"
 
 /* From -> to; each also to OVER.
@@ -72,13 +73,22 @@ size_t autonat_probe_pull(struct autonat_probe *p, uint8_t ret_out[AUTONAT_OUT_M
     return autonat_encode_data(n, ret_out);
 }
 
+/* NET_NONE: a name's is not known. */
+static uint8_t family_of(const struct multiaddr *a) {
+    struct net_addr ip;
+    return multiaddr_to_net_addr(a, &ip) < 0 ? NET_NONE : ip.family;
+}
+
 /* Both sides of what the nonce proves: it came, and over what the address is dialled with.  A
- * reverse proxy makes plain WebSocket of the secure one. */
+ * reverse proxy makes plain WebSocket of the secure one, and may come by another family. */
 static bool is_proved(const struct autonat_probe *p) {
-    enum multiaddr_kind kind = multiaddr_kind(&p->addrs[p->result.index]);
+    const struct multiaddr *addr = &p->addrs[p->result.index];
+    enum multiaddr_kind kind = multiaddr_kind(addr);
     if (kind == MULTIADDR_KIND_WSS)
-        kind = MULTIADDR_KIND_WS;
-    return p->has_nonce && p->nonce_kind == kind;
+        return p->has_nonce && p->nonce_kind == MULTIADDR_KIND_WS;
+    uint8_t family = family_of(addr);
+    return p->has_nonce && p->nonce_kind == kind &&
+           (family == NET_NONE || p->nonce_family == family);
 }
 
 static void conclude(struct autonat_probe *p) {
@@ -157,13 +167,14 @@ void autonat_probe_failed(struct autonat_probe *p, int error, nsec_t now) {
         fail(p, error);
 }
 
-bool autonat_probe_dial_back(struct autonat_probe *p, uint64_t nonce, enum multiaddr_kind kind,
-                             nsec_t now) {
+bool autonat_probe_dial_back(struct autonat_probe *p, uint64_t nonce,
+                             const struct multiaddr *remote, nsec_t now) {
     set_now(p, now);
     if (nonce != p->nonce || p->has_nonce || p->state == AUTONAT_PROBE_OVER)
         return false;
     p->has_nonce = true;
-    p->nonce_kind = kind;
+    p->nonce_kind = multiaddr_kind(remote);
+    p->nonce_family = family_of(remote);
     if (p->state == AUTONAT_PROBE_NONCE)
         conclude(p);
     return true;

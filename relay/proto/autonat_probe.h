@@ -62,6 +62,7 @@ struct autonat_probe {
     bool has_nonce;
     bool has_result;
     enum multiaddr_kind nonce_kind; /* what the nonce came over */
+    uint8_t nonce_family;           /* enum net_family */
     uint32_t data_left;
     struct autonat_result result;
     nsec_t deadline;
@@ -84,10 +85,10 @@ void autonat_probe_recv(struct autonat_probe *p, struct bytes body, nsec_t now);
 /* The stream could not be opened, was reset, or the server's bytes ended. */
 void autonat_probe_failed(struct autonat_probe *p, int error, nsec_t now);
 
-/* A dial-back brought `nonce` over a connection of this kind (TCP, WS or QUIC).  Returns whether it
- * is ours: answer AUTONAT_DIAL_BACK_ANSWER, else reset that stream. */
-bool autonat_probe_dial_back(struct autonat_probe *p, uint64_t nonce, enum multiaddr_kind kind,
-                             nsec_t now);
+/* A dial-back brought `nonce` from `remote`, over TCP, WS or QUIC.  Returns whether it is ours:
+ * answer AUTONAT_DIAL_BACK_ANSWER, else reset that stream. */
+bool autonat_probe_dial_back(struct autonat_probe *p, uint64_t nonce,
+                             const struct multiaddr *remote, nsec_t now);
 
 /* True once, at the end. */
 bool autonat_probe_result(struct autonat_probe *p, struct autonat_result *ret_result);

@@ -105,7 +105,7 @@ static void run_probe(struct bytes script) {
         else if (op % 5 == 2)
             autonat_probe_tick(&p, now += MSEC(n * 100));
         else if (op % 5 == 3)
-            (void)autonat_probe_dial_back(&p, p.nonce + n / 200, MULTIADDR_KIND_QUIC, now);
+            (void)autonat_probe_dial_back(&p, p.nonce + n / 200, &addr, now);
         else
             autonat_probe_failed(&p, -1 - n, now);
         assert(pulled <= AUTONAT_DATA_BYTES_MAX + 1024);

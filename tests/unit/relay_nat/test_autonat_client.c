@@ -224,6 +224,34 @@ Test(autonat_client, servers_come_and_go_even_during_their_probe) {
     cr_assert_eq(c.servers_count, AUTONAT_SERVERS_MAX);
 }
 
+/* A peer that says so, and another one of its kind. */
+Test(autonat_client, another_address_each_second_is_not_asked_about_for_long) {
+    struct autonat_client c;
+    init(&c, 0, 4);
+    unsigned asked = 0;
+    struct multiaddr addrs[2] = {addr(1), addr(2)};
+    nsec_t now = SEC(1);
+    for (uint32_t i = 0; i < 600; i++, now += SEC(1)) {
+        struct autonat_plan plan;
+        addrs[1].bytes[3] = (uint8_t)(i >> 8);
+        addrs[1].bytes[4] = (uint8_t)i;
+        autonat_client_set_addrs(&c, addrs, 2, now);
+        while (autonat_client_next(&c, &plan, now)) {
+            asked += !multiaddr_equal(&plan.addrs[0], &addrs[0]);
+            (void)done(&c, &plan, AUTONAT_REACHABLE, now);
+        }
+    }
+    cr_assert_leq(asked, AUTONAT_TRACKED_MAX);
+    cr_assert_eq(reach_of(&c, 1), AUTONAT_REACH_PUBLIC, "others are asked about as ever");
+    addrs[1] = addr(77);
+    autonat_client_set_addrs(&c, addrs, 2, now);
+    cr_assert_leq(c.tracked[1].next_at, now + AUTONAT_ADDR_WAIT_MAX, "a sound one waits a minute");
+    now += SEC(1) + AUTONAT_TRACKED_MAX * AUTONAT_ADDR_EVERY + AUTONAT_ADDR_WAIT_MAX;
+    addrs[1] = addr(78);
+    autonat_client_set_addrs(&c, addrs, 2, now);
+    cr_assert_eq(c.tracked[1].next_at, now);
+}
+
 Test(autonat_client, the_engine_stays_within_its_stated_size) {
     cr_assert_leq(sizeof(struct autonat_client), 20 * 1024);
 }
