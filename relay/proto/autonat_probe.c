@@ -62,14 +62,17 @@ size_t autonat_probe_pull(struct autonat_probe *p, uint8_t ret_out[AUTONAT_OUT_M
     set_now(p, now);
     if (p->state == AUTONAT_PROBE_ASKING) {
         set_state(p, AUTONAT_PROBE_WAITING);
+        p->expects_until = now + AUTONAT_DIAL_BACK_WINDOW;
         return autonat_encode_request(p->addrs, p->addrs_count, p->nonce, ret_out);
     }
     if (p->state != AUTONAT_PROBE_FEEDING)
         return 0;
     uint32_t n = MIN(p->data_left, (uint32_t)AUTONAT_DATA_FRAME);
     p->data_left -= n;
-    if (p->data_left == 0)
+    if (p->data_left == 0) {
         set_state(p, AUTONAT_PROBE_FED);
+        p->expects_until = now + AUTONAT_DIAL_BACK_WINDOW;
+    }
     return autonat_encode_data(n, ret_out);
 }
 
@@ -104,6 +107,7 @@ static void take_data_request(struct autonat_probe *p, const struct autonat_msg 
     }
     p->data_left = (uint32_t)m->data_bytes;
     set_state(p, AUTONAT_PROBE_FEEDING);
+    p->expects_until = 0; /* nobody is dialled before that is paid */
 }
 
 /* The server's word about one address. */
@@ -114,7 +118,8 @@ static void take_dial_status(struct autonat_probe *p, const struct autonat_msg *
     }
     p->result.index = m->addr_index;
     if (m->dial_status == AUTONAT_DIAL_E_DIAL) {
-        enum autonat_verdict verdict = p->has_nonce ? AUTONAT_NO_VERDICT : AUTONAT_UNREACHABLE;
+        bool may_have_come = p->has_nonce || p->is_crowded;
+        enum autonat_verdict verdict = may_have_come ? AUTONAT_NO_VERDICT : AUTONAT_UNREACHABLE;
         finish(p, (struct autonat_result){.verdict = verdict, .index = m->addr_index});
     } else if (m->dial_status == AUTONAT_DIAL_E_DIAL_BACK) {
         conclude(p);
@@ -178,6 +183,14 @@ bool autonat_probe_dial_back(struct autonat_probe *p, uint64_t nonce,
     if (p->state == AUTONAT_PROBE_NONCE)
         conclude(p);
     return true;
+}
+
+bool autonat_probe_expects(const struct autonat_probe *p, nsec_t now) {
+    return p->state != AUTONAT_PROBE_OVER && !p->has_nonce && now < p->expects_until;
+}
+
+void autonat_probe_turned_away(struct autonat_probe *p) {
+    p->is_crowded = true;
 }
 
 bool autonat_probe_result(struct autonat_probe *p, struct autonat_result *ret_result) {

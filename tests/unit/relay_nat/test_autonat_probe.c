@@ -299,6 +299,41 @@ Test(autonat_probe, a_stream_that_ends_before_the_answer_fails) {
     expect_none(&p);
 }
 
+/* Spec: decision 1, "pending nonce". */
+Test(autonat_probe, a_dial_back_is_expected_for_ten_seconds_and_not_before_it_is_paid) {
+    struct autonat_probe p;
+    static uint8_t out[AUTONAT_OUT_MAX];
+    init(&p);
+    cr_assert(autonat_probe_expects(&p, SEC(1)));
+    cr_assert(autonat_probe_expects(&p, SEC(11) - 1));
+    cr_assert_not(autonat_probe_expects(&p, SEC(11)));
+    autonat_probe_recv(&p, WANTS_100000, SEC(2));
+    cr_assert_not(autonat_probe_expects(&p, SEC(2)));
+    while (autonat_probe_pull(&p, out, SEC(3)) > 0)
+        continue;
+    cr_assert(autonat_probe_expects(&p, SEC(13) - 1));
+    cr_assert_not(autonat_probe_expects(&p, SEC(13)));
+    cr_assert(dial_back(&p, BY_QUIC, SEC(4)));
+    cr_assert_not(autonat_probe_expects(&p, SEC(4)), "one is enough");
+
+    struct multiaddr addr = maddr("/ip4/5.6.7.8/tcp/4001");
+    struct fixed_rng g;
+    fixed_rng_init(&g, 5);
+    autonat_probe_init(&p, &addr, 1, &g.rng, SEC(1));
+    cr_assert_not(autonat_probe_expects(&p, SEC(1)), "nobody was asked");
+    autonat_probe_failed(&p, -ERR_STREAM_RESET, SEC(1));
+    cr_assert_not(autonat_probe_expects(&p, SEC(1)));
+}
+
+/* Strangers who take all places must not make us unreachable. */
+Test(autonat_probe, a_failed_dial_says_nothing_when_somebody_was_turned_away) {
+    struct autonat_probe p;
+    init(&p);
+    autonat_probe_turned_away(&p);
+    autonat_probe_recv(&p, UNREACHED_1, SEC(3));
+    expect(&p, AUTONAT_NO_VERDICT, 1);
+}
+
 Test(autonat_probe, the_engine_stays_within_its_stated_size) {
     cr_assert_leq(sizeof(struct autonat_probe), 6 * 1024);
 }
