@@ -181,14 +181,18 @@ CASE(autonat_v1, a_flood_is_refused_from_the_fourth_on) {
 
 CASE(autonat_v1, silent_and_broken_clients_are_bounded) {
     static struct world w;
-    static struct talk talks[AUTONAT_V1_STREAMS_MAX + 1];
+    static struct talk talks[AUTONAT_V1_PEER_STREAMS_MAX + 1];
+    static struct talk *const last = &talks[AUTONAT_V1_PEER_STREAMS_MAX];
     begin(&w, t, true);
-    for (size_t i = 0; i < ARRAY_COUNT(talks); i++) {
+    for (size_t i = 0; i < AUTONAT_V1_PEER_STREAMS_MAX; i++) {
         talk_open(&talks[i], &t->a, &t->b.identity.id, PROTOCOL_AUTONAT_V1);
         talk_say(&talks[i], BYTES_LIT("\x40")); /* and no more */
     }
-    TURN_UNTIL(t, talk_is_lost(&talks[AUTONAT_V1_STREAMS_MAX]));
-    cr_assert_eq(talks[AUTONAT_V1_STREAMS_MAX].reset_code, STREAM_CODE_RESOURCE_LIMIT);
+    talk_open(last, &t->a, &t->b.identity.id, PROTOCOL_AUTONAT_V1);
+    talk_say(last, BYTES_LIT("\x40"));
+    TURN_UNTIL(t, stats_of(&w)->refused == 1);
+    TURN_UNTIL(t, last->eof);
+    cr_assert_eq(status_of(last), AUTONAT_V1_E_DIAL_REFUSED);
     cr_assert_not(talk_is_lost(&talks[0]));
     talk_end(&talks[0]);
     TURN_UNTIL(t, stats_of(&w)->failed == 1);
@@ -196,6 +200,10 @@ CASE(autonat_v1, silent_and_broken_clients_are_bounded) {
     talk_say(&talks[0], BYTES_LIT("\x81\x40"));
     TURN_UNTIL(t, talks[0].resets > 0);
     cr_assert_eq(talks[0].reset_code, STREAM_CODE_PROTOCOL_VIOLATION);
+    talk_end(last);
+    talk_open(last, &t->a, &t->b.identity.id, PROTOCOL_AUTONAT_V1);
+    TURN_UNTIL(t, last->eof); /* three a minute, though none of them asked */
+    cr_assert_eq(status_of(last), AUTONAT_V1_E_DIAL_REFUSED);
     for (size_t i = 0; i < ARRAY_COUNT(talks); i++)
         talk_end(&talks[i]);
     end(&w);
