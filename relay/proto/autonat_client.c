@@ -59,10 +59,26 @@ void autonat_client_server_added(struct autonat_client *c, const struct peer_id 
     c->servers[c->servers_count++] = (struct autonat_server_known){.id = *server, .ready_at = now};
 }
 
-void autonat_client_server_gone(struct autonat_client *c, const struct peer_id *server) {
+static bool forget_denials(struct autonat_client *c) {
+    bool changed = false;
+    for (size_t i = 0; i < c->tracked_count; i++) {
+        struct autonat_tracked *t = &c->tracked[i];
+        if (t->reach != AUTONAT_REACH_PRIVATE)
+            continue;
+        t->reach = AUTONAT_REACH_UNKNOWN;
+        t->confidence = 0;
+        t->confirmations = 0;
+        t->next_at = 0; /* whoever comes next */
+        changed = true;
+    }
+    return changed;
+}
+
+bool autonat_client_server_gone(struct autonat_client *c, const struct peer_id *server) {
     struct autonat_server_known *s = find_server(c, server);
     if (s != NULL)
         *s = c->servers[--c->servers_count];
+    return c->servers_count == 0 && forget_denials(c);
 }
 
 /* --- probes ---------------------------------------------------------------------------------- */

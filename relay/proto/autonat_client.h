@@ -19,6 +19,9 @@
  * AUTONAT_ADDR_EVERY, and none waits longer than AUTONAT_ADDR_WAIT_MAX: whoever has us believe in
  * another address each second has none of them asked about, and nobody else's held up.
  *
+ * That an address can be dialled is proved; that it cannot is somebody's word, and stands as long
+ * as there is a server that could prove the contrary.
+ *
  * That a server can dial none of the addresses (AUTONAT_REFUSED) says nothing of them: they are
  * asked about again after 5 minutes.
  *
@@ -91,7 +94,8 @@ void autonat_client_set_addrs(struct autonat_client *c, const struct multiaddr *
  * left out. */
 void autonat_client_server_added(struct autonat_client *c, const struct peer_id *server,
                                  nsec_t now);
-void autonat_client_server_gone(struct autonat_client *c, const struct peer_id *server);
+/* Returns whether the verdict of an address changed. */
+bool autonat_client_server_gone(struct autonat_client *c, const struct peer_id *server);
 
 /* Whether a probe is due now; it is under way then, until autonat_client_done(). */
 bool autonat_client_next(struct autonat_client *c, struct autonat_plan *ret_plan, nsec_t now);

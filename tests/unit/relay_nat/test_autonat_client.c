@@ -208,8 +208,8 @@ Test(autonat_client, servers_come_and_go_even_during_their_probe) {
     struct peer_id one = server(1);
     struct peer_id two = server(2);
     struct autonat_plan plan = next(&c, SEC(1));
-    autonat_client_server_gone(&c, &one);
-    autonat_client_server_gone(&c, &one);
+    cr_assert_not(autonat_client_server_gone(&c, &one));
+    cr_assert_not(autonat_client_server_gone(&c, &one));
     (void)done(&c, &plan, AUTONAT_FAILED, SEC(1));
     expect_nothing(&c, SEC(600));
     autonat_client_server_added(&c, &two, SEC(2));
@@ -250,6 +250,29 @@ Test(autonat_client, another_address_each_second_is_not_asked_about_for_long) {
     addrs[1] = addr(78);
     autonat_client_set_addrs(&c, addrs, 2, now);
     cr_assert_eq(c.tracked[1].next_at, now);
+}
+
+/* What nobody can say otherwise any more may be a lie that was left behind. */
+Test(autonat_client, a_denial_goes_with_the_last_server_and_a_proof_stays) {
+    struct autonat_client c;
+    struct peer_id one = server(1);
+    init(&c, 1, 1);
+    (void)probe(&c, AUTONAT_UNREACHABLE, false);
+    nsec_t at = probe(&c, AUTONAT_UNREACHABLE, true);
+    struct peer_id two = server(2);
+    autonat_client_server_added(&c, &two, at);
+    cr_assert_not(autonat_client_server_gone(&c, &one));
+    cr_assert_eq(reach_of(&c, 1), AUTONAT_REACH_PRIVATE);
+    cr_assert(autonat_client_server_gone(&c, &two));
+    cr_assert_eq(reach_of(&c, 1), AUTONAT_REACH_UNKNOWN);
+    autonat_client_server_added(&c, &one, at + SEC(1));
+    cr_assert_eq(autonat_client_deadline(&c), at + SEC(1), "the next one is asked at once");
+
+    init(&c, 1, 1);
+    (void)probe(&c, AUTONAT_REACHABLE, false);
+    (void)probe(&c, AUTONAT_REACHABLE, true);
+    cr_assert_not(autonat_client_server_gone(&c, &one));
+    cr_assert_eq(reach_of(&c, 1), AUTONAT_REACH_PUBLIC);
 }
 
 Test(autonat_client, the_engine_stays_within_its_stated_size) {
