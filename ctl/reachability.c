@@ -26,7 +26,8 @@ struct reachability {
     struct stun_finding found[FAMILIES];
     bool is_found[FAMILIES];
     char said[REACH_TEXT_MAX]; /* of the NAT, last */
-    char grade;                /* that was logged last */
+    char grade;                /* that was logged last, */
+    enum autonat_reach reach;  /* with this */
 };
 
 /* --- What is known --- */
@@ -50,6 +51,37 @@ static const struct stun_finding *main_finding(const struct reachability *r) {
     return NULL;
 }
 
+static void v2_info(const struct reachability *r, struct autonat_prober_info *ret_info) {
+    *ret_info = (struct autonat_prober_info){.servers = 0};
+    if (r->autonat != NULL)
+        autonat_prober_info(r->autonat, ret_info);
+}
+
+static bool has_v2_answer(const struct autonat_prober_info *info) {
+    return info->reachable + info->unreachable > 0;
+}
+
+static enum autonat_v1_reach v1_reach(const struct reachability *r, enum net_family family) {
+    return r->autonat_v1 == NULL ? AUTONAT_V1_UNKNOWN
+                                 : autonat_v1_prober_reach(r->autonat_v1, family);
+}
+
+/* That one family is public is enough. */
+static enum autonat_reach node_reach(const struct reachability *r) {
+    enum autonat_v1_reach ip4 = v1_reach(r, NET_IP4);
+    enum autonat_v1_reach ip6 = v1_reach(r, NET_IP6);
+    struct autonat_prober_info v2;
+    v2_info(r, &v2);
+    struct reach_asked asked = {.has_v2_answer = has_v2_answer(&v2), .v1 = ip4};
+    if (ip6 == AUTONAT_V1_PUBLIC || ip4 == AUTONAT_V1_UNKNOWN)
+        asked.v1 = ip6;
+    if (v2.reachable > 0)
+        asked.v2 = AUTONAT_REACH_PUBLIC;
+    else if (v2.unreachable > 0 && v2.unknown == 0)
+        asked.v2 = AUTONAT_REACH_PRIVATE;
+    return reach_of_node(&asked);
+}
+
 static bool is_reached(const struct reachability *r, const struct net_addr *external) {
     struct multiaddr addr;
     if (r->autonat == NULL || external->family == NET_NONE)
@@ -67,7 +99,7 @@ static enum nat_type type_of(const struct reachability *r, const struct stun_fin
 }
 
 void reachability_info(const struct reachability *r, struct reach_info *ret_info) {
-    struct reach_info info = {.external = {.family = NET_NONE}};
+    struct reach_info info = {.external = {.family = NET_NONE}, .reach = node_reach(r)};
     const struct stun_finding *f = main_finding(r);
     count_ips(r, &info.ips);
     info.nat.is_probed = r->is_found[0] || r->is_found[1];
@@ -116,16 +148,21 @@ static void say_nat(struct reachability *r, const struct reach_info *info) {
 }
 
 static void tell(struct reachability *r) {
+    static const char *const names[] = {[AUTONAT_REACH_UNKNOWN] = "unknown",
+                                        [AUTONAT_REACH_PUBLIC] = "public",
+                                        [AUTONAT_REACH_PRIVATE] = "private"};
     struct reach_info info;
     reachability_info(r, &info);
     say_nat(r, &info);
-    if (info.grade.grade == r->grade)
+    if (info.grade.grade == r->grade && info.reach == r->reach)
         return;
     char grade[] = {info.grade.grade, '\0'};
     r->grade = info.grade.grade;
+    r->reach = info.reach;
     log_info(r->cfg.log, L_NODE, "reachability", kv_str("grade", grade),
              kv_str("label", info.grade.label), kv_str("reason", info.grade.description),
-             kv_str("nat_type", nat_type_name(info.nat.type)));
+             kv_str("nat_type", nat_type_name(info.nat.type)),
+             kv_str("autonat", names[info.reach]));
 }
 
 /* --- What happens --- */
@@ -146,9 +183,9 @@ static void on_found(void *user, const struct stun_finding *f) {
 
 static size_t on_more_addrs(void *user, struct multiaddr *out, size_t max) {
     const struct reachability *r = user;
-    struct multiaddr seen[EXTERNAL_ADDRS_MAX];
-    size_t count = MIN(external_addrs_seen(r->external, seen), max);
-    memcpy(out, seen, count * sizeof(*out));
+    struct multiaddr to_ask[EXTERNAL_ADDRS_MAX];
+    size_t count = MIN(external_addrs_to_ask(r->external, to_ask), max);
+    memcpy(out, to_ask, count * sizeof(*out));
     return count;
 }
 
@@ -158,19 +195,18 @@ static void on_verdict(void *user) {
     tell(r);
 }
 
-/* Of addresses it says nothing, so it is for people alone. */
-static void on_v1_verdict(void *user) {
-    static const char *const names[] = {[AUTONAT_V1_UNKNOWN] = "unknown",
-                                        [AUTONAT_V1_PUBLIC] = "public",
-                                        [AUTONAT_V1_PRIVATE] = "private"};
-    const struct reachability *r = user;
-    log_info(r->cfg.log, L_NODE, "autonat: peers of v1 tried to dial us",
-             kv_str("verdict", names[autonat_v1_prober_reach(r->autonat_v1)]));
-}
-
 static enum autonat_reach on_reach(void *user, const struct multiaddr *addr) {
     const struct reachability *r = user;
-    return r->autonat == NULL ? AUTONAT_REACH_UNKNOWN : autonat_prober_reach(r->autonat, addr);
+    struct reach_asked asked = {.v2 = AUTONAT_REACH_UNKNOWN};
+    struct autonat_prober_info v2;
+    struct net_addr ip;
+    v2_info(r, &v2);
+    asked.has_v2_answer = has_v2_answer(&v2);
+    if (r->autonat != NULL)
+        asked.v2 = autonat_prober_reach(r->autonat, addr);
+    if (multiaddr_to_net_addr(addr, &ip) == 0)
+        asked.v1 = v1_reach(r, (enum net_family)ip.family);
+    return reach_of_addr(&asked);
 }
 
 static void ask_anew(struct reachability *r) {
@@ -182,14 +218,19 @@ static void ask_anew(struct reachability *r) {
 
 void reachability_network_changed(struct reachability *r) {
     ask_anew(r);
+    if (r->autonat_v1 != NULL)
+        autonat_v1_prober_network_changed(r->autonat_v1);
     if (r->stun != NULL)
         stun_prober_network_changed(r->stun);
     tell(r);
 }
 
+static void on_to_ask_added(void *user) {
+    ask_anew(user);
+}
+
 static void on_added(void *user) {
-    struct reachability *r = user;
-    ask_anew(r);
+    const struct reachability *r = user;
     if (r->cfg.addr_added != NULL)
         r->cfg.addr_added(r->cfg.user);
 }
@@ -205,6 +246,7 @@ static int open_external(struct reachability *r) {
                                         .is_hidden = r->cfg.is_private,
                                         .reach = on_reach,
                                         .added = on_added,
+                                        .to_ask_added = on_to_ask_added,
                                         .user = r};
     return external_addrs_new(&cfg, &r->external);
 }
@@ -236,7 +278,7 @@ static int open_autonat_v1(struct reachability *r) {
                                            .host = r->cfg.host,
                                            .log = r->cfg.log,
                                            .more_addrs = on_more_addrs,
-                                           .changed = on_v1_verdict,
+                                           .changed = on_verdict,
                                            .user = r};
     return autonat_v1_prober_new(&cfg, &r->autonat_v1);
 }

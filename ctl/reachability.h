@@ -3,7 +3,8 @@
 
 /* Where and how well others can reach a node: its external addresses (relay/external_addrs.h), what
  * STUN finds of its NAT, what AutoNAT's servers can dial, and a grade of it all.  A NAT is
- * "full-cone" once a stranger's dial of the QUIC address that STUN found came in.  Says and logs
+ * "full-cone" once a stranger's dial of the QUIC address that STUN found came in.  Where nobody has
+ * answered by AutoNAT v2, as relays of the Go program do not, the word of v1 counts.  Says and logs
  * what changes:
  *
  *   NAT type: address-restricted (external: 203.0.113.5:4001) [hole-punchable]
@@ -69,6 +70,7 @@ struct reach_info {
     struct reach_nat nat;
     struct net_addr external; /* of the QUIC socket, by STUN; NET_NONE: unknown */
     struct reach_grade grade;
+    enum autonat_reach reach; /* whether strangers dialled us, by AutoNAT */
 };
 /* As far as it is known now. */
 void reachability_info(const struct reachability *r, struct reach_info *ret_info);

@@ -145,7 +145,8 @@ static void on_closed(struct host_watch *w, struct conn *c) {
     for (size_t i = 0; i < count; i++)
         if (!conns[i]->relayed)
             return;
-    autonat_client_server_gone(&p->engine, &c->peer);
+    if (autonat_client_server_gone(&p->engine, &c->peer) && p->cfg.changed != NULL)
+        p->cfg.changed(p->cfg.user);
 }
 
 /* --- What is known --- */

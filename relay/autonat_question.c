@@ -81,12 +81,21 @@ static void drive(struct autonat_question *q) {
     timer_start(&q->timer, autonat_probe_deadline(&q->engine));
 }
 
-static bool on_offer(struct dial_back_waiter *w, uint64_t nonce, enum multiaddr_kind kind) {
+static bool on_offer(struct dial_back_waiter *w, uint64_t nonce, const struct multiaddr *remote) {
     struct autonat_question *q = CONTAINER_OF(w, struct autonat_question, waiter);
-    if (!autonat_probe_dial_back(&q->engine, nonce, kind, now_of(q)))
+    if (!autonat_probe_dial_back(&q->engine, nonce, remote, now_of(q)))
         return false;
     drive(q);
     return true;
+}
+
+static bool on_expects(const struct dial_back_waiter *w) {
+    const struct autonat_question *q = CONTAINER_OF(w, const struct autonat_question, waiter);
+    return autonat_probe_expects(&q->engine, now_of(q));
+}
+
+static void on_turned_away(struct dial_back_waiter *w) {
+    autonat_probe_turned_away(&CONTAINER_OF(w, struct autonat_question, waiter)->engine);
 }
 
 static void on_timer(struct timer *t) {
@@ -172,6 +181,8 @@ int autonat_question_new(const struct autonat_question_config *cfg,
     autonat_probe_init(&q->engine, cfg->addrs, cfg->addrs_count, reactor_rng(cfg->reactor),
                        now_of(q));
     q->waiter.offer = on_offer;
+    q->waiter.expects = on_expects;
+    q->waiter.turned_away = on_turned_away;
     dial_backs_expect(cfg->dial_backs, &q->waiter);
     int e = open_stream(q);
     if (e < 0)

@@ -12,12 +12,15 @@
 #include "transport/stream.h"
 #include "uring/reactor.h"
 
-enum { ADDRS_MAX = HOST_ADVERTISED_MAX + AUTONAT_V1_ADDRS_MAX };
+enum { ADDRS_MAX = HOST_ADVERTISED_MAX + AUTONAT_V1_ADDRS_MAX, FAMILIES = 2 };
+
+static const enum net_family families[FAMILIES] = {NET_IP4, NET_IP6};
 
 struct autonat_v1_prober {
     struct autonat_v1_prober_config cfg;
     struct host_watch watch;
-    struct autonat_v1 engine;
+    struct autonat_v1 engines[FAMILIES];
+    size_t asked;          /* of which family the question that runs is */
     struct timer timer;    /* the next question */
     struct timer give_up;  /* of the one that runs */
     struct stream *stream; /* NULL: nobody is being asked */
@@ -31,11 +34,49 @@ static nsec_t now_of(const struct autonat_v1_prober *p) {
     return reactor_now(p->cfg.reactor);
 }
 
+/* --- Whom there is to ask --- */
+
+static bool is_of_family(const struct conn *c, enum net_family family) {
+    struct net_addr at;
+    return !c->relayed && multiaddr_to_net_addr(&c->remote, &at) == 0 && at.family == family;
+}
+
+static struct conn *direct_conn(const struct autonat_v1_prober *p, const struct peer_id *peer,
+                                enum net_family family) {
+    struct conn *conns[HOST_CONNS_PER_PEER_MAX];
+    size_t count = host_conns(p->cfg.host, peer, conns, HOST_CONNS_PER_PEER_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (is_of_family(conns[i], family))
+            return conns[i];
+    return NULL;
+}
+
+/* The server that was not asked for longest; servers_count: there is none. */
+static size_t find_server(const struct autonat_v1_prober *p, enum net_family family) {
+    size_t i = 0;
+    while (i < p->servers_count && direct_conn(p, &p->servers[i], family) == NULL)
+        i++;
+    return i;
+}
+
+/* The family that is due first; FAMILIES: nobody is there to ask. */
+static size_t next_family(const struct autonat_v1_prober *p) {
+    size_t best = FAMILIES;
+    for (size_t i = 0; i < FAMILIES; i++) {
+        if (find_server(p, families[i]) < p->servers_count &&
+            (best == FAMILIES ||
+             autonat_v1_deadline(&p->engines[i]) < autonat_v1_deadline(&p->engines[best])))
+            best = i;
+    }
+    return best;
+}
+
 /* --- One question --- */
 
 static void schedule(struct autonat_v1_prober *p) {
-    bool may_ask = p->stream == NULL && p->servers_count > 0;
-    timer_start(&p->timer, may_ask ? MAX(autonat_v1_deadline(&p->engine), now_of(p)) : NSEC_NEVER);
+    size_t next = p->stream == NULL ? next_family(p) : FAMILIES;
+    nsec_t at = next == FAMILIES ? NSEC_NEVER : autonat_v1_deadline(&p->engines[next]);
+    timer_start(&p->timer, MAX(at, now_of(p)));
 }
 
 static void release(struct autonat_v1_prober *p) {
@@ -49,7 +90,7 @@ static void end_unanswered(struct autonat_v1_prober *p, int error) {
     if (p->stream != NULL)
         stream_reset(p->stream, STREAM_CODE_NONE);
     release(p);
-    autonat_v1_unanswered(&p->engine, now_of(p));
+    autonat_v1_unanswered(&p->engines[p->asked], now_of(p));
     schedule(p);
 }
 
@@ -62,7 +103,7 @@ static void take_answer(struct autonat_v1_prober *p) {
     }
     stream_shutdown_write(p->stream);
     release(p);
-    bool is_news = autonat_v1_answered(&p->engine, status, now_of(p));
+    bool is_news = autonat_v1_answered(&p->engines[p->asked], status, now_of(p));
     log_debug(p->cfg.log, L_RELAY, "autonat: answer of v1", kv_uint("status", status));
     if (is_news && p->cfg.changed != NULL)
         p->cfg.changed(p->cfg.user);
@@ -109,15 +150,6 @@ static size_t own_addrs(const struct autonat_v1_prober *p,
     return count;
 }
 
-static struct conn *direct_conn(const struct autonat_v1_prober *p, const struct peer_id *peer) {
-    struct conn *conns[HOST_CONNS_PER_PEER_MAX];
-    size_t count = host_conns(p->cfg.host, peer, conns, HOST_CONNS_PER_PEER_MAX);
-    for (size_t i = 0; i < count; i++)
-        if (!conns[i]->relayed)
-            return conns[i];
-    return NULL;
-}
-
 static int write_question(struct autonat_v1_prober *p, const struct multiaddr *addrs,
                           size_t count) {
     uint8_t out[AUTONAT_V1_OUT_MAX];
@@ -128,7 +160,7 @@ static int write_question(struct autonat_v1_prober *p, const struct multiaddr *a
 static int ask(struct autonat_v1_prober *p, const struct peer_id *server) {
     struct multiaddr addrs[AUTONAT_V1_ADDRS_MAX];
     size_t count = own_addrs(p, addrs);
-    struct conn *c = direct_conn(p, server);
+    struct conn *c = direct_conn(p, server, families[p->asked]);
     if (count == 0)
         return -ERR_NO_ADDRESSES;
     if (c == NULL)
@@ -143,10 +175,13 @@ static int ask(struct autonat_v1_prober *p, const struct peer_id *server) {
 }
 
 void autonat_v1_prober_ask(struct autonat_v1_prober *p) {
-    if (p->stream != NULL || p->servers_count == 0)
+    size_t family = p->stream == NULL ? next_family(p) : FAMILIES;
+    if (family == FAMILIES)
         return;
-    struct peer_id server = p->servers[0];
-    memmove(&p->servers[0], &p->servers[1], (p->servers_count - 1) * sizeof(server));
+    p->asked = family;
+    size_t at = find_server(p, families[family]);
+    struct peer_id server = p->servers[at];
+    memmove(&p->servers[at], &p->servers[at + 1], (p->servers_count - at - 1) * sizeof(server));
     p->servers[p->servers_count - 1] = server;
     int e = ask(p, &server);
     if (e < 0)
@@ -164,8 +199,30 @@ static void on_give_up(struct timer *t) {
 }
 
 void autonat_v1_prober_addrs_changed(struct autonat_v1_prober *p) {
-    autonat_v1_addrs_changed(&p->engine, now_of(p));
+    for (size_t i = 0; i < FAMILIES; i++)
+        autonat_v1_addrs_changed(&p->engines[i], now_of(p));
     schedule(p);
+}
+
+static bool forget(struct autonat_v1_prober *p, size_t family) {
+    bool is_news = p->engines[family].reach != AUTONAT_V1_UNKNOWN;
+    autonat_v1_init(&p->engines[family], now_of(p));
+    return is_news;
+}
+
+static void tell(const struct autonat_v1_prober *p, bool is_news) {
+    if (is_news && p->cfg.changed != NULL)
+        p->cfg.changed(p->cfg.user);
+}
+
+void autonat_v1_prober_network_changed(struct autonat_v1_prober *p) {
+    bool is_news = false;
+    if (p->stream != NULL)
+        end_unanswered(p, -ENETRESET);
+    for (size_t i = 0; i < FAMILIES; i++)
+        is_news = forget(p, i) || is_news;
+    schedule(p);
+    tell(p, is_news);
 }
 
 /* --- Servers --- */
@@ -188,19 +245,35 @@ static void on_told(struct host_watch *w, struct conn *c, const struct identify_
     schedule(p);
 }
 
+static bool is_there(const struct autonat_v1_prober *p, const struct peer_id *peer) {
+    for (size_t i = 0; i < FAMILIES; i++)
+        if (direct_conn(p, peer, families[i]) != NULL)
+            return true;
+    return false;
+}
+
 static void on_conn_closed(struct host_watch *w, struct conn *c) {
     struct autonat_v1_prober *p = CONTAINER_OF(w, struct autonat_v1_prober, watch);
     size_t at = find(p, &c->peer);
-    if (at == p->servers_count || direct_conn(p, &c->peer) != NULL)
+    bool is_news = false;
+    if (at == p->servers_count)
         return;
-    p->servers_count--;
-    memmove(&p->servers[at], &p->servers[at + 1], (p->servers_count - at) * sizeof(c->peer));
+    if (!is_there(p, &c->peer)) {
+        p->servers_count--;
+        memmove(&p->servers[at], &p->servers[at + 1], (p->servers_count - at) * sizeof(c->peer));
+    }
+    for (size_t i = 0; i < FAMILIES; i++)
+        if (p->engines[i].reach != AUTONAT_V1_UNKNOWN &&
+            find_server(p, families[i]) == p->servers_count)
+            is_news = forget(p, i) || is_news;
+    tell(p, is_news);
 }
 
 /* --- Life --- */
 
-enum autonat_v1_reach autonat_v1_prober_reach(const struct autonat_v1_prober *p) {
-    return p->engine.reach;
+enum autonat_v1_reach autonat_v1_prober_reach(const struct autonat_v1_prober *p,
+                                              enum net_family family) {
+    return p->engines[family == NET_IP6].reach;
 }
 
 int autonat_v1_prober_new(const struct autonat_v1_prober_config *cfg,
@@ -218,7 +291,8 @@ int autonat_v1_prober_new(const struct autonat_v1_prober_config *cfg,
     }
     p->cfg = *cfg;
     stream_frame_init(&p->in, p->memory, sizeof(p->memory));
-    autonat_v1_init(&p->engine, now_of(p));
+    for (size_t i = 0; i < FAMILIES; i++)
+        autonat_v1_init(&p->engines[i], now_of(p));
     p->watch = (struct host_watch){.told = on_told, .closed = on_conn_closed};
     host_watch(cfg->host, &p->watch);
     *ret_prober = p;

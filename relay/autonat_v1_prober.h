@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* AutoNAT's client, v1: one verdict for the whole node, from connected peers that serve v1 and
- * nothing newer (relay/proto/autonat_v1.h).
+/* AutoNAT's client, v1: one verdict for all addresses of a family, from connected peers that serve
+ * v1 and nothing newer (relay/proto/autonat_v1.h).
+ *
+ * A server dials the IP address at which it sees us, so what it says is of the family of the
+ * connection that it was asked over.  A verdict stands as long as somebody is there who could say
+ * otherwise: who goes behind a lie takes it along.
  *
  * Spec:    libp2p AutoNAT v1, "Client (go)".
  * Bounds:  one question at a time; AUTONAT_V1_SERVERS_MAX servers are known.
  * Thread:  the reactor's. */
 
+#include "core/base/net_addr.h"
 #include "relay/proto/autonat_v1.h"
 
 struct autonat_v1_prober;
@@ -39,7 +44,11 @@ struct autonat_v1_prober *autonat_v1_prober_free(struct autonat_v1_prober *p);
 /* Our addresses may be others. */
 void autonat_v1_prober_addrs_changed(struct autonat_v1_prober *p);
 
+/* What was said is of another network. */
+void autonat_v1_prober_network_changed(struct autonat_v1_prober *p);
+
 /* Asks at once if a server is known, whenever it would be due. */
 void autonat_v1_prober_ask(struct autonat_v1_prober *p);
 
-enum autonat_v1_reach autonat_v1_prober_reach(const struct autonat_v1_prober *p);
+enum autonat_v1_reach autonat_v1_prober_reach(const struct autonat_v1_prober *p,
+                                              enum net_family family);

@@ -29,6 +29,7 @@ struct session {
     struct autonat_v1_service *service;
     struct list node;
     struct peer_id peer;
+    struct autonat_v1_admitted *place;
     struct stream *stream;
     struct stream_frame in;
     struct timer timer;
@@ -42,6 +43,7 @@ struct session {
 static void session_free(struct session *x) {
     struct autonat_v1_service *s = x->service;
     stranger_dial_cancel(&x->dial);
+    autonat_v1_leave(x->place);
     stream_frame_done(&x->in);
     x->stream = stream_release(x->stream);
     timer_done(&x->timer);
@@ -100,8 +102,7 @@ static void take_request(struct session *x) {
                                      .accept_private = s->cfg.accept_private};
     struct autonat_v1_task task;
     x->is_asked = true;
-    if (autonat_v1_ask(&s->limits, &asker, frame_body(&x->in.frame), reactor_now(s->cfg.reactor),
-                       &task) < 0) {
+    if (autonat_v1_ask(&asker, frame_body(&x->in.frame), &task) < 0) {
         fail(x, STREAM_CODE_PROTOCOL_VIOLATION);
         return;
     }
@@ -175,8 +176,12 @@ static void on_accepted(struct protocol_handler *ph, struct stream *stream) {
         (void)stream_release(stream);
         return;
     }
+    nsec_t now = reactor_now(s->cfg.reactor);
     stream_set_events(stream, &stream_events, x);
-    timer_start(&x->timer, reactor_now(s->cfg.reactor) + AUTONAT_V1_STREAM_TIMEOUT);
+    timer_start(&x->timer, now + AUTONAT_V1_STREAM_TIMEOUT);
+    x->place = autonat_v1_enter(&s->limits, &x->peer, now);
+    if (x->place == NULL) /* who asks too often is answered at once */
+        answer(x, AUTONAT_V1_E_DIAL_REFUSED, NULL);
 }
 
 /* --- Life --- */

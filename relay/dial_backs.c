@@ -48,10 +48,11 @@ static void refuse(struct reading *r) {
     reading_free(r);
 }
 
-static bool is_expected(const struct dial_backs *d, uint64_t nonce, enum multiaddr_kind kind) {
+static bool is_expected(const struct dial_backs *d, uint64_t nonce,
+                        const struct multiaddr *remote) {
     list_for_each_safe (node, &d->waiters) {
         struct dial_back_waiter *w = LIST_ENTRY(node, struct dial_back_waiter, node);
-        if (w->offer(w, nonce, kind))
+        if (w->offer(w, nonce, remote))
             return true;
     }
     return false;
@@ -59,9 +60,8 @@ static bool is_expected(const struct dial_backs *d, uint64_t nonce, enum multiad
 
 static void take_message(struct reading *r) {
     uint64_t nonce;
-    enum multiaddr_kind kind = multiaddr_kind(&stream_conn(r->stream)->remote);
     if (autonat_decode_dial_back(frame_body(&r->in.frame), &nonce) < 0 ||
-        !is_expected(r->owner, nonce, kind) ||
+        !is_expected(r->owner, nonce, &stream_conn(r->stream)->remote) ||
         stream_write_bytes(r->stream, AUTONAT_DIAL_BACK_ANSWER) < 0) {
         refuse(r);
         return;
@@ -139,7 +139,22 @@ static bool admits(struct protocol_handler *ph, const struct conn *c) {
 }
 
 static bool expects(struct host_guests *g, const struct conn *c) {
-    return is_dial_back(CONTAINER_OF(g, struct dial_backs, guests), c);
+    const struct dial_backs *d = CONTAINER_OF(g, struct dial_backs, guests);
+    list_for_each (node, &d->waiters) {
+        const struct dial_back_waiter *w = LIST_ENTRY(node, const struct dial_back_waiter, node);
+        if (w->expects(w))
+            return is_dial_back(d, c);
+    }
+    return false;
+}
+
+static void turned_away(struct host_guests *g) {
+    struct dial_backs *d = CONTAINER_OF(g, struct dial_backs, guests);
+    list_for_each (node, &d->waiters) {
+        struct dial_back_waiter *w = LIST_ENTRY(node, struct dial_back_waiter, node);
+        if (w->expects(w))
+            w->turned_away(w);
+    }
 }
 
 void dial_backs_expect(struct dial_backs *d, struct dial_back_waiter *w) {
@@ -162,7 +177,8 @@ int dial_backs_new(struct reactor *r, struct host *h, struct dial_backs **ret_di
     d->host = h;
     list_init(&d->waiters);
     list_init(&d->readings);
-    d->guests = (struct host_guests){.protocol = PROTOCOL_AUTONAT_DIAL_BACK, .expects = expects};
+    d->guests = (struct host_guests){
+        .protocol = PROTOCOL_AUTONAT_DIAL_BACK, .expects = expects, .turned_away = turned_away};
     d->handler = (struct protocol_handler){.protocol = PROTOCOL_AUTONAT_DIAL_BACK,
                                            .protocol_class = CLASS_OWN,
                                            .admits = admits,

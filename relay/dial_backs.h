@@ -2,7 +2,7 @@
 #pragma once
 
 /* Takes the dial-backs of AutoNAT v2 servers: from whomever they come, as servers use throw-away
- * identities, but only while somebody waits for a nonce.  Then, and so long, the gate lets
+ * identities, but only while somebody waits for a nonce.  While one is expected, the gate lets
  * strangers in for this protocol alone (host_expect_guests()).
  *
  * A nonce that nobody waits for resets its stream.
@@ -26,9 +26,13 @@ enum { DIAL_BACKS_STREAMS_MAX = 16 };
 /* Who waits for a nonce; embedded by its owner. */
 struct dial_back_waiter {
     struct list node;
-    /* Whether this nonce, which came over a connection of this kind, is the one.  Called from the
-     * end of a turn; may not free the waiter. */
-    bool (*offer)(struct dial_back_waiter *w, uint64_t nonce, enum multiaddr_kind kind);
+    /* Whether a connection that begins now may bring one. */
+    bool (*expects)(const struct dial_back_waiter *w);
+    /* While it was so, somebody was turned away for want of a place. */
+    void (*turned_away)(struct dial_back_waiter *w);
+    /* Whether this nonce, which came from `remote`, is the one.  Called from the end of a turn; may
+     * not free the waiter. */
+    bool (*offer)(struct dial_back_waiter *w, uint64_t nonce, const struct multiaddr *remote);
 };
 
 /* -ENOMEM; -EEXIST: somebody serves the protocol on this host */

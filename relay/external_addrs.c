@@ -4,6 +4,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/net_addr.h"
+#include "core/base/rate.h"
 #include "relay/proto/observed.h"
 #include "transport/conn.h"
 #include "transport/host.h"
@@ -24,20 +25,41 @@ struct external_addrs {
     struct peer_id trusted[EXTERNAL_TRUSTED_MAX];
     size_t trusted_count;
     struct observed tracker;
+    struct rate news;
     struct addrs mapped;
-    struct addrs seen; /* as `added` was told */
+    struct addrs seen;   /* as `added` was told */
+    struct addrs to_ask; /* as `to_ask_added` was */
+    struct addrs announced;
+};
+
+/* What is known now. */
+struct view {
+    struct addrs seen;
+    struct addrs to_ask;
     struct addrs announced;
 };
 
 /* --- What is believed --- */
 
+enum belief {
+    BELIEF_NONE,
+    BELIEF_TO_ASK, /* with AutoNAT's proof */
+    BELIEF_FULL,
+};
+
 static bool is_to_be_announced(const struct external_addrs *x, const struct multiaddr *addr,
-                               bool is_believed) {
+                               enum belief belief) {
     enum autonat_reach reach =
         x->cfg.reach == NULL ? AUTONAT_REACH_UNKNOWN : x->cfg.reach(x->cfg.user, addr);
     if (x->cfg.is_hidden || reach == AUTONAT_REACH_PRIVATE)
         return false;
-    return is_believed || reach == AUTONAT_REACH_PUBLIC;
+    return belief == BELIEF_FULL || (belief == BELIEF_TO_ASK && reach == AUTONAT_REACH_PUBLIC);
+}
+
+static enum belief belief_in(const struct observed_addr *f) {
+    if (f->is_trusted || f->observers_count >= OBSERVED_TO_ANNOUNCE)
+        return BELIEF_FULL;
+    return f->observers_count >= OBSERVED_TO_ASK ? BELIEF_TO_ASK : BELIEF_NONE;
 }
 
 static void add(struct addrs *a, const struct multiaddr *addr) {
@@ -45,28 +67,29 @@ static void add(struct addrs *a, const struct multiaddr *addr) {
     a->list[a->count++] = *addr;
 }
 
-/* What is mapped and what anybody sees, and of that what is announced. */
-static void collect(const struct external_addrs *x, struct addrs *ret_seen,
-                    struct addrs *ret_announced) {
+static void consider(const struct external_addrs *x, const struct multiaddr *addr,
+                     enum belief belief, struct view *v) {
+    add(&v->seen, addr);
+    if (belief != BELIEF_NONE)
+        add(&v->to_ask, addr);
+    if (is_to_be_announced(x, addr, belief))
+        add(&v->announced, addr);
+}
+
+/* What is mapped and what anybody sees. */
+static void collect(const struct external_addrs *x, struct view *ret_view) {
     struct observed_addr found[EXTERNAL_ADDRS_MAX];
     size_t count = observed_addrs(&x->tracker, OBSERVED_TO_PUNCH, found, EXTERNAL_ADDRS_MAX);
-    *ret_seen = x->mapped;
-    ret_announced->count = 0;
-    for (size_t i = 0; i < x->mapped.count; i++) {
-        if (is_to_be_announced(x, &x->mapped.list[i], true))
-            add(ret_announced, &x->mapped.list[i]);
-    }
-    for (size_t i = 0; i < count && ret_seen->count < EXTERNAL_ADDRS_MAX; i++) {
+    *ret_view = (struct view){.seen = {.count = 0}};
+    for (size_t i = 0; i < x->mapped.count; i++)
+        consider(x, &x->mapped.list[i], BELIEF_FULL, ret_view);
+    for (size_t i = 0; i < count && ret_view->seen.count < EXTERNAL_ADDRS_MAX; i++) {
         const struct observed_addr *f = &found[i];
         struct multiaddr addr;
         multiaddr_from_net_addr(&f->external, f->is_tcp ? MULTIADDR_KIND_TCP : MULTIADDR_KIND_QUIC,
                                 &addr);
-        if (multiaddr_is_in(&addr, x->mapped.list, x->mapped.count))
-            continue;
-        add(ret_seen, &addr);
-        if (is_to_be_announced(x, &addr,
-                               f->is_trusted || f->observers_count >= OBSERVED_TO_ANNOUNCE))
-            add(ret_announced, &addr);
+        if (!multiaddr_is_in(&addr, x->mapped.list, x->mapped.count))
+            consider(x, &addr, belief_in(f), ret_view);
     }
 }
 
@@ -90,13 +113,23 @@ static void announce(struct external_addrs *x, const struct addrs *now) {
     host_announce(x->cfg.host, now->list, now->count);
 }
 
+static bool is_news_due(struct external_addrs *x) {
+    return rate_take(&x->news, EXTERNAL_NEWS_EVERY, EXTERNAL_NEWS_BURST,
+                     reactor_now(x->cfg.reactor));
+}
+
 static void look(struct external_addrs *x) {
-    struct addrs seen, announced;
-    collect(x, &seen, &announced);
-    bool has_more = !contains(&x->seen, &seen);
-    x->seen = seen;
-    announce(x, &announced);
-    if (has_more && x->cfg.added != NULL)
+    struct view v;
+    collect(x, &v);
+    bool has_more = !contains(&x->seen, &v.seen);
+    bool is_sure = !contains(&x->seen, &v.to_ask);
+    bool has_more_to_ask = !contains(&x->to_ask, &v.to_ask);
+    x->seen = v.seen;
+    x->to_ask = v.to_ask;
+    announce(x, &v.announced);
+    if (has_more_to_ask && x->cfg.to_ask_added != NULL)
+        x->cfg.to_ask_added(x->cfg.user);
+    if (has_more && x->cfg.added != NULL && (is_sure || is_news_due(x)))
         x->cfg.added(x->cfg.user);
 }
 
@@ -130,6 +163,7 @@ static bool is_trusted(const struct external_addrs *x, const struct peer_id *pee
 static void on_observed(struct host_watch *w, struct conn *c, struct bytes addr) {
     struct external_addrs *x = CONTAINER_OF(w, struct external_addrs, watch);
     struct observed_report report = {.conn = (uintptr_t)c,
+                                     .peer = c->peer,
                                      .kind = multiaddr_kind(&c->remote),
                                      .addr = addr,
                                      .is_trusted = is_trusted(x, &c->peer)};
@@ -213,9 +247,17 @@ enum nat_type external_addrs_nat_type(const struct external_addrs *x, const stru
     return observed_nat_type(&x->tracker, listen, is_tcp);
 }
 
+static size_t copy(const struct addrs *a, struct multiaddr ret_addrs[EXTERNAL_ADDRS_MAX]) {
+    memcpy(ret_addrs, a->list, a->count * sizeof(a->list[0]));
+    return a->count;
+}
+
 size_t external_addrs_seen(const struct external_addrs *x,
                            struct multiaddr ret_addrs[EXTERNAL_ADDRS_MAX]) {
-    for (size_t i = 0; i < x->seen.count; i++)
-        ret_addrs[i] = x->seen.list[i];
-    return x->seen.count;
+    return copy(&x->seen, ret_addrs);
+}
+
+size_t external_addrs_to_ask(const struct external_addrs *x,
+                             struct multiaddr ret_addrs[EXTERNAL_ADDRS_MAX]) {
+    return copy(&x->to_ask, ret_addrs);
 }

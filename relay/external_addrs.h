@@ -7,8 +7,9 @@
  *
  * An address is announced when four networks see it, or one peer of those that the user named: with
  * one relay of our own there are no four.  To punch with, one observer is enough.  AutoNAT's word
- * goes before either: what strangers can dial is announced whoever sees it, what they cannot is
- * not.
+ * goes before either: what strangers can dial is announced when two networks see it, what they
+ * cannot is not.  One would not do: who says where we are may also be who says that he dialled us
+ * there, and others would come to wherever he likes.
  *
  * What a gateway passes on to us is announced on its word (relay/portmap.h), as long as AutoNAT
  * does not find otherwise.
@@ -18,6 +19,7 @@
  * Spec:    libp2p identify, "Observed addresses".
  * Thread:  the reactor's. */
 
+#include "core/base/time.h"
 #include "core/p2p/multiaddr.h"
 #include "relay/proto/autonat_client.h"
 
@@ -31,7 +33,9 @@ struct reactor;
 enum {
     EXTERNAL_ADDRS_MAX = 16,
     EXTERNAL_TRUSTED_MAX = 16,
+    EXTERNAL_NEWS_BURST = 16, /* of one observer's word, */
 };
+#define EXTERNAL_NEWS_EVERY SEC(10) /* then one so often */
 
 struct external_addrs_config {
     struct reactor *reactor;
@@ -43,8 +47,11 @@ struct external_addrs_config {
     bool is_hidden;       /* nothing is announced, though it may be punched with */
     /* What AutoNAT found of an address.  May be NULL: nothing. */
     enum autonat_reach (*reach)(void *user, const struct multiaddr *addr);
-    /* One more address is seen; what it starts happens later.  May be NULL. */
+    /* One more address is seen; what it starts happens later.  May be NULL.  What a single observer
+     * says is news EXTERNAL_NEWS_BURST times, then one each EXTERNAL_NEWS_EVERY. */
     void (*added)(void *user);
+    /* One more is worth a question of AutoNAT; as above. */
+    void (*to_ask_added)(void *user);
     void *user;
 };
 
@@ -75,3 +82,8 @@ enum nat_type external_addrs_nat_type(const struct external_addrs *x, const stru
  * many are written. */
 size_t external_addrs_seen(const struct external_addrs *x,
                            struct multiaddr ret_addrs[EXTERNAL_ADDRS_MAX]);
+
+/* Of those, what AutoNAT's servers may be asked about: what one peer alone sees is not worth it,
+ * and would let him have us ask. */
+size_t external_addrs_to_ask(const struct external_addrs *x,
+                             struct multiaddr ret_addrs[EXTERNAL_ADDRS_MAX]);

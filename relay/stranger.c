@@ -22,9 +22,28 @@ static void close_conn(struct conn *c) {
     c->ops->close(c, CONN_CODE_NONE);
 }
 
+static bool is_open(const struct stranger *s, const struct peer_id *peer, const struct conn *c) {
+    struct conn *conns[HOST_CONNS_PER_PEER_MAX];
+    size_t count = host_conns(s->host, peer, conns, HOST_CONNS_PER_PEER_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (conns[i] == c)
+            return true;
+    return false;
+}
+
+/* What a dial brought of whose end we are told only later in the turn, or NULL. */
+static struct conn *untold_conn(const struct stranger_dial *d) {
+    const struct direct_dial *dial = &d->dial;
+    if (d->state != STRANGER_DIALLING || !dial->pending || !dial->is_over || dial->error < 0)
+        return NULL;
+    return is_open(d->stranger, &dial->tries[0].dial.expected, dial->conn) ? dial->conn : NULL;
+}
+
 /* `is_alive`: the stream's connection is. */
 static void release(struct stranger_dial *d, bool is_alive) {
-    struct conn *c = d->stream == NULL || !is_alive ? NULL : stream_conn(d->stream);
+    struct conn *c = untold_conn(d);
+    if (d->stream != NULL && is_alive)
+        c = stream_conn(d->stream);
     direct_dial_cancel(&d->dial);
     d->stream = stream_release(d->stream);
     timer_done(&d->timer);
@@ -90,15 +109,6 @@ static int say_nonce(struct stranger_dial *d, struct conn *c) {
 }
 
 /* --- The connection --- */
-
-static bool is_open(const struct stranger *s, const struct peer_id *peer, const struct conn *c) {
-    struct conn *conns[HOST_CONNS_PER_PEER_MAX];
-    size_t count = host_conns(s->host, peer, conns, HOST_CONNS_PER_PEER_MAX);
-    for (size_t i = 0; i < count; i++)
-        if (conns[i] == c)
-            return true;
-    return false;
-}
 
 /* What says something of us rather than of the address. */
 static enum autonat_dial_status status_of(int error) {

@@ -35,7 +35,10 @@ void host_gate_changed(struct host *h) {
             hc->conn->ops->close(hc->conn, CONN_CODE_GATED);
         else if (!was && hc->authorized)
             hc->conn->ops->admit(hc->conn);
-        hc->is_guest = hc->is_guest && !hc->authorized;
+        if (hc->is_guest && hc->authorized) {
+            hc->is_guest = false;
+            identify_start(h, hc); /* nobody was asked as long as it was one */
+        }
     }
     list_for_each_safe (node, &h->watches) {
         struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
@@ -70,9 +73,10 @@ static void on_conn_closed(struct conn *c, int error, const struct problem *why)
     struct host_conn *hc = host_conn_of(c);
     struct host *h = hc->peer->host;
     char id[PEER_ID_SHORT_MAX];
-    log_info(reactor_log(h->reactor), L_SWARM, "connection closed",
-             kv_str("peer", peer_id_format_short(&c->peer, id)), kv_bool("inbound", c->inbound),
-             kv_str("reason", error == 0 ? "closed by us" : why->text));
+    if (!hc->is_guest || log_allow(&h->refusal_log, reactor_now(h->reactor)))
+        log_info(reactor_log(h->reactor), L_SWARM, "connection closed",
+                 kv_str("peer", peer_id_format_short(&c->peer, id)), kv_bool("inbound", c->inbound),
+                 kv_str("reason", error == 0 ? "closed by us" : why->text));
     c->user = NULL;
     c->events = NULL;
     swarm_remove_conn(hc, error == 0 ? -ERR_CONN_CLOSED : error, why);
@@ -93,7 +97,7 @@ static void on_accepted(struct transport *t, struct conn *c) {
     bool is_guest = !is_listed && swarm_expects(h, c);
     bool allowed = is_listed || is_guest;
     decided(h, &c->peer, true, allowed);
-    if (allowed || log_allow(&h->refusal_log, reactor_now(h->reactor)))
+    if (is_listed || log_allow(&h->refusal_log, reactor_now(h->reactor)))
         log_info(reactor_log(h->reactor), L_GATE,
                  is_listed  ? "inbound connection allowed"
                  : is_guest ? "inbound connection allowed (dial-back)"

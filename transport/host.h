@@ -133,13 +133,16 @@ void host_unhandle(struct host *h, struct protocol_handler *ph);
 
 /* Strangers whom the gate denies and who come in all the same, for one protocol and no longer than
  * HOST_GUEST_TIME; not even identify answers them.  AutoNAT dials back from identities that nobody
- * has listed. */
+ * has listed.  There are HOST_GUESTS_MAX at once, and one each HOST_GUEST_EVERY after a burst. */
 struct host_guests {
     const char *protocol;
     bool (*expects)(struct host_guests *g, const struct conn *c); /* an inbound connection */
+    /* Somebody who was expected is denied, as there were too many.  May be NULL. */
+    void (*turned_away)(struct host_guests *g);
 };
-enum { HOST_GUESTS_MAX = 4 };
-#define HOST_GUEST_TIME SEC(10)
+enum { HOST_GUESTS_MAX = 4, HOST_GUESTS_BURST = 16 };
+#define HOST_GUEST_TIME  SEC(10)
+#define HOST_GUEST_EVERY SEC(2)
 /* NULL: nobody is let in so any more. */
 void host_expect_guests(struct host *h, struct host_guests *g);
 

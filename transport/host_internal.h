@@ -5,6 +5,7 @@
  * that every host runs share. */
 
 #include "core/base/map.h"
+#include "core/base/rate.h"
 #include "transport/host.h"
 #include "transport/proto/black_hole.h"
 #include "transport/proto/dial_backoff.h"
@@ -94,6 +95,7 @@ struct host {
     struct addr_list announced;
     struct list sources;
     struct host_guests *guests; /* NULL: nobody expects any */
+    struct rate guest_rate;
     struct timer guest_timer;
     uint32_t conns_count;
     struct host_limits limits;
@@ -201,8 +203,8 @@ void swarm_doubt_left(const struct peer *p, const struct addr_list *before,
 /* -ENOMEM */
 NODISCARD int swarm_guests_init(struct host *h);
 void swarm_guests_done(struct host *h);
-/* Whether a denied connection comes in as a guest's. */
-bool swarm_expects(const struct host *h, const struct conn *c);
+/* Whether a denied connection comes in as a guest's; counts it then. */
+bool swarm_expects(struct host *h, const struct conn *c);
 void swarm_welcome(struct host_conn *hc);
 bool swarm_may_guest_use(const struct host *h, const struct protocol_handler *ph);
 

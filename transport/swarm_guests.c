@@ -13,9 +13,16 @@ static uint32_t count_guests(const struct host *h) {
     return count;
 }
 
-bool swarm_expects(const struct host *h, const struct conn *c) {
-    return h->guests != NULL && !h->closing && count_guests(h) < HOST_GUESTS_MAX &&
-           h->guests->expects(h->guests, c);
+bool swarm_expects(struct host *h, const struct conn *c) {
+    struct host_guests *g = h->guests;
+    if (g == NULL || h->closing || !g->expects(g, c))
+        return false;
+    if (count_guests(h) < HOST_GUESTS_MAX &&
+        rate_take(&h->guest_rate, HOST_GUEST_EVERY, HOST_GUESTS_BURST, reactor_now(h->reactor)))
+        return true;
+    if (g->turned_away != NULL)
+        g->turned_away(g);
+    return false;
 }
 
 void swarm_welcome(struct host_conn *hc) {

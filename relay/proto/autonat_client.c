@@ -27,6 +27,14 @@ static struct autonat_server_known *find_server(struct autonat_client *c,
     return NULL;
 }
 
+/* When a new address is asked about. */
+static nsec_t admit_addr(struct autonat_client *c, nsec_t now) {
+    nsec_t in_credit = now + AUTONAT_TRACKED_MAX * AUTONAT_ADDR_EVERY;
+    nsec_t until = MAX(c->new_until, now) + AUTONAT_ADDR_EVERY;
+    c->new_until = MIN(until, in_credit + AUTONAT_ADDR_WAIT_MAX);
+    return c->new_until > in_credit ? now + (c->new_until - in_credit) : now;
+}
+
 void autonat_client_set_addrs(struct autonat_client *c, const struct multiaddr *addrs,
                               size_t addrs_count, nsec_t now) {
     struct autonat_tracked tracked[AUTONAT_TRACKED_MAX];
@@ -39,7 +47,8 @@ void autonat_client_set_addrs(struct autonat_client *c, const struct multiaddr *
         if (known != NULL)
             tracked[count++] = *known;
         else
-            tracked[count++] = (struct autonat_tracked){.addr = addrs[i], .next_at = now};
+            tracked[count++] =
+                (struct autonat_tracked){.addr = addrs[i], .next_at = admit_addr(c, now)};
     }
     memcpy(c->tracked, tracked, count * sizeof(*tracked));
     c->tracked_count = count;
@@ -68,11 +77,26 @@ static void forget_refusals(struct autonat_client *c, size_t server) {
         set_refused_by(&c->tracked[i], server, false);
 }
 
+static bool forget_denials(struct autonat_client *c) {
+    bool changed = false;
+    for (size_t i = 0; i < c->tracked_count; i++) {
+        struct autonat_tracked *t = &c->tracked[i];
+        if (t->reach != AUTONAT_REACH_PRIVATE)
+            continue;
+        t->reach = AUTONAT_REACH_UNKNOWN;
+        t->confidence = 0;
+        t->confirmations = 0;
+        t->next_at = 0; /* whoever comes next */
+        changed = true;
+    }
+    return changed;
+}
+
 /* The last one takes its place. */
-void autonat_client_server_gone(struct autonat_client *c, const struct peer_id *server) {
+bool autonat_client_server_gone(struct autonat_client *c, const struct peer_id *server) {
     const struct autonat_server_known *s = find_server(c, server);
     if (s == NULL)
-        return;
+        return false;
     size_t place = (size_t)(s - c->servers);
     size_t last = --c->servers_count;
     c->servers[place] = c->servers[last];
@@ -81,6 +105,7 @@ void autonat_client_server_gone(struct autonat_client *c, const struct peer_id *
         set_refused_by(t, place, is_refused_by(t, last));
         set_refused_by(t, last, false);
     }
+    return c->servers_count == 0 && forget_denials(c);
 }
 
 /* --- probes ---------------------------------------------------------------------------------- */

@@ -15,6 +15,13 @@
  * server is asked at most every 6 s (go's takes 12 a minute), and after a failure, a rejection or
  * an answer without proof not for 2 minutes.  Servers take turns.
  *
+ * New addresses are asked about at once, as many as there may be in all; then there is one each
+ * AUTONAT_ADDR_EVERY, and none waits longer than AUTONAT_ADDR_WAIT_MAX: whoever has us believe in
+ * another address each second has none of them asked about, and nobody else's held up.
+ *
+ * That an address can be dialled is proved; that it cannot is somebody's word, and stands as long
+ * as there is a server that could prove the contrary.
+ *
  * That a server can dial none of the addresses (AUTONAT_REFUSED) says nothing of them: this server
  * is not asked about them for 5 minutes, others are.
  *
@@ -39,6 +46,8 @@ enum {
 #define AUTONAT_STABLE_INTERVAL  SEC(3600)
 #define AUTONAT_SERVER_INTERVAL  SEC(6)
 #define AUTONAT_SERVER_REST      SEC(120)
+#define AUTONAT_ADDR_EVERY       SEC(10)
+#define AUTONAT_ADDR_WAIT_MAX    SEC(60)
 
 enum autonat_reach { AUTONAT_REACH_UNKNOWN, AUTONAT_REACH_PUBLIC, AUTONAT_REACH_PRIVATE };
 
@@ -66,6 +75,7 @@ struct autonat_client {
     size_t tracked_count;
     size_t servers_count;
     size_t probes_count;
+    nsec_t new_until; /* the time up to which new addresses were given out */
 };
 
 /* One probe to run. */
@@ -86,7 +96,8 @@ void autonat_client_set_addrs(struct autonat_client *c, const struct multiaddr *
  * left out. */
 void autonat_client_server_added(struct autonat_client *c, const struct peer_id *server,
                                  nsec_t now);
-void autonat_client_server_gone(struct autonat_client *c, const struct peer_id *server);
+/* Returns whether the verdict of an address changed. */
+bool autonat_client_server_gone(struct autonat_client *c, const struct peer_id *server);
 
 /* Whether a probe is due now; it is under way then, until autonat_client_done(). */
 bool autonat_client_next(struct autonat_client *c, struct autonat_plan *ret_plan, nsec_t now);

@@ -2,6 +2,7 @@
 #include "relay/proto/autonat_probe.h"
 
 #include "core/base/err.h"
+#include "core/base/net_addr.h"
 #include "core/base/rng.h"
 
 /* From -> to; each also to OVER.
@@ -61,24 +62,36 @@ size_t autonat_probe_pull(struct autonat_probe *p, uint8_t ret_out[AUTONAT_OUT_M
     set_now(p, now);
     if (p->state == AUTONAT_PROBE_ASKING) {
         set_state(p, AUTONAT_PROBE_WAITING);
+        p->expects_until = now + AUTONAT_DIAL_BACK_WINDOW;
         return autonat_encode_request(p->addrs, p->addrs_count, p->nonce, ret_out);
     }
     if (p->state != AUTONAT_PROBE_FEEDING)
         return 0;
     uint32_t n = MIN(p->data_left, (uint32_t)AUTONAT_DATA_FRAME);
     p->data_left -= n;
-    if (p->data_left == 0)
+    if (p->data_left == 0) {
         set_state(p, AUTONAT_PROBE_FED);
+        p->expects_until = now + AUTONAT_DIAL_BACK_WINDOW;
+    }
     return autonat_encode_data(n, ret_out);
 }
 
+/* NET_NONE: a name's is not known. */
+static uint8_t family_of(const struct multiaddr *a) {
+    struct net_addr ip;
+    return multiaddr_to_net_addr(a, &ip) < 0 ? NET_NONE : ip.family;
+}
+
 /* Both sides of what the nonce proves: it came, and over what the address is dialled with.  A
- * reverse proxy makes plain WebSocket of the secure one. */
+ * reverse proxy makes plain WebSocket of the secure one, and may come by another family. */
 static bool is_proved(const struct autonat_probe *p) {
-    enum multiaddr_kind kind = multiaddr_kind(&p->addrs[p->result.index]);
+    const struct multiaddr *addr = &p->addrs[p->result.index];
+    enum multiaddr_kind kind = multiaddr_kind(addr);
     if (kind == MULTIADDR_KIND_WSS)
-        kind = MULTIADDR_KIND_WS;
-    return p->has_nonce && p->nonce_kind == kind;
+        return p->has_nonce && p->nonce_kind == MULTIADDR_KIND_WS;
+    uint8_t family = family_of(addr);
+    return p->has_nonce && p->nonce_kind == kind &&
+           (family == NET_NONE || p->nonce_family == family);
 }
 
 static void conclude(struct autonat_probe *p) {
@@ -94,6 +107,7 @@ static void take_data_request(struct autonat_probe *p, const struct autonat_msg 
     }
     p->data_left = (uint32_t)m->data_bytes;
     set_state(p, AUTONAT_PROBE_FEEDING);
+    p->expects_until = 0; /* nobody is dialled before that is paid */
 }
 
 /* The server's word about one address. */
@@ -104,7 +118,8 @@ static void take_dial_status(struct autonat_probe *p, const struct autonat_msg *
     }
     p->result.index = m->addr_index;
     if (m->dial_status == AUTONAT_DIAL_E_DIAL) {
-        enum autonat_verdict verdict = p->has_nonce ? AUTONAT_NO_VERDICT : AUTONAT_UNREACHABLE;
+        bool may_have_come = p->has_nonce || p->is_crowded;
+        enum autonat_verdict verdict = may_have_come ? AUTONAT_NO_VERDICT : AUTONAT_UNREACHABLE;
         finish(p, (struct autonat_result){.verdict = verdict, .index = m->addr_index});
     } else if (m->dial_status == AUTONAT_DIAL_E_DIAL_BACK) {
         conclude(p);
@@ -157,16 +172,25 @@ void autonat_probe_failed(struct autonat_probe *p, int error, nsec_t now) {
         fail(p, error);
 }
 
-bool autonat_probe_dial_back(struct autonat_probe *p, uint64_t nonce, enum multiaddr_kind kind,
-                             nsec_t now) {
+bool autonat_probe_dial_back(struct autonat_probe *p, uint64_t nonce,
+                             const struct multiaddr *remote, nsec_t now) {
     set_now(p, now);
     if (nonce != p->nonce || p->has_nonce || p->state == AUTONAT_PROBE_OVER)
         return false;
     p->has_nonce = true;
-    p->nonce_kind = kind;
+    p->nonce_kind = multiaddr_kind(remote);
+    p->nonce_family = family_of(remote);
     if (p->state == AUTONAT_PROBE_NONCE)
         conclude(p);
     return true;
+}
+
+bool autonat_probe_expects(const struct autonat_probe *p, nsec_t now) {
+    return p->state != AUTONAT_PROBE_OVER && !p->has_nonce && now < p->expects_until;
+}
+
+void autonat_probe_turned_away(struct autonat_probe *p) {
+    p->is_crowded = true;
 }
 
 bool autonat_probe_result(struct autonat_probe *p, struct autonat_result *ret_result) {

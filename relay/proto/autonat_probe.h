@@ -23,9 +23,12 @@
 
 enum { AUTONAT_DATA_BYTES_MAX = 100000 };
 
-#define AUTONAT_PROBE_TIMEOUT SEC(30)
+#define AUTONAT_PROBE_TIMEOUT    SEC(30)
 /* For the nonce, behind the server's word. */
-#define AUTONAT_NONCE_TIMEOUT SEC(5)
+#define AUTONAT_NONCE_TIMEOUT    SEC(5)
+/* For the dial-back, behind the request or the data that was paid for it: go's server has 15 s for
+ * all, rust's client 10 s. */
+#define AUTONAT_DIAL_BACK_WINDOW SEC(10)
 
 enum autonat_verdict {
     AUTONAT_NO_VERDICT,  /* a dial-back without nonce, or a failure after connecting */
@@ -61,9 +64,12 @@ struct autonat_probe {
     uint8_t state; /* enum autonat_probe_state */
     bool has_nonce;
     bool has_result;
+    bool is_crowded;                /* who was expected may have been turned away */
     enum multiaddr_kind nonce_kind; /* what the nonce came over */
+    uint8_t nonce_family;           /* enum net_family */
     uint32_t data_left;
     struct autonat_result result;
+    nsec_t expects_until;
     nsec_t deadline;
     nsec_t now;
 };
@@ -84,10 +90,18 @@ void autonat_probe_recv(struct autonat_probe *p, struct bytes body, nsec_t now);
 /* The stream could not be opened, was reset, or the server's bytes ended. */
 void autonat_probe_failed(struct autonat_probe *p, int error, nsec_t now);
 
-/* A dial-back brought `nonce` over a connection of this kind (TCP, WS or QUIC).  Returns whether it
- * is ours: answer AUTONAT_DIAL_BACK_ANSWER, else reset that stream. */
-bool autonat_probe_dial_back(struct autonat_probe *p, uint64_t nonce, enum multiaddr_kind kind,
-                             nsec_t now);
+/* A dial-back brought `nonce` from `remote`, over TCP, WS or QUIC.  Returns whether it is ours:
+ * answer AUTONAT_DIAL_BACK_ANSWER, else reset that stream. */
+bool autonat_probe_dial_back(struct autonat_probe *p, uint64_t nonce,
+                             const struct multiaddr *remote, nsec_t now);
+
+/* Whether a connection may be the server's dial-back: from the request on, or from the last of the
+ * data that it wants first, for AUTONAT_DIAL_BACK_WINDOW. */
+bool autonat_probe_expects(const struct autonat_probe *p, nsec_t now);
+
+/* While one was expected, somebody was turned away for want of a place: that the server cannot dial
+ * us says nothing then. */
+void autonat_probe_turned_away(struct autonat_probe *p);
 
 /* True once, at the end. */
 bool autonat_probe_result(struct autonat_probe *p, struct autonat_result *ret_result);

@@ -3,21 +3,30 @@
 
 #define MINUTE SEC(60)
 
-/* false: the peer, or all, ask too often. */
-static bool admit(struct autonat_v1_limits *l, const struct peer_id *peer, nsec_t now) {
+struct autonat_v1_admitted *autonat_v1_enter(struct autonat_v1_limits *l,
+                                             const struct peer_id *peer, nsec_t now) {
     struct autonat_v1_admitted *place = NULL;
-    unsigned count = 0;
+    unsigned requests = 0;
+    unsigned streams = 0;
     for (size_t i = 0; i < ARRAY_COUNT(l->admitted); i++) {
         struct autonat_v1_admitted *a = &l->admitted[i];
-        if (a->until <= now)
+        bool counts = a->until > now;
+        bool is_peers = peer_id_equal(&a->peer, peer);
+        if (!counts && !a->is_open)
             place = a;
-        else
-            count += peer_id_equal(&a->peer, peer);
+        requests += counts && is_peers;
+        streams += a->is_open && is_peers;
     }
-    if (place == NULL || count >= AUTONAT_V1_PEER_REQUESTS_PER_MINUTE)
-        return false;
-    *place = (struct autonat_v1_admitted){.peer = *peer, .until = now + MINUTE};
-    return true;
+    if (place == NULL || requests >= AUTONAT_V1_PEER_REQUESTS_PER_MINUTE ||
+        streams >= AUTONAT_V1_PEER_STREAMS_MAX)
+        return NULL;
+    *place = (struct autonat_v1_admitted){.peer = *peer, .is_open = true, .until = now + MINUTE};
+    return place;
+}
+
+void autonat_v1_leave(struct autonat_v1_admitted *place) {
+    if (place != NULL)
+        place->is_open = false;
 }
 
 /* The same port and transport, where the peer is seen. */
@@ -61,8 +70,8 @@ static bool find_seen(const struct autonat_v1_asker *asker, struct net_addr *ret
     return asker->accept_private || net_addr_is_public(ret_seen);
 }
 
-int autonat_v1_ask(struct autonat_v1_limits *l, const struct autonat_v1_asker *asker,
-                   struct bytes body, nsec_t now, struct autonat_v1_task *ret_task) {
+int autonat_v1_ask(const struct autonat_v1_asker *asker, struct bytes body,
+                   struct autonat_v1_task *ret_task) {
     struct autonat_v1_dial dial;
     struct net_addr seen;
     int e = autonat_v1_decode_dial(body, &dial);
@@ -72,7 +81,7 @@ int autonat_v1_ask(struct autonat_v1_limits *l, const struct autonat_v1_asker *a
     ret_task->status = AUTONAT_V1_E_DIAL_REFUSED;
     if (!bytes_equal(dial.peer, peer_id_bytes(asker->peer)))
         ret_task->status = AUTONAT_V1_E_BAD_REQUEST;
-    else if (find_seen(asker, &seen) && admit(l, asker->peer, now))
+    else if (find_seen(asker, &seen))
         collect(asker, &seen, dial.addrs, ret_task);
     return 0;
 }

@@ -4,7 +4,9 @@
 /* AutoNAT v1, server: what is to be dialled for a peer that asks, and how often.  Engine: no I/O,
  * no clock.
  *
- *   autonat_v1_ask()   a request -> an answer at once, or addresses to dial
+ *   autonat_v1_enter()   a stream -> a place, which counts whether or not a request follows
+ *   autonat_v1_ask()     its request -> an answer at once, or addresses to dial
+ *   autonat_v1_leave()   its end
  *
  * Nobody is to be attacked through us: the IP address of what is dialled is the one that the peer
  * is seen at, whatever it says; only its ports and transports are the peer's.  The very address at
@@ -24,6 +26,7 @@
 enum {
     AUTONAT_V1_REQUESTS_PER_MINUTE = 30,
     AUTONAT_V1_PEER_REQUESTS_PER_MINUTE = 3,
+    AUTONAT_V1_PEER_STREAMS_MAX = 2,
     AUTONAT_V1_DIALS_MAX = 16, /* addresses of a request that are dialled */
 };
 
@@ -33,6 +36,7 @@ enum {
 
 struct autonat_v1_admitted {
     struct peer_id peer;
+    bool is_open;
     nsec_t until; /* when it no longer counts */
 };
 
@@ -40,6 +44,12 @@ struct autonat_v1_admitted {
 struct autonat_v1_limits {
     struct autonat_v1_admitted admitted[AUTONAT_V1_REQUESTS_PER_MINUTE];
 };
+
+/* A stream of `peer` came.  NULL: it, or all, have too many; answer AUTONAT_V1_E_DIAL_REFUSED. */
+struct autonat_v1_admitted *autonat_v1_enter(struct autonat_v1_limits *l,
+                                             const struct peer_id *peer, nsec_t now);
+/* Accepts NULL. */
+void autonat_v1_leave(struct autonat_v1_admitted *place);
 
 struct autonat_v1_asker {
     const struct peer_id *peer;
@@ -56,5 +66,5 @@ struct autonat_v1_task {
 
 /* A request, without its length.
  *   errors of autonat_v1_decode_dial(): reset the stream */
-NODISCARD int autonat_v1_ask(struct autonat_v1_limits *l, const struct autonat_v1_asker *asker,
-                             struct bytes body, nsec_t now, struct autonat_v1_task *ret_task);
+NODISCARD int autonat_v1_ask(const struct autonat_v1_asker *asker, struct bytes body,
+                             struct autonat_v1_task *ret_task);

@@ -49,9 +49,30 @@ static bool read_external(const struct observed *o, const struct observed_report
     return true;
 }
 
+static bool is_of_socket(const struct observed_entry *e, const struct net_addr *local,
+                         bool is_tcp) {
+    return e->is_tcp == is_tcp && net_addr_equal(&e->local, local);
+}
+
+static bool is_said_again(const struct observed *o, size_t at) {
+    const struct observed_entry *e = &o->entries[at];
+    for (size_t i = at + 1; i < o->entries_count && !peer_id_is_none(&e->peer); i++) {
+        const struct observed_entry *later = &o->entries[i];
+        if (peer_id_equal(&later->peer, &e->peer) && is_of_socket(later, &e->local, e->is_tcp))
+            return true;
+    }
+    return false;
+}
+
+static void supersede(struct observed *o) {
+    for (size_t i = 0; i < o->entries_count; i++)
+        o->entries[i].is_superseded = is_said_again(o, i);
+}
+
 static void remove_entry(struct observed *o, size_t at) {
     o->entries_count--;
     memmove(&o->entries[at], &o->entries[at + 1], (o->entries_count - at) * sizeof(o->entries[0]));
+    supersede(o);
 }
 
 void observed_conn_closed(struct observed *o, uint64_t conn) {
@@ -72,42 +93,43 @@ bool observed_add(struct observed *o, const struct observed_report *report) {
         remove_entry(o, 0);
     o->entries[o->entries_count++] = (struct observed_entry){
         .conn = report->conn,
+        .peer = report->peer,
         .local = report->local,
         .external = external,
         .group = group_of(&report->observer),
         .is_tcp = is_tcp_kind(report->kind),
         .is_trusted = report->is_trusted,
     };
+    supersede(o);
     return true;
 }
 
 /* --- what they tell -------------------------------------------------------------------------- */
 
-static bool is_of_socket(const struct observed_entry *e, const struct net_addr *local,
-                         bool is_tcp) {
-    return e->is_tcp == is_tcp && net_addr_equal(&e->local, local);
-}
-
-static bool is_same_finding(const struct observed_entry *a, const struct observed_entry *b) {
-    return is_of_socket(a, &b->local, b->is_tcp) && net_addr_equal(&a->external, &b->external);
+/* Another's word for what `e` says. */
+static bool confirms(const struct observed_entry *other, const struct observed_entry *e) {
+    return !other->is_superseded && is_of_socket(other, &e->local, e->is_tcp) &&
+           net_addr_equal(&other->external, &e->external);
 }
 
 static bool is_vouched_for(const struct observed *o, const struct observed_entry *e) {
     for (size_t i = 0; i < o->entries_count; i++) {
-        if (o->entries[i].is_trusted && is_same_finding(&o->entries[i], e))
+        if (o->entries[i].is_trusted && confirms(&o->entries[i], e))
             return true;
     }
     return false;
 }
 
-/* The networks that found what entry `at` did; 0 unless it is the first that did. */
+/* The networks that found what entry `at` did; 0 unless it is the first that counts. */
 static unsigned count_observers(const struct observed *o, size_t at) {
     const struct observed_entry *e = &o->entries[at];
     const struct net_addr *groups[OBSERVED_REPORTS_MAX];
     unsigned count = 0;
+    if (e->is_superseded)
+        return 0;
     for (size_t i = 0; i < o->entries_count; i++) {
         const struct observed_entry *other = &o->entries[i];
-        if (!is_same_finding(other, e))
+        if (!confirms(other, e))
             continue;
         if (i < at)
             return 0;
@@ -120,12 +142,19 @@ static unsigned count_observers(const struct observed *o, size_t at) {
     return count;
 }
 
-/* Puts an address behind those of its socket with as many observers, and drops the socket's least
- * when it has too many.  Returns the new count. */
+/* Who forges observers does not push out what the user's own relay says. */
+static bool is_behind(const struct observed_addr *a, const struct observed_addr *b) {
+    if (a->is_trusted != b->is_trusted)
+        return b->is_trusted;
+    return a->observers_count <= b->observers_count;
+}
+
+/* Puts an address behind those that are as sure, and drops the least of its socket when that has
+ * too many.  Returns the new count. */
 static size_t insert(struct observed_addr *list, size_t count, const struct observed_addr *a) {
     size_t of_socket = 0;
     size_t at = 0;
-    for (; at < count && list[at].observers_count >= a->observers_count; at++)
+    for (; at < count && is_behind(a, &list[at]); at++)
         of_socket += list[at].is_tcp == a->is_tcp && net_addr_equal(&list[at].local, &a->local);
     if (of_socket >= OBSERVED_PER_LOCAL_MAX)
         return count;

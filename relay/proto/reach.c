@@ -56,3 +56,20 @@ struct reach_grade reach_grade(const struct reach_ips *ips, const struct reach_n
         return *of_nat;
     return (struct reach_grade){'D', "Poor", "No public address detected"};
 }
+
+static enum autonat_reach of_v1(const struct reach_asked *asked) {
+    static const enum autonat_reach same[] = {[AUTONAT_V1_UNKNOWN] = AUTONAT_REACH_UNKNOWN,
+                                              [AUTONAT_V1_PUBLIC] = AUTONAT_REACH_PUBLIC,
+                                              [AUTONAT_V1_PRIVATE] = AUTONAT_REACH_PRIVATE};
+    return asked->has_v2_answer ? AUTONAT_REACH_UNKNOWN : same[asked->v1];
+}
+
+enum autonat_reach reach_of_node(const struct reach_asked *asked) {
+    return asked->v2 != AUTONAT_REACH_UNKNOWN ? asked->v2 : of_v1(asked);
+}
+
+enum autonat_reach reach_of_addr(const struct reach_asked *asked) {
+    if (asked->v2 != AUTONAT_REACH_UNKNOWN)
+        return asked->v2;
+    return of_v1(asked) == AUTONAT_REACH_PRIVATE ? AUTONAT_REACH_PRIVATE : AUTONAT_REACH_UNKNOWN;
+}

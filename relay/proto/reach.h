@@ -7,6 +7,8 @@
  * Thread: any.
  */
 
+#include "relay/proto/autonat_client.h"
+#include "relay/proto/autonat_v1.h"
 #include "relay/proto/nat_type.h"
 
 struct net_addr;
@@ -29,6 +31,20 @@ struct reach_nat {
     bool is_external_known;
     enum nat_type type;
 };
+
+/* What AutoNAT's servers said.  v1 speaks of a whole family and proves nothing, so it counts as
+ * long as there is no answer of v2, and never makes an address one that strangers can dial. */
+struct reach_asked {
+    enum autonat_reach v2; /* of the address, or of the node */
+    bool has_v2_answer;    /* of any address */
+    enum autonat_v1_reach v1;
+};
+
+/* Of one address, with its family's `v1`: for announcing it. */
+enum autonat_reach reach_of_addr(const struct reach_asked *asked);
+
+/* Of the node: for people. */
+enum autonat_reach reach_of_node(const struct reach_asked *asked);
 
 /* All static. */
 struct reach_grade {

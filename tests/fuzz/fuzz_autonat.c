@@ -37,7 +37,6 @@ static void check_same(const struct autonat_msg *m) {
 
 /* Nobody but the peer is dialled for it. */
 static void run_first_server(struct bytes body) {
-    struct autonat_v1_limits limits = {.admitted = {{.until = 0}}};
     struct multiaddr seen = some_addr();
     struct peer_id peer = {.len = 0};
     struct autonat_v1_asker asker = {
@@ -46,7 +45,7 @@ static void run_first_server(struct bytes body) {
     struct net_addr seen_at, at;
     int e = multiaddr_to_net_addr(&seen, &seen_at);
     assert(e == 0);
-    if (autonat_v1_ask(&limits, &asker, body, 0, &task) < 0)
+    if (autonat_v1_ask(&asker, body, &task) < 0)
         return;
     for (size_t i = 0; i < task.addrs_count; i++) {
         e = multiaddr_to_net_addr(&task.addrs[i], &at);
@@ -105,7 +104,7 @@ static void run_probe(struct bytes script) {
         else if (op % 5 == 2)
             autonat_probe_tick(&p, now += MSEC(n * 100));
         else if (op % 5 == 3)
-            (void)autonat_probe_dial_back(&p, p.nonce + n / 200, MULTIADDR_KIND_QUIC, now);
+            (void)autonat_probe_dial_back(&p, p.nonce + n / 200, &addr, now);
         else
             autonat_probe_failed(&p, -1 - n, now);
         assert(pulled <= AUTONAT_DATA_BYTES_MAX + 1024);

@@ -12,7 +12,9 @@ static void check(const struct observed *o, unsigned observers_min) {
         size_t of_socket = 0;
         assert(net_addr_is_public(&out[i].external));
         assert(out[i].observers_count >= observers_min || out[i].is_trusted);
-        if (i > 0)
+        if (i > 0 && out[i].is_trusted)
+            assert(out[i - 1].is_trusted);
+        if (i > 0 && out[i].is_trusted == out[i - 1].is_trusted)
             assert(out[i].observers_count <= out[i - 1].observers_count);
         for (size_t j = 0; j < count; j++)
             of_socket +=
@@ -33,6 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         uint8_t len = fuzz_u8(&script);
         struct observed_report r = {
             .conn = conn,
+            .peer = {.len = conn / 16, .bytes = {conn / 4}}, /* four connections each; some: none */
             .kind = kinds[place % 3],
             .local = {.ip = {10}, .port = 1 + place / 128, .family = NET_IP4},
             .observer = {.ip = {5, place / 4}, .port = 1, .family = NET_IP4},

@@ -15,7 +15,7 @@ static void count_up(struct rng *g, void *out, size_t size) {
 
 static void serve(struct bytes datagram) {
     struct net_addr from = {.ip = {[15] = 7}, .port = 9, .family = NET_IP6};
-    struct stun_server s = {.used_until = 0};
+    struct stun_server s = {.newcomers = {.used_until = 0}};
     struct stun_msg m;
     uint8_t out[STUN_ANSWER_MAX];
     size_t len = stun_server_answer(&s, &from, &from, datagram, out, 0);

@@ -54,7 +54,7 @@ static size_t on_more_addrs(void *user, struct multiaddr *out, size_t max) {
 
 static void on_v1_verdict(void *user) {
     struct node *n = user;
-    bool is_public = autonat_v1_prober_reach(n->v1_prober) == AUTONAT_V1_PUBLIC;
+    bool is_public = autonat_v1_prober_reach(n->v1_prober, NET_IP4) == AUTONAT_V1_PUBLIC;
     if (n->v1_reply == NULL)
         return;
     (void)json_object_set_new(n->v1_reply, "verdict",

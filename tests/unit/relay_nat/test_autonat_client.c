@@ -249,8 +249,8 @@ Test(autonat_client, servers_come_and_go_even_during_their_probe) {
     struct peer_id one = server(1);
     struct peer_id two = server(2);
     struct autonat_plan plan = next(&c, SEC(1));
-    autonat_client_server_gone(&c, &one);
-    autonat_client_server_gone(&c, &one);
+    cr_assert_not(autonat_client_server_gone(&c, &one));
+    cr_assert_not(autonat_client_server_gone(&c, &one));
     (void)done(&c, &plan, AUTONAT_FAILED, SEC(1));
     expect_nothing(&c, SEC(600));
     autonat_client_server_added(&c, &two, SEC(2));
@@ -263,6 +263,57 @@ Test(autonat_client, servers_come_and_go_even_during_their_probe) {
         autonat_client_server_added(&c, &id, SEC(3));
     }
     cr_assert_eq(c.servers_count, AUTONAT_SERVERS_MAX);
+}
+
+/* A peer that says so, and another one of its kind. */
+Test(autonat_client, another_address_each_second_is_not_asked_about_for_long) {
+    struct autonat_client c;
+    init(&c, 0, 4);
+    unsigned asked = 0;
+    struct multiaddr addrs[2] = {addr(1), addr(2)};
+    nsec_t now = SEC(1);
+    for (uint32_t i = 0; i < 600; i++, now += SEC(1)) {
+        struct autonat_plan plan;
+        addrs[1].bytes[3] = (uint8_t)(i >> 8);
+        addrs[1].bytes[4] = (uint8_t)i;
+        autonat_client_set_addrs(&c, addrs, 2, now);
+        while (autonat_client_next(&c, &plan, now)) {
+            asked += !multiaddr_equal(&plan.addrs[0], &addrs[0]);
+            (void)done(&c, &plan, AUTONAT_REACHABLE, now);
+        }
+    }
+    cr_assert_leq(asked, AUTONAT_TRACKED_MAX);
+    cr_assert_eq(reach_of(&c, 1), AUTONAT_REACH_PUBLIC, "others are asked about as ever");
+    addrs[1] = addr(77);
+    autonat_client_set_addrs(&c, addrs, 2, now);
+    cr_assert_leq(c.tracked[1].next_at, now + AUTONAT_ADDR_WAIT_MAX, "a sound one waits a minute");
+    now += SEC(1) + AUTONAT_TRACKED_MAX * AUTONAT_ADDR_EVERY + AUTONAT_ADDR_WAIT_MAX;
+    addrs[1] = addr(78);
+    autonat_client_set_addrs(&c, addrs, 2, now);
+    cr_assert_eq(c.tracked[1].next_at, now);
+}
+
+/* What nobody can say otherwise any more may be a lie that was left behind. */
+Test(autonat_client, a_denial_goes_with_the_last_server_and_a_proof_stays) {
+    struct autonat_client c;
+    struct peer_id one = server(1);
+    init(&c, 1, 1);
+    (void)probe(&c, AUTONAT_UNREACHABLE, false);
+    nsec_t at = probe(&c, AUTONAT_UNREACHABLE, true);
+    struct peer_id two = server(2);
+    autonat_client_server_added(&c, &two, at);
+    cr_assert_not(autonat_client_server_gone(&c, &one));
+    cr_assert_eq(reach_of(&c, 1), AUTONAT_REACH_PRIVATE);
+    cr_assert(autonat_client_server_gone(&c, &two));
+    cr_assert_eq(reach_of(&c, 1), AUTONAT_REACH_UNKNOWN);
+    autonat_client_server_added(&c, &one, at + SEC(1));
+    cr_assert_eq(autonat_client_deadline(&c), at + SEC(1), "the next one is asked at once");
+
+    init(&c, 1, 1);
+    (void)probe(&c, AUTONAT_REACHABLE, false);
+    (void)probe(&c, AUTONAT_REACHABLE, true);
+    cr_assert_not(autonat_client_server_gone(&c, &one));
+    cr_assert_eq(reach_of(&c, 1), AUTONAT_REACH_PUBLIC);
 }
 
 Test(autonat_client, the_engine_stays_within_its_stated_size) {

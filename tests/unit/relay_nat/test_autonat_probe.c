@@ -55,14 +55,18 @@ static void expect_none(struct autonat_probe *p) {
     cr_assert_not(autonat_probe_result(p, &r));
 }
 
-static bool dial_back(struct autonat_probe *p, enum multiaddr_kind kind, nsec_t now) {
-    return autonat_probe_dial_back(p, p->nonce, kind, now);
+#define BY_TCP  "/ip4/9.8.7.6/tcp/50000"
+#define BY_QUIC "/ip4/9.8.7.6/udp/50000/quic-v1"
+
+static bool dial_back(struct autonat_probe *p, const char *remote, nsec_t now) {
+    struct multiaddr from = maddr(remote);
+    return autonat_probe_dial_back(p, p->nonce, &from, now);
 }
 
 Test(autonat_probe, the_nonce_and_the_servers_word_make_an_address_reachable) {
     struct autonat_probe p;
     init(&p);
-    cr_assert(dial_back(&p, MULTIADDR_KIND_QUIC, SEC(2)));
+    cr_assert(dial_back(&p, BY_QUIC, SEC(2)));
     expect_none(&p);
     autonat_probe_recv(&p, OK_1, SEC(3));
     expect(&p, AUTONAT_REACHABLE, 1);
@@ -77,22 +81,26 @@ Test(autonat_probe, the_nonce_may_come_five_seconds_late) {
     autonat_probe_failed(&p, -ERR_TRUNCATED, SEC(4)); /* the stream ended, as it should */
     expect_none(&p);
     autonat_probe_tick(&p, SEC(8) - 1);
-    cr_assert(dial_back(&p, MULTIADDR_KIND_TCP, SEC(8) - 1));
+    cr_assert(dial_back(&p, BY_TCP, SEC(8) - 1));
     expect(&p, AUTONAT_REACHABLE, 0);
 
     init(&p);
     autonat_probe_recv(&p, OK_0, SEC(3));
     autonat_probe_tick(&p, SEC(8));
     expect(&p, AUTONAT_NO_VERDICT, 0);
-    cr_assert_not(dial_back(&p, MULTIADDR_KIND_TCP, SEC(8)), "too late");
+    cr_assert_not(dial_back(&p, BY_TCP, SEC(8)), "too late");
 }
 
 Test(autonat_probe, the_nonce_must_come_over_what_the_address_is_dialled_with) {
     struct autonat_probe p;
     init(&p);
-    cr_assert(dial_back(&p, MULTIADDR_KIND_TCP, SEC(2)));
+    cr_assert(dial_back(&p, BY_TCP, SEC(2)));
     autonat_probe_recv(&p, OK_1, SEC(3));
     expect(&p, AUTONAT_NO_VERDICT, 1);
+    init(&p);
+    cr_assert(dial_back(&p, "/ip6/2a01::9/udp/50000/quic-v1", SEC(2)));
+    autonat_probe_recv(&p, OK_1, SEC(3));
+    expect(&p, AUTONAT_NO_VERDICT, 1); /* IPv6 proves nothing of IPv4 */
 }
 
 Test(autonat_probe, a_secure_websocket_is_dialled_back_through_its_proxy) {
@@ -103,18 +111,19 @@ Test(autonat_probe, a_secure_websocket_is_dialled_back_through_its_proxy) {
     fixed_rng_init(&g, 5);
     autonat_probe_init(&p, &wss, 1, &g.rng, 0);
     cr_assert_gt(autonat_probe_pull(&p, out, 0), 0);
-    cr_assert(dial_back(&p, MULTIADDR_KIND_WS, 0));
+    cr_assert(dial_back(&p, "/ip6/2a01::9/tcp/50000/ws", 0));
     autonat_probe_recv(&p, OK_0, 0);
     expect(&p, AUTONAT_REACHABLE, 0);
 }
 
 Test(autonat_probe, an_unknown_nonce_and_a_second_one_are_not_ours) {
     struct autonat_probe p;
+    struct multiaddr from = maddr(BY_TCP);
     init(&p);
-    cr_assert_not(autonat_probe_dial_back(&p, p.nonce + 1, MULTIADDR_KIND_TCP, SEC(1)));
-    cr_assert_not(autonat_probe_dial_back(&p, 0, MULTIADDR_KIND_TCP, SEC(1)));
-    cr_assert(dial_back(&p, MULTIADDR_KIND_TCP, SEC(1)));
-    cr_assert_not(dial_back(&p, MULTIADDR_KIND_TCP, SEC(1)));
+    cr_assert_not(autonat_probe_dial_back(&p, p.nonce + 1, &from, SEC(1)));
+    cr_assert_not(autonat_probe_dial_back(&p, 0, &from, SEC(1)));
+    cr_assert(dial_back(&p, BY_TCP, SEC(1)));
+    cr_assert_not(dial_back(&p, BY_TCP, SEC(1)));
 }
 
 Test(autonat_probe, a_failed_dial_makes_an_address_unreachable_unless_the_nonce_came) {
@@ -124,7 +133,7 @@ Test(autonat_probe, a_failed_dial_makes_an_address_unreachable_unless_the_nonce_
     expect(&p, AUTONAT_UNREACHABLE, 1);
 
     init(&p);
-    cr_assert(dial_back(&p, MULTIADDR_KIND_QUIC, SEC(2)));
+    cr_assert(dial_back(&p, BY_QUIC, SEC(2)));
     autonat_probe_recv(&p, UNREACHED_1, SEC(3));
     expect(&p, AUTONAT_NO_VERDICT, 1);
 }
@@ -136,7 +145,7 @@ Test(autonat_probe, a_failed_dial_back_counts_when_the_nonce_came_all_the_same) 
     expect(&p, AUTONAT_NO_VERDICT, 0);
 
     init(&p);
-    cr_assert(dial_back(&p, MULTIADDR_KIND_TCP, SEC(2)));
+    cr_assert(dial_back(&p, BY_TCP, SEC(2)));
     autonat_probe_recv(&p, BACK_FAILED, SEC(3));
     expect(&p, AUTONAT_REACHABLE, 0);
 }
@@ -288,6 +297,41 @@ Test(autonat_probe, a_stream_that_ends_before_the_answer_fails) {
     expect_failed(&p, -ERR_STREAM_RESET);
     autonat_probe_failed(&p, -ERR_STREAM_RESET, SEC(2));
     expect_none(&p);
+}
+
+/* Spec: decision 1, "pending nonce". */
+Test(autonat_probe, a_dial_back_is_expected_for_ten_seconds_and_not_before_it_is_paid) {
+    struct autonat_probe p;
+    static uint8_t out[AUTONAT_OUT_MAX];
+    init(&p);
+    cr_assert(autonat_probe_expects(&p, SEC(1)));
+    cr_assert(autonat_probe_expects(&p, SEC(11) - 1));
+    cr_assert_not(autonat_probe_expects(&p, SEC(11)));
+    autonat_probe_recv(&p, WANTS_100000, SEC(2));
+    cr_assert_not(autonat_probe_expects(&p, SEC(2)));
+    while (autonat_probe_pull(&p, out, SEC(3)) > 0)
+        continue;
+    cr_assert(autonat_probe_expects(&p, SEC(13) - 1));
+    cr_assert_not(autonat_probe_expects(&p, SEC(13)));
+    cr_assert(dial_back(&p, BY_QUIC, SEC(4)));
+    cr_assert_not(autonat_probe_expects(&p, SEC(4)), "one is enough");
+
+    struct multiaddr addr = maddr("/ip4/5.6.7.8/tcp/4001");
+    struct fixed_rng g;
+    fixed_rng_init(&g, 5);
+    autonat_probe_init(&p, &addr, 1, &g.rng, SEC(1));
+    cr_assert_not(autonat_probe_expects(&p, SEC(1)), "nobody was asked");
+    autonat_probe_failed(&p, -ERR_STREAM_RESET, SEC(1));
+    cr_assert_not(autonat_probe_expects(&p, SEC(1)));
+}
+
+/* Strangers who take all places must not make us unreachable. */
+Test(autonat_probe, a_failed_dial_says_nothing_when_somebody_was_turned_away) {
+    struct autonat_probe p;
+    init(&p);
+    autonat_probe_turned_away(&p);
+    autonat_probe_recv(&p, UNREACHED_1, SEC(3));
+    expect(&p, AUTONAT_NO_VERDICT, 1);
 }
 
 Test(autonat_probe, the_engine_stays_within_its_stated_size) {

@@ -15,9 +15,9 @@ static struct peer_id peer_of(uint8_t n) {
     return id;
 }
 
-static struct autonat_v1_task ask_as(struct autonat_v1_limits *l, const struct peer_id *said,
+static struct autonat_v1_task ask_as(const struct peer_id *said,
                                      const struct autonat_v1_asker *asker, const char *const *addrs,
-                                     size_t count, nsec_t now) {
+                                     size_t count) {
     static uint8_t out[AUTONAT_V1_OUT_MAX];
     struct multiaddr list[AUTONAT_V1_ADDRS_MAX];
     struct autonat_v1_task task;
@@ -25,12 +25,11 @@ static struct autonat_v1_task ask_as(struct autonat_v1_limits *l, const struct p
         list[i] = maddr(addrs[i]);
     size_t len = autonat_v1_encode_dial(said, list, count, out);
     size_t head = out[0] < 0x80 ? 1 : 2;
-    cr_assert_eq(autonat_v1_ask(l, asker, bytes_of(out + head, len - head), now, &task), 0);
+    cr_assert_eq(autonat_v1_ask(asker, bytes_of(out + head, len - head), &task), 0);
     return task;
 }
 
-static struct autonat_v1_task ask(struct autonat_v1_limits *l, uint8_t peer, const char *observed,
-                                  nsec_t now) {
+static struct autonat_v1_task ask(uint8_t peer, const char *observed) {
     static const char *const addrs[] = {"/ip4/192.168.1.2/udp/4001/quic-v1"};
     struct peer_id id = peer_of(peer);
     struct multiaddr at;
@@ -38,7 +37,7 @@ static struct autonat_v1_task ask(struct autonat_v1_limits *l, uint8_t peer, con
         at = maddr(observed);
     struct autonat_v1_asker asker = {
         .peer = &id, .kinds = KINDS, .observed = observed == NULL ? NULL : &at};
-    return ask_as(l, &id, &asker, addrs, 1, now);
+    return ask_as(&id, &asker, addrs, 1);
 }
 
 Test(autonat_v1_server, where_the_peer_is_seen_is_dialled_and_nowhere_else) {
@@ -53,11 +52,10 @@ Test(autonat_v1_server, where_the_peer_is_seen_is_dialled_and_nowhere_else) {
     };
     static const char *const wanted[] = {"/ip4/8.8.8.8/tcp/700", "/ip4/8.8.8.8/udp/4001/quic-v1",
                                          "/ip4/8.8.8.8/tcp/80", "/ip4/8.8.8.8/tcp/443/ws"};
-    struct autonat_v1_limits l = {0};
     struct peer_id id = peer_of(1);
     struct multiaddr seen = maddr("/ip4/8.8.8.8/tcp/700");
     struct autonat_v1_asker asker = {.peer = &id, .observed = &seen, .kinds = KINDS};
-    struct autonat_v1_task task = ask_as(&l, &id, &asker, told, ARRAY_COUNT(told), 0);
+    struct autonat_v1_task task = ask_as(&id, &asker, told, ARRAY_COUNT(told));
     cr_assert_eq(task.addrs_count, ARRAY_COUNT(wanted));
     for (size_t i = 0; i < ARRAY_COUNT(wanted); i++) {
         struct multiaddr a = maddr(wanted[i]);
@@ -66,51 +64,69 @@ Test(autonat_v1_server, where_the_peer_is_seen_is_dialled_and_nowhere_else) {
 }
 
 Test(autonat_v1_server, what_cannot_be_dialled_is_refused) {
-    struct autonat_v1_limits l = {0};
-    cr_assert_eq(ask(&l, 1, NULL, 0).status, AUTONAT_V1_E_DIAL_REFUSED); /* relayed */
-    cr_assert_eq(ask(&l, 1, "/ip4/10.0.0.1/tcp/1", 0).status, AUTONAT_V1_E_DIAL_REFUSED);
-    cr_assert_eq(ask(&l, 1, "/ip4/10.0.0.1/tcp/1", 0).addrs_count, 0);
-    cr_assert_eq(ask(&l, 1, "/dns4/a.example/tcp/1", 0).addrs_count, 0);
-    struct autonat_v1_task task = ask(&l, 1, "/ip6/2a01::2/tcp/1", 0);
+    cr_assert_eq(ask(1, NULL).status, AUTONAT_V1_E_DIAL_REFUSED); /* relayed */
+    cr_assert_eq(ask(1, "/ip4/10.0.0.1/tcp/1").status, AUTONAT_V1_E_DIAL_REFUSED);
+    cr_assert_eq(ask(1, "/ip4/10.0.0.1/tcp/1").addrs_count, 0);
+    cr_assert_eq(ask(1, "/dns4/a.example/tcp/1").addrs_count, 0);
+    struct autonat_v1_task task = ask(1, "/ip6/2a01::2/tcp/1");
     cr_assert_eq(task.addrs_count, 1, "all that it listens on is of another family");
 }
 
 Test(autonat_v1_server, who_speaks_for_others_is_told_off) {
-    struct autonat_v1_limits l = {0};
     struct peer_id id = peer_of(1), other = peer_of(2);
     static const char *const addrs[] = {"/ip4/1.1.1.1/tcp/1"};
     struct multiaddr seen = maddr("/ip4/8.8.8.8/tcp/700");
     struct autonat_v1_asker asker = {.peer = &id, .observed = &seen, .kinds = KINDS};
-    struct autonat_v1_task task = ask_as(&l, &other, &asker, addrs, 1, 0);
+    struct autonat_v1_task task = ask_as(&other, &asker, addrs, 1);
     cr_assert_eq(task.addrs_count, 0);
     cr_assert_eq(task.status, AUTONAT_V1_E_BAD_REQUEST);
     asker.accept_private = true;
     seen = maddr("/ip4/127.0.0.1/tcp/9");
-    cr_assert_eq(ask_as(&l, &id, &asker, addrs, 1, 0).addrs_count, 2, "a lab");
+    cr_assert_eq(ask_as(&id, &asker, addrs, 1).addrs_count, 2, "a lab");
+}
+
+static bool enter(struct autonat_v1_limits *l, uint8_t peer, nsec_t now, bool stays) {
+    struct peer_id id = peer_of(peer);
+    struct autonat_v1_admitted *place = autonat_v1_enter(l, &id, now);
+    if (!stays)
+        autonat_v1_leave(place);
+    return place != NULL;
 }
 
 Test(autonat_v1_server, a_peer_has_three_a_minute_and_all_have_thirty) {
     struct autonat_v1_limits l = {0};
     for (int i = 0; i < AUTONAT_V1_PEER_REQUESTS_PER_MINUTE; i++)
-        cr_assert_eq(ask(&l, 1, SEEN, SEC(1)).addrs_count, 1);
-    cr_assert_eq(ask(&l, 1, SEEN, SEC(60)).addrs_count, 0);
-    cr_assert_eq(ask(&l, 1, SEEN, SEC(61)).addrs_count, 1);
+        cr_assert(enter(&l, 1, SEC(1), false));
+    cr_assert_not(enter(&l, 1, SEC(61) - 1, false));
+    cr_assert(enter(&l, 1, SEC(61), false));
     l = (struct autonat_v1_limits){0};
     for (int i = 0; i < AUTONAT_V1_REQUESTS_PER_MINUTE; i++)
-        cr_assert_eq(ask(&l, (uint8_t)(10 + i), SEEN, SEC(1)).addrs_count, 1);
-    struct autonat_v1_task task = ask(&l, 99, SEEN, SEC(2));
-    cr_assert_eq(task.addrs_count, 0);
-    cr_assert_eq(task.status, AUTONAT_V1_E_DIAL_REFUSED);
+        cr_assert(enter(&l, (uint8_t)(10 + i), SEC(1), false));
+    cr_assert_not(enter(&l, 99, SEC(2), false));
+    cr_assert(enter(&l, 99, SEC(61), false));
+}
+
+/* Whether or not it says anything there. */
+Test(autonat_v1_server, a_peer_has_two_streams_at_once) {
+    struct autonat_v1_limits l = {0};
+    struct peer_id id = peer_of(1);
+    struct autonat_v1_admitted *first = autonat_v1_enter(&l, &id, SEC(1));
+    cr_assert_not_null(first);
+    cr_assert(enter(&l, 1, SEC(1), true));
+    cr_assert_not(enter(&l, 1, SEC(1), true));
+    cr_assert_not(enter(&l, 1, SEC(600), true), "however long ago they came");
+    cr_assert(enter(&l, 2, SEC(1), true));
+    autonat_v1_leave(first);
+    cr_assert(enter(&l, 1, SEC(600), true));
 }
 
 Test(autonat_v1_server, what_is_no_request_is_an_error) {
-    struct autonat_v1_limits l = {0};
     struct peer_id id = peer_of(1);
     struct multiaddr seen = maddr("/ip4/8.8.8.8/tcp/700");
     struct autonat_v1_asker asker = {.peer = &id, .observed = &seen, .kinds = KINDS};
     struct autonat_v1_task task;
     static const uint8_t large[AUTONAT_V1_MESSAGE_MAX + 1];
-    cr_assert_eq(autonat_v1_ask(&l, &asker, BYTES_EMPTY, 0, &task), -ERR_MALFORMED);
-    cr_assert_eq(autonat_v1_ask(&l, &asker, BYTES_LIT("\x08"), 0, &task), -ERR_TRUNCATED);
-    cr_assert_eq(autonat_v1_ask(&l, &asker, BYTES_OF(large), 0, &task), -ERR_LIMIT);
+    cr_assert_eq(autonat_v1_ask(&asker, BYTES_EMPTY, &task), -ERR_MALFORMED);
+    cr_assert_eq(autonat_v1_ask(&asker, BYTES_LIT("\x08"), &task), -ERR_TRUNCATED);
+    cr_assert_eq(autonat_v1_ask(&asker, BYTES_OF(large), &task), -ERR_LIMIT);
 }

@@ -7,16 +7,27 @@
 #define LOCAL "192.168.1.2:4001"
 #define SEEN  "/ip4/8.8.8.8/udp/700/quic-v1"
 
-static bool report(struct observed *o, uint64_t conn, const char *observer, const char *seen) {
+static struct peer_id peer_of(uint64_t n) {
+    return (struct peer_id){.len = 2, .bytes = {1, (uint8_t)n}};
+}
+
+static bool report_of(struct observed *o, uint64_t conn, uint64_t peer, const char *observer,
+                      const char *seen) {
     struct multiaddr a = maddr(seen);
     struct observed_report r = {
         .conn = conn,
+        .peer = peer_of(peer),
         .kind = MULTIADDR_KIND_QUIC,
         .local = naddr(LOCAL),
         .observer = naddr(observer),
         .addr = multiaddr_bytes(&a),
     };
     return observed_add(o, &r);
+}
+
+/* By a peer of its own. */
+static bool report(struct observed *o, uint64_t conn, const char *observer, const char *seen) {
+    return report_of(o, conn, conn, observer, seen);
 }
 
 /* As seen by `count` networks, from connection `conn` on. */
@@ -260,7 +271,65 @@ Test(observed, a_socket_that_is_seen_as_it_is_has_no_nat) {
 }
 
 Test(observed, the_engine_stays_within_its_stated_size) {
-    cr_assert_leq(sizeof(struct observed), 12 * 1024);
+    cr_assert_leq(sizeof(struct observed), 18 * 1024);
+}
+
+/* However many addresses it has. */
+Test(observed, a_peer_counts_once_by_what_it_said_last) {
+    struct observed o;
+    struct observed_addr out[8];
+    observed_init(&o, false);
+    cr_assert(report_of(&o, 1, 7, "5.1.1.1:1", SEEN));
+    cr_assert(report_of(&o, 2, 7, "5.2.1.1:1", SEEN));
+    cr_assert(report_of(&o, 3, 7, "5.3.1.1:1", SEEN));
+    cr_assert_eq(observed_addrs(&o, 1, out, 8), 1);
+    cr_assert_eq(out[0].observers_count, 1);
+    cr_assert(report_of(&o, 4, 7, "5.4.1.1:1", "/ip4/8.8.8.8/udp/701/quic-v1"));
+    cr_assert_eq(observed_addrs(&o, 1, out, 8), 1);
+    cr_assert_eq(out[0].external.port, 701);
+    cr_assert_eq(nat_type(&o), NAT_UNKNOWN, "and does not contradict itself");
+    observed_conn_closed(&o, 4);
+    cr_assert_eq(observed_addrs(&o, 1, out, 8), 1);
+    cr_assert_eq(out[0].external.port, 700, "what it said before counts again");
+    cr_assert(report_of(&o, 5, 8, "5.5.1.1:1", SEEN));
+    cr_assert_eq(observed_addrs(&o, OBSERVED_TO_ASK, out, 8), 1);
+}
+
+Test(observed, of_another_socket_a_peer_may_say_something_else) {
+    struct observed o;
+    struct observed_addr out[8];
+    struct multiaddr a = maddr("/ip4/8.8.8.8/tcp/700");
+    struct observed_report r = {.conn = 2,
+                                .peer = peer_of(1),
+                                .kind = MULTIADDR_KIND_TCP,
+                                .local = naddr(LOCAL),
+                                .observer = naddr("5.1.1.1:1"),
+                                .addr = multiaddr_bytes(&a)};
+    observed_init(&o, false);
+    cr_assert(report(&o, 1, "5.1.1.1:1", SEEN));
+    cr_assert(observed_add(&o, &r));
+    cr_assert_eq(observed_addrs(&o, 1, out, 8), 2);
+}
+
+Test(observed, many_liars_do_not_push_out_what_one_who_is_trusted_sees) {
+    struct observed o;
+    struct observed_addr out[8];
+    struct multiaddr a = maddr(SEEN);
+    struct observed_report r = {.conn = 99,
+                                .kind = MULTIADDR_KIND_QUIC,
+                                .local = naddr(LOCAL),
+                                .observer = naddr("5.99.9.9:1"),
+                                .addr = multiaddr_bytes(&a),
+                                .is_trusted = true};
+    observed_init(&o, false);
+    seen_by(&o, 1, 2, "/ip4/8.8.8.8/udp/701/quic-v1");
+    seen_by(&o, 11, 2, "/ip4/8.8.8.8/udp/702/quic-v1");
+    seen_by(&o, 21, 2, "/ip4/8.8.8.8/udp/703/quic-v1");
+    cr_assert(observed_add(&o, &r));
+    cr_assert_eq(observed_addrs(&o, 1, out, 8), OBSERVED_PER_LOCAL_MAX);
+    cr_assert(out[0].is_trusted);
+    cr_assert_eq(out[0].external.port, 700);
+    cr_assert_eq(out[2].external.port, 702, "the youngest goes");
 }
 
 Test(observed, the_word_of_one_who_is_trusted_is_enough) {

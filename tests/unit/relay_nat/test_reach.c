@@ -93,3 +93,28 @@ Test(reach, what_is_global_follows_the_interfaces_rules) {
         cr_assert_eq(ips.is_cgnat, rows[i].is_cgnat, "%s", rows[i].text);
     }
 }
+
+/* --- AutoNAT --- */
+
+static void expect_reach(enum autonat_reach v2, bool has_v2_answer, enum autonat_v1_reach v1,
+                         enum autonat_reach of_node, enum autonat_reach of_addr) {
+    struct reach_asked asked = {.v2 = v2, .has_v2_answer = has_v2_answer, .v1 = v1};
+    cr_expect_eq(reach_of_node(&asked), of_node, "%d %d %d", v2, has_v2_answer, v1);
+    cr_expect_eq(reach_of_addr(&asked), of_addr, "%d %d %d", v2, has_v2_answer, v1);
+}
+
+Test(reach, v1_counts_as_long_as_v2_has_no_answer) {
+    enum autonat_reach none = AUTONAT_REACH_UNKNOWN;
+    enum autonat_reach can = AUTONAT_REACH_PUBLIC;
+    enum autonat_reach cannot = AUTONAT_REACH_PRIVATE;
+    expect_reach(none, false, AUTONAT_V1_UNKNOWN, none, none);
+    expect_reach(none, false, AUTONAT_V1_PRIVATE, cannot, cannot);
+    expect_reach(none, true, AUTONAT_V1_PRIVATE, none, none); /* v2 spoke of another address */
+    expect_reach(can, true, AUTONAT_V1_PRIVATE, can, can);
+    expect_reach(cannot, true, AUTONAT_V1_PUBLIC, cannot, cannot);
+}
+
+Test(reach, v1_proves_nothing_and_so_has_nothing_announced) {
+    expect_reach(AUTONAT_REACH_UNKNOWN, false, AUTONAT_V1_PUBLIC, AUTONAT_REACH_PUBLIC,
+                 AUTONAT_REACH_UNKNOWN);
+}

@@ -15,10 +15,15 @@ struct world {
     struct script script;
     struct external_addrs *addrs;
     int added;
+    int to_ask_added;
 };
 
 static void on_added(void *user) {
     ((struct world *)user)->added++;
+}
+
+static void on_to_ask_added(void *user) {
+    ((struct world *)user)->to_ask_added++;
 }
 
 static void open_world(struct world *w, size_t trusted_count) {
@@ -29,6 +34,7 @@ static void open_world(struct world *w, size_t trusted_count) {
                                         .trusted = &w->script.peer,
                                         .trusted_count = trusted_count,
                                         .added = on_added,
+                                        .to_ask_added = on_to_ask_added,
                                         .user = w};
     cr_assert_eq(external_addrs_new(&cfg, &w->addrs), 0);
 }
@@ -269,14 +275,79 @@ Test(external_addrs, what_strangers_cannot_dial_is_not_announced_whoever_sees_it
     close_world(&w);
 }
 
-Test(external_addrs, what_strangers_can_dial_is_announced_though_one_alone_sees_it) {
+Test(external_addrs, what_strangers_can_dial_is_announced_when_two_see_it) {
     static struct world w;
     open_judged(&w, false);
     tell(meet(&w, 2, LISTEN), SEEN);
+    tell(meet(&w, 3, LISTEN), SEEN);
     cr_assert_eq(announced_count(&w), 0);
     judge(&w, AUTONAT_REACH_PUBLIC);
     cr_assert_eq(announced_count(&w), 1);
     close_world(&w);
+}
+
+/* It may be a victim's, and the dial-back his, to where we really are. */
+Test(external_addrs, who_alone_sees_an_address_cannot_have_it_announced_by_dialling_us) {
+    static struct world w;
+    open_judged(&w, false);
+    tell(meet(&w, 2, LISTEN), SEEN);
+    struct script_conn *c = meet(&w, 2, LISTEN); /* the same peer, from elsewhere */
+    c->conn.remote = parse("/ip4/5.6.77.8/tcp/9");
+    tell(c, SEEN);
+    judge(&w, AUTONAT_REACH_PUBLIC);
+    cr_assert_eq(announced_count(&w), 0);
+    cr_assert_eq(seen_count(&w), 1);
+    close_world(&w);
+}
+
+static size_t to_ask_count(const struct world *w) {
+    struct multiaddr out[EXTERNAL_ADDRS_MAX];
+    return external_addrs_to_ask(w->addrs, out);
+}
+
+CASE_EXTERNAL(what_one_alone_sees_is_not_worth_a_question) {
+    struct multiaddr mapped = parse("/ip4/8.8.8.8/tcp/800");
+    tell(meet(w, 1, LISTEN), SEEN);
+    cr_assert_eq(to_ask_count(w), 0);
+    cr_assert_eq(w->to_ask_added, 0);
+    struct script_conn *c = meet(w, 2, LISTEN);
+    tell(c, SEEN);
+    cr_assert_eq(to_ask_count(w), 1);
+    cr_assert_eq(w->to_ask_added, 1);
+    cr_assert_eq(w->added, 1, "it was seen before");
+    tell(meet(w, 3, LISTEN), SEEN);
+    cr_assert_eq(w->to_ask_added, 1);
+    external_addrs_set_mapped(w->addrs, &mapped, 1);
+    cr_assert_eq(to_ask_count(w), 2);
+    cr_assert_eq(w->to_ask_added, 2);
+}
+
+Test(external_addrs, what_the_users_own_relay_sees_is_worth_a_question) {
+    static struct world w;
+    open_world(&w, 1);
+    tell(meet(&w, 1, LISTEN), SEEN);
+    cr_assert_eq(to_ask_count(&w), 1);
+    cr_assert_eq(w.to_ask_added, 1);
+    close_world(&w);
+}
+
+/* And hides no news of others. */
+CASE_EXTERNAL(who_sees_another_address_each_second_is_news_no_more) {
+    struct script_conn *liar = meet(w, 1, LISTEN);
+    for (unsigned i = 0; i < 60; i++) {
+        char seen[64];
+        (void)snprintf(seen, sizeof(seen), "/ip4/9.9.9.%u/tcp/700", i + 1);
+        tell(liar, seen);
+        cr_assert_eq(seen_count(w), 1);
+        script_wait(&w->script, SEC(1));
+    }
+    int heard = w->added;
+    cr_assert_leq(heard, (int)EXTERNAL_NEWS_BURST + 60 / 10);
+    cr_assert_geq(heard, (int)EXTERNAL_NEWS_BURST);
+    cr_assert_eq(w->to_ask_added, 0);
+    tell(meet(w, 2, LISTEN), SEEN);
+    tell(meet(w, 3, LISTEN), SEEN);
+    cr_assert_eq(w->to_ask_added, 1);
 }
 
 Test(external_addrs, what_a_gateway_maps_and_strangers_cannot_dial_is_not_announced) {

@@ -457,3 +457,46 @@ CASE(autonat, either_side_may_end_at_any_point) {
         party_end(&t->b);
     }
 }
+
+/* --- A stranger's dial --- */
+
+struct hasty {
+    struct deferred work;
+    struct stranger_dial dial;
+    struct reactor *reactor;
+    bool is_cancelled;
+    int done;
+};
+
+/* Queued before a turn's connections come, and so run before whoever waits for them. */
+static void on_each_turn(struct deferred *d) {
+    struct hasty *x = CONTAINER_OF(d, struct hasty, work);
+    if (x->dial.state == STRANGER_DIALLING && x->dial.dial.is_over) {
+        stranger_dial_cancel(&x->dial);
+        x->is_cancelled = true;
+        return;
+    }
+    reactor_defer(x->reactor, &x->work);
+}
+
+static void on_hasty_done(struct stranger_dial *d, enum autonat_dial_status status) {
+    (void)status;
+    CONTAINER_OF(d, struct hasty, dial)->done++;
+}
+
+CASE(autonat, a_dial_that_is_cancelled_as_it_succeeds_leaves_no_connection) {
+    static struct world w;
+    static struct hasty x;
+    open_world(&w, t, &(struct party_options){0});
+    struct stranger_dial_config cfg = {
+        .peer = &t->a.identity.id, .addrs = &t->a.addr, .addrs_count = 1, .timeout = SEC(5)};
+    x = (struct hasty){.reactor = t->reactor};
+    deferred_init(&x.work, on_each_turn);
+    cr_assert_eq(stranger_dial(w.stranger, &x.dial, &cfg, on_hasty_done), 0);
+    reactor_defer(t->reactor, &x.work);
+    TURN_UNTIL(t, x.is_cancelled);
+    TURN_UNTIL(t, host_conns_count(stranger_host(w.stranger), &t->a.identity.id) == 0);
+    cr_assert_eq(x.done, 0);
+    TURN_UNTIL(t, conns_count(&t->a) == 1);
+    close_world(&w);
+}

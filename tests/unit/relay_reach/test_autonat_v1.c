@@ -73,13 +73,27 @@ static const struct autonat_v1_service_stats *stats_of(const struct world *w) {
 CASE(autonat_v1, who_can_be_dialled_is_public) {
     static struct world w;
     begin(&w, t, true);
-    cr_assert_eq(autonat_v1_prober_reach(w.prober), AUTONAT_V1_UNKNOWN);
+    cr_assert_eq(autonat_v1_prober_reach(w.prober, NET_IP4), AUTONAT_V1_UNKNOWN);
     autonat_v1_prober_ask(w.prober);
     autonat_v1_prober_ask(w.prober); /* one at a time */
     TURN_UNTIL(t, w.changed == 1);
-    cr_assert_eq(autonat_v1_prober_reach(w.prober), AUTONAT_V1_PUBLIC);
+    cr_assert_eq(autonat_v1_prober_reach(w.prober, NET_IP4), AUTONAT_V1_PUBLIC);
     cr_assert_eq(stats_of(&w)->reached, 1u);
     TURN_UNTIL(t, conns_count(&t->a) == 1);
+    end(&w);
+}
+
+CASE(autonat_v1, another_network_makes_it_unknown) {
+    static struct world w;
+    begin(&w, t, true);
+    autonat_v1_prober_ask(w.prober);
+    TURN_UNTIL(t, w.changed == 1);
+    autonat_v1_prober_network_changed(w.prober);
+    cr_assert_eq(w.changed, 2);
+    cr_assert_eq(autonat_v1_prober_reach(w.prober, NET_IP4), AUTONAT_V1_UNKNOWN);
+    autonat_v1_prober_ask(w.prober);
+    autonat_v1_prober_network_changed(w.prober);
+    cr_assert_eq(w.changed, 2, "who was asked in the old one is not heard");
     end(&w);
 }
 
@@ -119,8 +133,15 @@ static void lies(struct fixture *t, struct bytes answer, bool resets,
     else
         talk_say(&l.talks[0], answer);
     TURN_UNTIL(t, l.talks[0].closed > 0 || l.talks[0].resets > 0 || l.talks[0].eof);
-    cr_assert_eq(autonat_v1_prober_reach(w.prober), wanted);
+    cr_assert_eq(autonat_v1_prober_reach(w.prober, NET_IP4), wanted);
     cr_assert_eq(w.changed, wanted != AUTONAT_V1_UNKNOWN);
+    cr_assert_eq(autonat_v1_prober_reach(w.prober, NET_IP6), AUTONAT_V1_UNKNOWN);
+    /* Who goes takes his word along. */
+    struct conn *c = conn_to(&t->b, &t->a.identity.id);
+    c->ops->close(c, CONN_CODE_NONE);
+    TURN_UNTIL(t, conn_to(&t->a, &t->b.identity.id) == NULL);
+    cr_assert_eq(w.changed, 2 * (wanted != AUTONAT_V1_UNKNOWN));
+    cr_assert_eq(autonat_v1_prober_reach(w.prober, NET_IP4), AUTONAT_V1_UNKNOWN);
     listener_end(&l, &t->b);
     end(&w);
     party_end(&t->a);
@@ -181,14 +202,18 @@ CASE(autonat_v1, a_flood_is_refused_from_the_fourth_on) {
 
 CASE(autonat_v1, silent_and_broken_clients_are_bounded) {
     static struct world w;
-    static struct talk talks[AUTONAT_V1_STREAMS_MAX + 1];
+    static struct talk talks[AUTONAT_V1_PEER_STREAMS_MAX + 1];
+    static struct talk *const last = &talks[AUTONAT_V1_PEER_STREAMS_MAX];
     begin(&w, t, true);
-    for (size_t i = 0; i < ARRAY_COUNT(talks); i++) {
+    for (size_t i = 0; i < AUTONAT_V1_PEER_STREAMS_MAX; i++) {
         talk_open(&talks[i], &t->a, &t->b.identity.id, PROTOCOL_AUTONAT_V1);
         talk_say(&talks[i], BYTES_LIT("\x40")); /* and no more */
     }
-    TURN_UNTIL(t, talk_is_lost(&talks[AUTONAT_V1_STREAMS_MAX]));
-    cr_assert_eq(talks[AUTONAT_V1_STREAMS_MAX].reset_code, STREAM_CODE_RESOURCE_LIMIT);
+    talk_open(last, &t->a, &t->b.identity.id, PROTOCOL_AUTONAT_V1);
+    talk_say(last, BYTES_LIT("\x40"));
+    TURN_UNTIL(t, stats_of(&w)->refused == 1);
+    TURN_UNTIL(t, last->eof);
+    cr_assert_eq(status_of(last), AUTONAT_V1_E_DIAL_REFUSED);
     cr_assert_not(talk_is_lost(&talks[0]));
     talk_end(&talks[0]);
     TURN_UNTIL(t, stats_of(&w)->failed == 1);
@@ -196,6 +221,10 @@ CASE(autonat_v1, silent_and_broken_clients_are_bounded) {
     talk_say(&talks[0], BYTES_LIT("\x81\x40"));
     TURN_UNTIL(t, talks[0].resets > 0);
     cr_assert_eq(talks[0].reset_code, STREAM_CODE_PROTOCOL_VIOLATION);
+    talk_end(last);
+    talk_open(last, &t->a, &t->b.identity.id, PROTOCOL_AUTONAT_V1);
+    TURN_UNTIL(t, last->eof); /* three a minute, though none of them asked */
+    cr_assert_eq(status_of(last), AUTONAT_V1_E_DIAL_REFUSED);
     for (size_t i = 0; i < ARRAY_COUNT(talks); i++)
         talk_end(&talks[i]);
     end(&w);

@@ -7,6 +7,7 @@
 struct guests {
     struct host_guests guests;
     bool expects;
+    unsigned turned_away;
 };
 
 static struct script s;
@@ -17,12 +18,17 @@ static bool on_expects(struct host_guests *guests, const struct conn *c) {
     return CONTAINER_OF(guests, struct guests, guests)->expects;
 }
 
+static void on_turned_away(struct host_guests *guests) {
+    CONTAINER_OF(guests, struct guests, guests)->turned_away++;
+}
+
 static void begin(void) {
     s.is_gated = true;
     s.allowed = NULL;
     script_init(&s, &(struct host_config){0});
-    g = (struct guests){.guests = {.protocol = "/errand/1", .expects = on_expects},
-                        .expects = true};
+    g = (struct guests){
+        .guests = {.protocol = "/errand/1", .expects = on_expects, .turned_away = on_turned_away},
+        .expects = true};
     host_expect_guests(s.host, &g.guests);
 }
 
@@ -58,7 +64,9 @@ Test(swarm_guests, are_four_at_once_for_ten_seconds) {
         cr_assert_not(conns[i]->close_asked);
         script_wait(&s, SEC(1));
     }
+    cr_assert_eq(g.turned_away, 0);
     cr_assert(is_denied(arrive(9)));
+    cr_assert_eq(g.turned_away, 1);
     script_wait(&s, HOST_GUEST_TIME - HOST_GUESTS_MAX * SEC(1) - 1);
     cr_assert_not(conns[0]->close_asked);
     script_wait(&s, 1);
@@ -77,7 +85,28 @@ Test(swarm_guests, who_is_listed_meanwhile_stays) {
     s.allowed = &peer;
     host_gate_changed(s.host);
     cr_assert_not(host_conn_of(&c->conn)->is_guest);
+    cr_assert_eq(c->streams_opened, 1, "it is asked who it is now");
     script_wait(&s, 2 * HOST_GUEST_TIME);
     cr_assert_not(c->close_asked);
+    script_done(&s);
+}
+
+/* Each goes at once, so that there is always a place. */
+Test(swarm_guests, are_a_burst_and_then_one_each_two_seconds) {
+    unsigned admitted = 0;
+    begin();
+    for (unsigned i = 0; i < 100; i++) {
+        struct script_conn *c = arrive(i + 1);
+        if (!c->close_asked) {
+            admitted++;
+            script_conn_over(c, 0, "");
+        }
+        script_wait(&s, MSEC(100));
+    }
+    cr_assert_geq(admitted, HOST_GUESTS_BURST);
+    cr_assert_leq(admitted, HOST_GUESTS_BURST + SEC(10) / HOST_GUEST_EVERY);
+    cr_assert_eq(g.turned_away, 100 - admitted);
+    script_wait(&s, HOST_GUEST_EVERY);
+    cr_assert_not(arrive(200)->close_asked);
     script_done(&s);
 }
