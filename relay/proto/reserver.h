@@ -38,8 +38,8 @@
  *
  * Each rest is shortened by up to a quarter, at random.  Attempts begin at least a second apart,
  * and one without connection is also followed by a second's rest.  It is given up after 10 s, when
- * QUIC and TCP have sent at 0, 1, 3 and 7 s: so a relay that comes back is heard of within 4 s, and
- * a path of 2 s has the time for its handshakes.
+ * QUIC and TCP have sent at 0, 1, 3 and 7 s, to two addresses (transport/proto/dial_pace.h): so a
+ * relay that comes back is heard of within 4 s, and a path of 2 s has the time for its handshakes.
  *
  * Renewal: after 3/4 of the lifetime, or two minutes before its end if that is earlier, but not
  * before half of it; and after cfg.renew_interval at the latest.

@@ -30,9 +30,10 @@ REFUSED_S = 20
 RELAY = "45.32.10.0/24"
 RESERVED = r'.*msg="reservation on the relay".*'
 DIRECT = r'msg="(hole punch|direct dial) succeeded"'
-# Each address of a relay that is away is dialled four times in 10 s; it has two, over QUIC and TCP.
-PACKETS_PER_S = 2
-SLACK = 5
+# To a peer that does not answer (decision 6); and what a dead connection costs until it is given up,
+# and a first round of dials to all addresses.
+PACKETS_PER_S = 1
+SLACK = 15
 
 # A transfer that takes eight seconds; the exit status tells whether it went through.
 SLOW_CLIENT = """

@@ -21,9 +21,11 @@ enum {
     IDLE_TURNS_DIAL_BACKS = 500,
     IDLE_POOL_BYTES_MAX = 1 << 20,
     WAITING_SECONDS = 60,
-    /* The kernel repeats the last words of connections that were closed in vain: four or five times
-     * a minute each. */
-    WAITING_PACKETS_SLACK = 20,
+    WAITING_CLIENTS = 3,
+    WAITING_WINDOW = 10,
+    WAITING_WINDOW_PACKETS = 12,
+    /* A relay gets a question of STUN now and then, three times at each of two addresses. */
+    WAITING_WINDOW_STUN = 6,
     PPM = 1000000,
 };
 
@@ -41,6 +43,9 @@ enum {
  * kB, and some follow every five minutes. */
 #define ASKED_ABOUT       SEC(400)
 #define STOPS_WITHIN      SEC(30)
+/* Dials of all addresses of a peer; and then the kernel has nearly given up repeating the last
+ * words of connections that were closed in vain. */
+#define FIRST_ROUND       SEC(20)
 /* After the event; where a round trip takes long, asking whether a connection lives does, too. */
 #define NOTICED_WITHIN    SEC(3)
 
@@ -288,31 +293,69 @@ static void load_dead(struct scenario *s, const struct sim_node *dead, uint32_t 
     }
 }
 
-static void check_waiting(struct scenario *s, const struct sim_node *dead, const uint64_t *before,
-                          uint64_t seconds) {
-    /* A packet a second, where there are not more addresses to try than usual.  Relays are tried
-     * all the time, each address four times in ten seconds. */
-    uint64_t in_20_seconds = MAX(dead->listen_count * (dead->is_relay ? 8u : 5u), 20u);
-    uint64_t max = seconds * in_20_seconds / 20 + WAITING_PACKETS_SLACK;
+/* Packets from each node to the dead one in each second. */
+struct waiting {
+    uint64_t before[HOSTS_MAX];
+    uint32_t sent[HOSTS_MAX][WAITING_SECONDS];
+};
+
+static void count_waiting(struct scenario *s, const struct sim_node *dead, struct waiting *w) {
+    for (uint32_t i = 0; i < s->nodes_count; i++)
+        w->before[i] = link_of(s, i, dead->index)->packets;
+    for (uint32_t second = 0; second < WAITING_SECONDS && !world_has_failed(&s->world); second++) {
+        run_for(s, SEC(1));
+        for (uint32_t i = 0; i < s->nodes_count; i++) {
+            uint64_t now = link_of(s, i, dead->index)->packets;
+            w->sent[i][second] = (uint32_t)(now - w->before[i]);
+            w->before[i] = now;
+        }
+    }
+}
+
+static uint32_t max_within(const uint32_t sent[WAITING_SECONDS], uint32_t seconds) {
+    uint32_t max = 0;
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < WAITING_SECONDS; i++) {
+        sum += sent[i] - (i < seconds ? 0 : sent[i - seconds]);
+        max = MAX(max, sum);
+    }
+    return max;
+}
+
+/* Decision 6: a packet a second, whatever there is to wait for and however many addresses. */
+static void check_waiting(struct scenario *s, const struct sim_node *dead,
+                          const struct waiting *w) {
     if (dead->host->behind != NULL)
         return; /* nobody can dial it, and the link to its box is its neighbours', too */
     for (uint32_t i = 0; i < s->nodes_count; i++) {
         const struct sim_link *l = link_of(s, i, dead->index);
-        uint64_t nodes = 0;
+        uint32_t nodes = 0;
         for (uint32_t k = 0; k < s->nodes_count; k++)
             nodes += link_of(s, k, dead->index) == l; /* who are behind one box share it */
-        uint64_t sent = l->packets - before[i];
-        world_trace(&s->world, "silence: node %u sent %llu packets to node %u", i,
-                    (unsigned long long)sent, dead->index);
-        if (sent > nodes * max)
-            world_fail(&s->world, "node %u sent %llu packets in %llu s to node %u, which is dead",
-                       i, (unsigned long long)sent, (unsigned long long)seconds, dead->index);
+        uint32_t max = WAITING_WINDOW_PACKETS + (dead->is_relay ? WAITING_WINDOW_STUN : 0);
+        uint32_t all = max_within(w->sent[i], WAITING_SECONDS);
+        uint32_t within = max_within(w->sent[i], WAITING_WINDOW);
+        world_trace(&s->world, "silence: node %u sent %u packets to node %u, %u in %d s", i, all,
+                    dead->index, within, WAITING_WINDOW);
+        if (all > nodes * WAITING_SECONDS || within > nodes * max)
+            world_fail(&s->world,
+                       "node %u sent %u packets in %d s to node %u, which is dead, and "
+                       "%u in %d s",
+                       i, all, WAITING_SECONDS, dead->index, within, WAITING_WINDOW);
     }
+}
+
+/* Somebody wants to go there all the time. */
+static void load_add_several(struct scenario *s, const struct sim_proxy *p, nsec_t time) {
+    nsec_t now = s->world.now;
+    load_add(s, p, now, now + SEC(2), false);
+    for (int i = 1; i < WAITING_CLIENTS; i++)
+        load_add(s, p, now, now + time, false);
 }
 
 static void silence(struct scenario *s) {
     struct sim_node *dead = &s->nodes[sim_rand_below(&s->plan, s->nodes_count)];
-    uint64_t packets[HOSTS_MAX];
+    struct waiting waiting;
     uint32_t idle_conns[HOSTS_MAX];
     const uint32_t none[HOSTS_MAX] = {0};
     if (sim_rand_bool(&s->plan))
@@ -328,13 +371,13 @@ static void silence(struct scenario *s) {
     /* Clients that want to go there make their nodes dial in vain. */
     for (uint32_t i = 0; i < s->nodes_count; i++) {
         struct sim_node *n = &s->nodes[i];
-        packets[i] = link_of(s, i, dead->index)->packets;
         for (uint32_t k = 0; k < n->proxies_count; k++)
             if (n->proxies[k].to == dead && n != dead)
-                load_add(s, &n->proxies[k], s->world.now, s->world.now + SEC(2), false);
+                load_add_several(s, &n->proxies[k], FIRST_ROUND + SEC(WAITING_SECONDS));
     }
-    run_for(s, SEC(WAITING_SECONDS));
-    check_waiting(s, dead, packets, WAITING_SECONDS);
+    run_for(s, FIRST_ROUND);
+    count_waiting(s, dead, &waiting);
+    check_waiting(s, dead, &waiting);
     host_up(s, dead);
     sim_node_start(dead);
     if (dead->is_relay) {
