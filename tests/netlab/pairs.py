@@ -34,6 +34,7 @@ PAIRS_AT_ONCE = 3
 DIRECT_S = 3  # decision 6
 READY_S = 40
 GIVEN_UP_S = 60  # three attempts
+RESERVED = r'.*msg="reservation on the relay".*'
 TRIES = 2  # timing is the machine's, too
 BYTES = 200_000
 
@@ -150,7 +151,7 @@ class Pair:
         self.b.run("service", "add", "echo", "127.0.0.1:8000")
         self.b.start(sys.executable, "-c", ECHO, what="echo")
         self.b.start(self.program, "daemon")
-        self.b.wait_for("daemon", "reservation on the relay")
+        self.b.wait_for("daemon", RESERVED)
 
     def exchange(self, port):
         argv = self.bed.argv("a", [sys.executable, "-c", CLIENT, port])
