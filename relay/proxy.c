@@ -320,12 +320,12 @@ static void client_open(struct client *cl) {
                           reactor_now(p->cfg.reactor) + PROXY_OPEN_TIMEOUT, on_opened);
 }
 
-/* The swarm has become suspicious of the connection meanwhile, too, and finds another way.  With
- * the last attempt the client stays. */
+/* With the last attempt the client stays. */
 static void client_try_elsewhere(struct client *cl) {
     if (!pump_is_waiting(&cl->pump) || cl->attempts >= PROXY_ATTEMPTS_MAX ||
         !stream_is_silent(cl->pump.stream, AGREED_WITHIN))
         return;
+    host_doubt(cl->proxy->cfg.host, cl->pump.stream);
     pump_take_back(&cl->pump);
     cl->pump.tcp.events = &client_tcp_events;
     client_open(cl);

@@ -643,6 +643,13 @@ static void close_spares(struct peer *p) {
         wake_at(p, again);
 }
 
+/* Whether somebody waits for a round that began for nobody: what that has left out may be there
+ * sooner than it ends. */
+static bool is_too_little(const struct peer *p) {
+    const struct dial_round *r = p->round;
+    return r != NULL && r->wish.background && r->has_left_out && !wish_of(p).background;
+}
+
 static void look_at(struct peer *p) {
     if (p->host->closing)
         fail_at_shutdown(p);
@@ -653,6 +660,8 @@ static void look_at(struct peer *p) {
     if (p->round != NULL && p->round->is_over)
         end_round(p);
     bool waits = streams_wait(p) || connects_wait(p);
+    if (waits && is_too_little(p))
+        p->round = dial_round_free(p->round);
     nsec_t dials_at = dial_pace_not_before(&p->pace);
     bool may_dial = p->round == NULL && reactor_now(p->host->reactor) >= dials_at;
     if (may_dial && waits)

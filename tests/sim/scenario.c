@@ -337,7 +337,8 @@ static void check_waiting(struct scenario *s, const struct sim_node *dead,
         uint32_t within = max_within(w->sent[i], WAITING_WINDOW);
         world_trace(&s->world, "silence: node %u sent %u packets to node %u, %u in %d s", i, all,
                     dead->index, within, WAITING_WINDOW);
-        if (all > nodes * WAITING_SECONDS || within > nodes * max)
+        if (all > nodes * (WAITING_SECONDS + (dead->is_relay ? WAITING_WINDOW_STUN : 0)) ||
+            within > nodes * max)
             world_fail(&s->world,
                        "node %u sent %u packets in %d s to node %u, which is dead, and "
                        "%u in %d s",

@@ -613,6 +613,10 @@ void fake_host_refuse(struct host *h, uint64_t code, uint32_t count) {
     h->refuse_count = count;
 }
 
+void host_doubt(struct host *h, const struct stream *s) {
+    assert(s->pair->host == h);
+}
+
 void fake_host_silence(struct host *h, uint32_t count) {
     h->silent_count = count;
 }

@@ -381,6 +381,23 @@ CASE_SWARM(a_peer_that_dials_us_may_be_dialled_at_once) {
     cr_assert_eq(s->dials_count, 1);
 }
 
+CASE_SWARM(who_waits_does_not_wait_for_a_round_of_the_background_to_end) {
+    static struct script_connect background;
+    static struct script_connect c;
+    fail_once(s, Q1);
+    script_wait(s, SEC(1));
+    knows(s, Q1, T1);
+    script_connect_with(s, &background, &s->peer, HOST_REQUEST_BACKGROUND);
+    script_turn(s);
+    cr_assert(script_dial(s, T1) != NULL && script_dial(s, Q1) == NULL);
+    script_connect(s, &c, &s->peer);
+    script_wait(s, DIAL_FALLBACK_DELAY);
+    cr_assert(script_dial(s, T1) != NULL && script_dial(s, Q1) != NULL);
+    cr_assert_eq(s->dials_cancelled, 1);
+    (void)script_dial_ok(s, Q1);
+    cr_assert(c.done == 1 && background.done == 1);
+}
+
 CASE_SWARM(cancelled_dials_do_not_rest) {
     static struct script_connect c;
     knows(s, Q1, T1);
