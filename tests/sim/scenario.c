@@ -16,16 +16,16 @@ enum {
     IDLE_TURNS_PER_SECOND_MAX = 20,
     IDLE_TURNS_PER_CIRCUIT_MAX = 2, /* a second, of a relay */
     IDLE_PACKETS_SLACK = 20,
-    /* Of two AutoNAT questions, for each peer; one may take 100 kB. */
-    IDLE_PACKETS_DIAL_BACKS = 250,
-    IDLE_TURNS_DIAL_BACKS = 500,
+    /* Of one question of AutoNAT, which may cost 100 kB, to either end. */
+    IDLE_PACKETS_QUESTION = 125,
+    IDLE_TURNS_QUESTION = 250,
     IDLE_POOL_BYTES_MAX = 1 << 20,
     WAITING_SECONDS = 60,
     WAITING_CLIENTS = 3,
     WAITING_WINDOW = 10,
     WAITING_WINDOW_PACKETS = 12,
     /* A relay gets a question of STUN now and then, three times at each of two addresses. */
-    WAITING_WINDOW_STUN = 6,
+    WAITING_STUN = 6,
     PPM = 1000000,
 };
 
@@ -39,8 +39,7 @@ enum {
  * PROXY_OPEN_TIMEOUT, with 1, 2 and 4 s between), and then a dead peer to be found. */
 #define LEFTOVERS_MAX     SEC(240)
 #define SETTLES           SEC(45)
-/* By then relays have told nodes which of their addresses they can dial; each answer may cost 100
- * kB, and some follow every five minutes. */
+/* By then relays have told nodes which of their addresses they can dial. */
 #define ASKED_ABOUT       SEC(400)
 #define STOPS_WITHIN      SEC(30)
 /* Dials of all addresses of a peer; and then the kernel has nearly given up repeating the last
@@ -131,19 +130,37 @@ static void calm(struct scenario *s) {
 
 /* --- Idle --- */
 
-static void check_idle_node(struct scenario *s, const struct sim_node *n, uint64_t turns,
-                            uint64_t packets) {
+struct idle {
+    uint64_t turns;
+    uint64_t packets;
+    uint64_t questions;
+};
+
+static void idle_now(const struct sim_node *n, struct idle *ret_idle) {
+    *ret_idle = (struct idle){.turns = n->proc.turns,
+                              .packets = n->host->packets_sent,
+                              .questions = relays_questions_of(n)};
+}
+
+static void check_idle_node(struct scenario *s, const struct sim_node *n,
+                            const struct idle *before) {
     struct buf_pool_stats pool;
+    struct idle now;
+    idle_now(n, &now);
+    uint64_t turns = now.turns - before->turns;
+    uint64_t packets = now.packets - before->packets;
+    /* Each peer may have one under way at the beginning that is counted, and one at the end that is
+     * not yet. */
+    uint64_t questions = now.questions - before->questions;
+    questions += s->relays_count > 0 ? 2 * (s->nodes_count - 1) : 0;
     uint32_t circuits = relays_circuits_of(n);
     /* Both ends of a circuit say now and then that they are there. */
     uint64_t peers = s->nodes_count - 1 + 2 * circuits;
     uint64_t packets_max = IDLE_SECONDS * peers + IDLE_PACKETS_SLACK;
     uint64_t turns_max =
         IDLE_SECONDS * (IDLE_TURNS_PER_SECOND_MAX + IDLE_TURNS_PER_CIRCUIT_MAX * circuits);
-    if (s->relays_count > 0) {
-        packets_max += IDLE_PACKETS_DIAL_BACKS * (s->nodes_count - 1);
-        turns_max += IDLE_TURNS_DIAL_BACKS * (s->nodes_count - 1);
-    }
+    packets_max += IDLE_PACKETS_QUESTION * questions;
+    turns_max += IDLE_TURNS_QUESTION * questions;
     buf_pool_stats(reactor_pool(node_reactor(n->node)), &pool);
     world_trace(&s->world, "idle: node %u made %llu turns, sent %llu packets, holds %zu bytes",
                 n->index, (unsigned long long)turns, (unsigned long long)packets,
@@ -171,25 +188,24 @@ static void on_disturb(struct sim_event *e) {
 }
 
 static void idle(struct scenario *s) {
-    uint64_t turns[HOSTS_MAX];
-    uint64_t packets[HOSTS_MAX];
-    run_for(s, s->relays_count > 0 ? ASKED_ABOUT : SETTLES);
+    struct idle before[HOSTS_MAX];
+    run_for(s, SETTLES);
     if (s->world.sabotage == SABOTAGE_TURNS || s->world.sabotage == SABOTAGE_TALK) {
         sim_event_init(&s->disturb, on_disturb);
         world_after(&s->world, &s->disturb, 0);
     }
-    for (uint32_t i = 0; i < s->nodes_count; i++) {
-        turns[i] = s->nodes[i].proc.turns;
-        packets[i] = s->nodes[i].host->packets_sent;
-    }
+    for (uint32_t i = 0; i < s->nodes_count; i++)
+        idle_now(&s->nodes[i], &before[i]);
     run_for(s, SEC(IDLE_SECONDS));
     if (!world_has_failed(&s->world))
         relays_check_idle(s);
+    for (uint32_t i = 0; i < s->nodes_count && !world_has_failed(&s->world); i++)
+        check_idle_node(s, &s->nodes[i], &before[i]);
+    if (s->relays_count == 0 || world_has_failed(&s->world))
+        return;
+    run_for(s, ASKED_ABOUT - SETTLES - SEC(IDLE_SECONDS));
     if (!world_has_failed(&s->world))
         relays_check_reach(s);
-    for (uint32_t i = 0; i < s->nodes_count && !world_has_failed(&s->world); i++)
-        check_idle_node(s, &s->nodes[i], s->nodes[i].proc.turns - turns[i],
-                        s->nodes[i].host->packets_sent - packets[i]);
 }
 
 /* --- UDP stops passing --- */
@@ -323,27 +339,25 @@ static uint32_t max_within(const uint32_t sent[WAITING_SECONDS], uint32_t second
 }
 
 /* Decision 6: a packet a second, whatever there is to wait for and however many addresses. */
-static void check_waiting(struct scenario *s, const struct sim_node *dead,
-                          const struct waiting *w) {
-    if (dead->host->behind != NULL)
+static void check_waiting(struct scenario *s, const struct sim_node *from,
+                          const struct sim_node *to, const struct waiting *w) {
+    const uint32_t *sent = w->sent[from->index];
+    const struct sim_link *l = link_of(s, from->index, to->index);
+    uint32_t nodes = 0;
+    if (to->host->behind != NULL)
         return; /* nobody can dial it, and the link to its box is its neighbours', too */
-    for (uint32_t i = 0; i < s->nodes_count; i++) {
-        const struct sim_link *l = link_of(s, i, dead->index);
-        uint32_t nodes = 0;
-        for (uint32_t k = 0; k < s->nodes_count; k++)
-            nodes += link_of(s, k, dead->index) == l; /* who are behind one box share it */
-        uint32_t max = WAITING_WINDOW_PACKETS + (dead->is_relay ? WAITING_WINDOW_STUN : 0);
-        uint32_t all = max_within(w->sent[i], WAITING_SECONDS);
-        uint32_t within = max_within(w->sent[i], WAITING_WINDOW);
-        world_trace(&s->world, "silence: node %u sent %u packets to node %u, %u in %d s", i, all,
-                    dead->index, within, WAITING_WINDOW);
-        if (all > nodes * (WAITING_SECONDS + (dead->is_relay ? WAITING_WINDOW_STUN : 0)) ||
-            within > nodes * max)
-            world_fail(&s->world,
-                       "node %u sent %u packets in %d s to node %u, which is dead, and "
-                       "%u in %d s",
-                       i, all, WAITING_SECONDS, dead->index, within, WAITING_WINDOW);
-    }
+    for (uint32_t k = 0; k < s->nodes_count; k++)
+        nodes += link_of(s, k, to->index) == l; /* who are behind one box share it */
+    uint32_t stun = to->is_relay ? WAITING_STUN : 0;
+    uint32_t all = max_within(sent, WAITING_SECONDS);
+    uint32_t within = max_within(sent, WAITING_WINDOW);
+    world_trace(&s->world, "waiting: node %u sent %u packets to node %u, %u in %d s", from->index,
+                all, to->index, within, WAITING_WINDOW);
+    if (all > nodes * (WAITING_SECONDS + stun) || within > nodes * (WAITING_WINDOW_PACKETS + stun))
+        world_fail(&s->world,
+                   "node %u sent %u packets in %d s to node %u, which does not answer, and %u in "
+                   "%d s",
+                   from->index, all, WAITING_SECONDS, to->index, within, WAITING_WINDOW);
 }
 
 /* Somebody wants to go there all the time. */
@@ -378,7 +392,8 @@ static void silence(struct scenario *s) {
     }
     run_for(s, FIRST_ROUND);
     count_waiting(s, dead, &waiting);
-    check_waiting(s, dead, &waiting);
+    for (uint32_t i = 0; i < s->nodes_count; i++)
+        check_waiting(s, &s->nodes[i], dead, &waiting);
     host_up(s, dead);
     sim_node_start(dead);
     if (dead->is_relay) {
@@ -388,6 +403,53 @@ static void silence(struct scenario *s) {
         relays_check_reserved(s, "after its host came back");
     }
     wait_for_transfers(s, s->world.now + SEC(5), s->world.now + SEC(10));
+}
+
+/* --- One way only --- */
+
+static void load_between(struct scenario *s, const struct sim_node *from, const struct sim_node *to,
+                         nsec_t time) {
+    for (uint32_t k = 0; k < from->proxies_count; k++)
+        if (from->proxies[k].to == to)
+            load_add_several(s, &from->proxies[k], time);
+}
+
+/* What one node sends to another vanishes, and not what the other one sends: each may take for
+ * alive what the other has given up. */
+static void one_way(struct scenario *s) {
+    uint32_t a = (uint32_t)sim_rand_below(&s->splits, s->nodes_count);
+    uint32_t b =
+        (a + 1 + (uint32_t)sim_rand_below(&s->splits, s->nodes_count - 1)) % s->nodes_count;
+    struct sim_node *mute = &s->nodes[a];
+    struct sim_node *deaf = &s->nodes[b];
+    struct waiting waiting;
+    bool is_long = sim_rand_bool(&s->splits);
+    nsec_t time = is_long ? FOUND_DEAD + FIRST_ROUND
+                          : sim_rand_scale(&s->splits, SEC(1), FOUND_DEAD + FIRST_ROUND);
+    if (!sim_rand_bool(&s->splits))
+        return;
+    world_trace(&s->world, "nothing passes from node %u to node %u", a, b);
+    s->resets_are_on = false;
+    link_of(s, a, b)->cuts++;
+    load_between(s, mute, deaf, time);
+    load_between(s, deaf, mute, time + (is_long ? SEC(WAITING_SECONDS) : 0));
+    run_for(s, time);
+    if (is_long) {
+        count_waiting(s, mute, &waiting);
+        check_waiting(s, deaf, mute, &waiting);
+    }
+    link_of(s, a, b)->cuts--;
+    world_trace(&s->world, "packets pass again");
+    /* Both ends have found out by then, or need to. */
+    if (!is_long)
+        run_for(s, FOUND_DEAD);
+    run_for(s, relays_reserved_within(s));
+    if (s->relays_count > 0 && !world_has_failed(&s->world))
+        relays_check_reserved(s, "after packets passed one way only");
+    s->hurry = is_long;
+    if (!world_has_failed(&s->world))
+        wait_for_transfers(s, s->world.now, s->world.now + SEC(1));
+    s->hurry = false;
 }
 
 /* --- Another address: decision 6 says when that is made up for --- */
@@ -530,12 +592,14 @@ void scenario_run(const struct scenario_config *cfg, struct scenario_result *ret
     sim_rand_init(&s->walls, cfg->seed, "walls", 0);
     sim_rand_init(&s->moves, cfg->seed, "moves", 0);
     sim_rand_init(&s->naps, cfg->seed, "naps", 0);
+    sim_rand_init(&s->splits, cfg->seed, "splits", 0);
     s->has_boxes = cfg->has_boxes;
     s->folder = cfg->folder;
     topology_make(s);
     start_nodes(s);
-    void (*const phases[])(struct scenario * s) = {
-        storm, calm, idle, crossing, udp_blocked, relays_come_back, silence, moving, sleeping, end};
+    void (*const phases[])(struct scenario *
+                           s) = {storm,   calm,    idle,   crossing, udp_blocked, relays_come_back,
+                                 one_way, silence, moving, sleeping, end};
     for (size_t i = 0; i < ARRAY_COUNT(phases) && !world_has_failed(&s->world); i++)
         phases[i](s);
     report(s, began, ret_result);
