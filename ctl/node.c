@@ -36,7 +36,7 @@
 #include "uring/resolver.h"
 
 /* An expiry further away is looked at again then: the wall clock may be set meanwhile. */
-#define EXPIRY_CHECK_MAX SEC(3600)
+#define EXPIRY_CHECK_MAX SEC(60)
 #define LISTEN_PATIENCE  SEC(1)
 #define LISTEN_PAUSE     MSEC(50)
 

@@ -26,6 +26,12 @@
  * refusal may come right behind its agreement. */
 #define LIMIT_NEXT_AFTER MSEC(50)
 
+/* A connection on which the peer was heard since then is taken for alive.  On others a client's
+ * bytes wait for the peer's agreement, a round trip, so that they can go elsewhere. */
+#define HEARD_WITHIN  SEC(1)
+/* How long they wait, when the peer says nothing at all. */
+#define AGREED_WITHIN SEC(3)
+
 struct listener {
     struct tcp_listener tcp;
     struct proxy *proxy;
@@ -56,7 +62,8 @@ struct proxy {
 };
 
 /* OPENING <-> WAITING (for the next attempt) and LIMITED; OPENING -> PUMPING; PUMPING -> LIMITED
- * when the peer refuses the stream; all -> CLOSING */
+ * when the peer refuses the stream, -> OPENING when its connection turns out to be dead;
+ * all -> CLOSING */
 enum client_state {
     CLIENT_OPENING,
     CLIENT_WAITING,
@@ -75,6 +82,7 @@ struct client {
     nsec_t refused_at; /* by the peer, for the first time; 0: never */
     uint32_t attempts;
     enum client_state state;
+    bool is_started; /* its pump */
 };
 
 static struct client *client_of(struct tcp_conn *c) {
@@ -251,6 +259,36 @@ static void on_pump_agreed(struct pump *pump) {
     timer_start(&p->limit_retry, reactor_now(p->cfg.reactor) + LIMIT_NEXT_AFTER);
 }
 
+static void on_pump_lost(struct pump *pump, int error) {
+    struct client *cl = CONTAINER_OF(pump, struct client, pump);
+
+    pump->tcp.events = &client_tcp_events;
+    if (cl->attempts < PROXY_ATTEMPTS_MAX)
+        client_open(cl);
+    else
+        client_refuse(cl, error);
+}
+
+static void client_pump(struct client *cl, struct stream *s) {
+    struct proxy *p = cl->proxy;
+    bool waits = stream_is_silent(s, HEARD_WITHIN);
+
+    if (waits)
+        timer_start(&cl->retry, reactor_now(p->cfg.reactor) + AGREED_WITHIN);
+    if (cl->is_started) {
+        if (waits)
+            pump_wait_for_peer(&cl->pump, on_pump_lost);
+        pump_restart(&cl->pump, s);
+        return;
+    }
+    cl->is_started = true;
+    p->connections++;
+    pump_start_refusable(&cl->pump, s, &p->totals, on_pump_closed, on_pump_refused, on_pump_agreed);
+    cl->pump.aborting = on_pump_aborting;
+    if (waits)
+        pump_wait_for_peer(&cl->pump, on_pump_lost);
+}
+
 static void on_opened(struct stream_request *r, struct stream *s, int error) {
     struct client *cl = CONTAINER_OF(r, struct client, request);
     struct proxy *p = cl->proxy;
@@ -263,22 +301,18 @@ static void on_opened(struct stream_request *r, struct stream *s, int error) {
     if (error < 0) {
         client_failed(cl, error);
         limit_passed(p);
-    } else if (cl->refused_at == 0) {
-        cl->state = CLIENT_PUMPING;
-        p->connections++;
-        pump_start_refusable(&cl->pump, s, &p->totals, on_pump_closed, on_pump_refused,
-                             on_pump_agreed);
-        cl->pump.aborting = on_pump_aborting;
-        limit_passed(p);
-    } else { /* whether the limit has passed is for the peer to say */
-        cl->state = CLIENT_PUMPING;
-        pump_restart(&cl->pump, s);
+        return;
     }
+    cl->state = CLIENT_PUMPING;
+    client_pump(cl, s);
+    if (cl->refused_at == 0) /* else it is for the peer to say whether the limit has passed */
+        limit_passed(p);
 }
 
 static void client_open(struct client *cl) {
     struct proxy *p = cl->proxy;
 
+    timer_stop(&cl->retry);
     cl->state = CLIENT_OPENING;
     cl->attempts++;
     host_open_stream_with(p->cfg.host, &cl->request, &p->cfg.peer, p->protocol,
@@ -286,8 +320,24 @@ static void client_open(struct client *cl) {
                           reactor_now(p->cfg.reactor) + PROXY_OPEN_TIMEOUT, on_opened);
 }
 
+/* With the last attempt the client stays. */
+static void client_try_elsewhere(struct client *cl) {
+    if (!pump_is_waiting(&cl->pump) || cl->attempts >= PROXY_ATTEMPTS_MAX ||
+        !stream_is_silent(cl->pump.stream, AGREED_WITHIN))
+        return;
+    host_doubt(cl->proxy->cfg.host, cl->pump.stream);
+    pump_take_back(&cl->pump);
+    cl->pump.tcp.events = &client_tcp_events;
+    client_open(cl);
+}
+
 static void on_retry(struct timer *t) {
-    client_open(CONTAINER_OF(t, struct client, retry));
+    struct client *cl = CONTAINER_OF(t, struct client, retry);
+
+    if (cl->state == CLIENT_PUMPING)
+        client_try_elsewhere(cl);
+    else
+        client_open(cl);
 }
 
 static void client_abort(struct client *cl) {

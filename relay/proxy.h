@@ -11,6 +11,10 @@
  * the listeners rest: further clients stay in the kernel's backlog.  The same when the peer refuses
  * a stream because of its own limits (pump.h): the client waits with what it has sent, and its turn
  * comes again.  Refused later than PROXY_REFUSED_TIMEOUT after its first refusal, it is reset.
+ * A stream on a connection whose peer has been silent for a second carries nothing of its client
+ * before the peer has agreed to it.  If that connection ends before (the peer was restarted, and
+ * nobody told us), or nothing is heard for three seconds, the client gets another stream, which
+ * counts as one of the attempts.
  * A client whose connection ends at a limit of the relay is reset; the next one has a circuit anew.
  *
  * Life:   proxy_open() .. proxy_close() .. closed() .. proxy_free().

@@ -48,6 +48,8 @@ static bool head_is_full(const struct pump *p) {
 }
 
 static void up_write(struct pump *p) {
+    if (p->waits)
+        return;
     while (p->head_sent < p->head_count) {
         struct slice s = slice_ref(&p->head[p->head_sent]);
         ssize_t taken = stream_write(p->stream, &s, 1);
@@ -180,6 +182,7 @@ static void on_stream_readable(struct stream *s) {
 
     if (!p->closing && p->keeps && !p->is_agreed && stream_is_agreed(s)) {
         p->is_agreed = true;
+        p->waits = false;
         p->agreed(p);
         up_flow(p);
     }
@@ -195,31 +198,43 @@ static bool is_refusal(const struct pump *p, uint64_t code) {
            (code == STREAM_CODE_RATE_LIMITED && !stream_is_agreed(p->stream));
 }
 
+/* TCP is the owner's again, and what it has sent waits. */
 static void give_back(struct pump *p) {
     tcp_read_stop(&p->tcp);
     tcp_set_quota(&p->tcp, NULL);
     for (uint32_t i = 0; i < p->head_count; i++)
         buf_charge(p->head[i].buf, NULL);
     p->head_sent = 0;
-    stream_reset(p->stream, STREAM_CODE_NONE);
+    p->waits = false;
+    if (!p->stream_over)
+        stream_reset(p->stream, STREAM_CODE_NONE);
     p->stream = stream_release(p->stream);
-    p->refused(p);
 }
 
 static void on_stream_reset(struct stream *s, uint64_t code) {
     struct pump *p = stream_user(s);
 
-    if (is_refusal(p, code))
+    if (is_refusal(p, code)) {
         give_back(p);
-    else if (!p->down_over) /* RST has no room for the code */
+        p->refused(p);
+    } else if (!p->down_over) { /* RST has no room for the code */
         pump_abort(p, -ERR_STREAM_RESET, STREAM_CODE_NONE);
+    }
+}
+
+/* The connection ended with the peer knowing nothing of TCP. */
+static bool is_loss(const struct pump *p, int error) {
+    return pump_is_waiting(p) && (error == -ERR_CONN_CLOSED || error == -ETIMEDOUT);
 }
 
 static void on_stream_closed(struct stream *s, int error) {
     struct pump *p = stream_user(s);
 
     p->stream_over = true;
-    if (error != 0)
+    if (is_loss(p, error)) {
+        give_back(p);
+        p->lost(p, error);
+    } else if (error != 0)
         pump_abort(p, error, STREAM_CODE_NONE);
 }
 
@@ -273,6 +288,8 @@ void pump_start_refusable(struct pump *p, struct stream *s, struct pump_totals *
     p->totals = totals;
     p->closed = closed;
     p->aborting = NULL;
+    p->lost = NULL;
+    p->waits = false;
     p->refused = refused;
     p->agreed = agreed;
     p->head_count = 0;
@@ -288,6 +305,17 @@ void pump_start_refusable(struct pump *p, struct stream *s, struct pump_totals *
 void pump_start(struct pump *p, struct stream *s, struct pump_totals *totals,
                 void (*closed)(struct pump *p, int error)) {
     pump_start_refusable(p, s, totals, closed, NULL, NULL);
+}
+
+void pump_wait_for_peer(struct pump *p, void (*lost)(struct pump *p, int error)) {
+    assert(p->head_sent == 0);
+    p->lost = lost;
+    p->waits = true;
+}
+
+void pump_take_back(struct pump *p) {
+    assert(pump_is_waiting(p));
+    give_back(p);
 }
 
 void pump_restart(struct pump *p, struct stream *s) {

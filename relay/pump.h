@@ -37,6 +37,10 @@
  * (the reactor's share of the pool), since a stream that was given up may still hold them when any
  * other quota is gone.
  *
+ * A connection that has been silent may be dead without our knowing.  With pump_wait_for_peer()
+ * nothing of the head goes out before the peer has agreed, and when the connection ends before, the
+ * peer has seen no byte of TCP's: lost() tells, and all is as after refused().
+ *
  * Life:   the owner connects or adopts `tcp` with events of its own, and hands both over with
  *         pump_start().  One closed() follows, when no operation is in flight and the stream is
  *         released; then the memory is the owner's again.
@@ -68,6 +72,7 @@ struct pump {
     /* Of a refusable pump; both may be NULL. */
     void (*refused)(struct pump *p);
     void (*agreed)(struct pump *p);
+    void (*lost)(struct pump *p, int error);
     /* Read from TCP: the first `sent` were taken by the stream and are kept, the others wait. */
     struct slice head[PUMP_HEAD_SLICES_MAX];
     uint32_t head_count;
@@ -81,6 +86,7 @@ struct pump {
     bool stream_over;
     bool keeps; /* the head is all that TCP has sent */
     bool is_agreed;
+    bool waits; /* the head goes out when the peer has agreed, and not before */
     bool closing;
 };
 
@@ -93,9 +99,16 @@ void pump_start(struct pump *p, struct stream *s, struct pump_totals *totals,
 void pump_start_refusable(struct pump *p, struct stream *s, struct pump_totals *totals,
                           void (*closed)(struct pump *p, int error),
                           void (*refused)(struct pump *p), void (*agreed)(struct pump *p));
-/* After refused(): goes on with another stream, with every byte that TCP has sent. */
+/* Right after pump_start_refusable(), or before pump_restart(). */
+void pump_wait_for_peer(struct pump *p, void (*lost)(struct pump *p, int error));
+/* While it waits: the same as if the connection had ended, but lost() is not told. */
+void pump_take_back(struct pump *p);
+static inline bool pump_is_waiting(const struct pump *p) {
+    return p->waits && !p->closing;
+}
+/* After refused() or lost(): goes on with another stream, with every byte that TCP has sent. */
 void pump_restart(struct pump *p, struct stream *s);
-/* After refused(): drops what was kept. */
+/* After refused() or lost(): drops what was kept. */
 void pump_forget(struct pump *p);
 
 /* Resets both ends: the stream with `code`, one of STREAM_CODE_..., TCP with RST.  Harmless when

@@ -29,6 +29,7 @@ struct identify_message;
 struct netwatch;
 struct netwatch_change;
 struct resolver;
+struct stream;
 struct tcp_preface;
 struct transport;
 
@@ -123,6 +124,10 @@ void host_network_changed(struct host *h, const struct netwatch_change *change);
  * before.  At most HOST_ANNOUNCED_MAX are kept; peers will hear of a change. */
 enum { HOST_ANNOUNCED_MAX = 16 };
 void host_announce(struct host *h, const struct multiaddr *addrs, size_t count);
+
+/* Somebody waits on this stream for a sign of the peer, in vain so far: the peer is asked for one,
+ * and its connection takes no new streams before that has come, if there is another way. */
+void host_doubt(struct host *h, const struct stream *s);
 
 /* --- Serving --- */
 

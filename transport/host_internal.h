@@ -9,6 +9,7 @@
 #include "transport/host.h"
 #include "transport/proto/black_hole.h"
 #include "transport/proto/dial_backoff.h"
+#include "transport/proto/dial_pace.h"
 #include "transport/proto/identify.h"
 #include "transport/stream_internal.h"
 #include "transport/transport.h"
@@ -52,6 +53,7 @@ struct peer {
     struct list work_node; /* in host.busy */
     struct timer timer;    /* to look again whether a connection is sound */
     struct dial_round *round;
+    struct dial_pace pace;
     nsec_t race_again_at;         /* not before, when connections are in doubt */
     enum dial_preference missing; /* a bulk stream had to do without a connection of this kind */
     nsec_t missing_again_at;      /* one is not dialled before */

@@ -397,6 +397,11 @@ bool stream_is_agreed(const struct stream *s) {
     return s->phase == STREAM_OPEN;
 }
 
+bool stream_is_silent(const struct stream *s, nsec_t silence) {
+    const struct conn *c = s->conn;
+    return c->ops->heard_at != NULL && now_of(s) - c->ops->heard_at(c) >= silence;
+}
+
 struct quota *stream_quota(struct stream *s) {
     return ops(s)->quota(s->muxed);
 }

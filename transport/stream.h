@@ -22,6 +22,7 @@
  */
 
 #include "core/base/buf.h"
+#include "core/base/time.h"
 #include "core/p2p/peer_id.h"
 #include "transport/proto/codes.h"
 
@@ -89,6 +90,9 @@ const char *stream_protocol(const struct stream *s);
 /* Whether the protocol is agreed.  A stream of ours is lent to its owner before the peer has
  * answered; readable() follows the answer, also when no bytes do. */
 bool stream_is_agreed(const struct stream *s);
+/* Whether nothing of the peer was heard on the stream's connection for so long; false where the
+ * transport does not tell. */
+bool stream_is_silent(const struct stream *s, nsec_t silence);
 /* Against which slices that will be written should be charged. */
 struct quota *stream_quota(struct stream *s);
 /* Bytes accepted for writing and not yet sent. */

@@ -117,6 +117,7 @@ int host_add_addr(struct host *h, const struct peer_id *peer, const struct multi
     if (count > 0)
         memcpy(kept, p->given.items + oldest, count * sizeof(kept[0]));
     kept[count] = added;
+    dial_pace_forget(&p->pace);
     return addrs_replace(h, &p->given, kept, count + 1);
 }
 
@@ -130,6 +131,7 @@ int host_add_addrs(struct host *h, const struct peer_id *peer, const struct mult
         return e;
     for (size_t i = 0; i < count && kept_count < HOST_ADDRS_PER_PEER_MAX; i++)
         kept_count += is_of_peer(peer, &addrs[i], &kept[kept_count]);
+    dial_pace_forget(&p->pace);
     swarm_wake(p); /* which forgets it if there is nothing to keep */
     return addrs_replace(h, &p->given, kept, kept_count);
 }
@@ -398,6 +400,8 @@ int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn) 
     if (hc->authorized)
         c->ops->admit(c);
     *ret_conn = hc;
+    if (!c->relayed)
+        dial_pace_reached(&p->pace, c->inbound ? NULL : &c->remote);
     swarm_doubt_others(hc);
     swarm_check_limits(h);
     swarm_wake(p);
@@ -628,6 +632,8 @@ static void dial_in_background(struct peer *p) {
 static void end_round(struct peer *p) {
     struct dial_round *r = TAKE(p->round);
     bool is_awaited = !wish_of(p).background;
+    if (r->error < 0 && !r->has_left_out)
+        dial_pace_failed(&p->pace);
     bool has_more = r->has_left_out && (r->wish.only_preferred || is_awaited);
     if (r->error < 0 && !has_more && (streams_wait(p) || connects_wait(p)))
         give_up(p, r->error, &r->problem);
@@ -654,6 +660,13 @@ static void close_spares(struct peer *p) {
         wake_at(p, again);
 }
 
+/* Whether somebody waits for a round that began for nobody: what that has left out may be there
+ * sooner than it ends. */
+static bool is_too_little(const struct peer *p) {
+    const struct dial_round *r = p->round;
+    return r != NULL && r->wish.background && r->has_left_out && !wish_of(p).background;
+}
+
 static void look_at(struct peer *p) {
     if (p->host->closing)
         fail_at_shutdown(p);
@@ -664,10 +677,16 @@ static void look_at(struct peer *p) {
     if (p->round != NULL && p->round->is_over)
         end_round(p);
     bool waits = streams_wait(p) || connects_wait(p);
-    if (p->round == NULL && waits)
+    if (waits && is_too_little(p))
+        p->round = dial_round_free(p->round);
+    nsec_t dials_at = dial_pace_not_before(&p->pace);
+    bool may_dial = p->round == NULL && reactor_now(p->host->reactor) >= dials_at;
+    if (may_dial && waits)
         dial_for_requests(p);
-    else if (p->round == NULL && !p->host->closing)
+    else if (may_dial && !p->host->closing)
         dial_in_background(p);
+    else if (p->round == NULL && waits)
+        wake_at(p, dials_at);
     if (p->conns_count > 0 && waits)
         wake_at(p, reactor_now(p->host->reactor) + SUSPECT_RECHECK);
     nsec_t suspicion_due = swarm_suspicion_due(p);

@@ -3,6 +3,7 @@
  * Rules without side effects; transport/swarm.c acts on them. */
 
 #include "transport/host_internal.h"
+#include "transport/stream.h"
 
 /* A detour's address is the relay's, and says nothing of the connection inside. */
 static bool is_over_quic(const struct conn *c) {
@@ -39,6 +40,13 @@ void swarm_doubt(struct host_conn *hc) {
         return;
     hc->doubted_at = reactor_now(hc->peer->host->reactor);
     c->ops->probe(c);
+}
+
+void host_doubt(struct host *h, const struct stream *s) {
+    struct host_conn *hc = host_conn_of(stream_conn(s));
+    assert(hc->peer->host == h);
+    swarm_doubt(hc);
+    swarm_wake(hc->peer);
 }
 
 static bool is_doubted(const struct host_conn *hc) {

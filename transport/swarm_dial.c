@@ -8,15 +8,17 @@
 #include "core/base/net_addr.h"
 #include "transport/host_internal.h"
 
-/* connection-lifecycle.md, "Dial ranking", limits; but for an address 10 s, not 15.  By then QUIC and
- * TCP have sent at 0, 1, 3 and 7 s, and would not again before 15: who begins anew hears sooner of a
- * peer that comes back (decision 6 wants it within 5 s), and cannot while a round stands. */
+/* connection-lifecycle.md, "Dial ranking", limits; but for an address 10 s, not 15.  By then QUIC
+ * and TCP have sent at 0, 1, 3 and 7 s, and would not again before 15: who begins anew hears sooner
+ * of a peer that comes back (decision 6 wants it within 5 s), and cannot while a round stands. */
 #define ADDRESS_TIMEOUT         SEC(10)
 #define ADDRESS_TIMEOUT_PRIVATE SEC(5)
 #define ROUND_TIMEOUT           SEC(60)
 /* Ours: names that do not resolve must not hold up addresses that need no name. */
 #define NAMES_TIMEOUT           SEC(10)
 #define NAMES_TIMEOUT_BESIDE    SEC(2)
+/* Of an address of a peer that does not answer. */
+#define SLOW_DELAY_MAX          SEC(1)
 
 static struct host *host_of(const struct dial_round *r) {
     return r->peer->host;
@@ -77,6 +79,12 @@ static void add_addr(struct dial_round *r, const struct multiaddr *a) {
 
 static void drop_addr(struct dial_round *r, uint32_t i) {
     r->addrs[i] = r->addrs[--r->addrs_count];
+}
+
+static void swap_addrs(struct dial_round *r, uint32_t i, uint32_t k) {
+    struct multiaddr a = r->addrs[i];
+    r->addrs[i] = r->addrs[k];
+    r->addrs[k] = a;
 }
 
 static bool is_quic(const struct multiaddr *a) {
@@ -145,9 +153,7 @@ static uint32_t sort_by_rest(struct dial_round *r, nsec_t *ret_until) {
             *ret_until = MIN(*ret_until, until);
             continue;
         }
-        struct multiaddr a = r->addrs[i];
-        r->addrs[i] = r->addrs[fresh];
-        r->addrs[fresh++] = a;
+        swap_addrs(r, i, fresh++);
     }
     return fresh;
 }
@@ -172,6 +178,31 @@ static int all_rest(const struct dial_round *r, nsec_t until, struct problem *pr
         "all addresses of the peer failed a moment ago and rest: the next attempt is "
         "made in %u s at the earliest",
         (unsigned)((until - now_of(r) + SEC(1) - 1) / SEC(1)));
+}
+
+/* Of the first `count` addresses those remain that are to be dialled of a peer that does not
+ * answer, and with them the detours, which ask others.  Returns how many. */
+static uint32_t keep_pace(struct dial_round *r, uint32_t count) {
+    uint32_t direct = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!multiaddr_is_relayed(&r->addrs[i]))
+            swap_addrs(r, i, direct++);
+    }
+    uint32_t chosen = dial_pace_choose(&r->peer->pace, r->addrs, direct, r->wish.prefer);
+    memmove(&r->addrs[chosen], &r->addrs[direct], (count - direct) * sizeof(r->addrs[0]));
+    return chosen + count - direct;
+}
+
+/* What failed before may rest or not: it is asked as often as may be. */
+static void rank_slowly(struct dial_round *r, uint32_t count) {
+    struct dial_ranked ranked[DIAL_ADDRS_MAX];
+    count = keep_pace(r, count);
+    dial_rank(r->addrs, count, r->wish.prefer, ranked);
+    /* Behind a preference's long delay the round would, too, and what is preferred not be asked
+     * meanwhile. */
+    for (uint32_t i = 0; i < count; i++)
+        ranked[i].delay = MIN(ranked[i].delay, SLOW_DELAY_MAX);
+    dial_race_init(&r->race, ranked, count, now_of(r));
 }
 
 /* Those that rest are dialled behind all others, and only if somebody waits. */
@@ -225,7 +256,11 @@ static int choose_addrs(struct dial_round *r, struct problem *problem) {
         r->has_left_out = true;
         return all_rest(r, until, problem);
     }
-    rank(r, wish, fresh);
+    dial_pace_begin(&r->peer->pace, now_of(r));
+    if (dial_pace_is_slow(&r->peer->pace))
+        rank_slowly(r, wish->background ? fresh : r->addrs_count);
+    else
+        rank(r, wish, fresh);
     return 0;
 }
 
@@ -369,6 +404,13 @@ static void end(struct dial_round *r, int error) {
     swarm_wake(r->peer);
 }
 
+/* A detour's packets go to the relay. */
+static void note_spent(const struct dial_slot *s) {
+    struct dial_round *r = s->round;
+    if (!multiaddr_is_relayed(&s->dial.to))
+        dial_pace_spent(&r->peer->pace, now_of(r) - s->began_at);
+}
+
 static void slot_failed(struct dial_slot *s, int error, const char *why) {
     struct dial_round *r = s->round;
     note_failure(r, &s->dial.to, error, why);
@@ -384,6 +426,7 @@ static void on_dialled(struct dial *d, struct conn *c, int error, const struct p
     struct host_conn *hc;
     leave_slot(s);
     if (error < 0) {
+        note_spent(s);
         slot_failed(s, error, why != NULL && why->text[0] != '\0' ? why->text : err_text(error));
         return;
     }
@@ -409,6 +452,7 @@ static void on_socket_connected(struct dial *d) {
 static void on_slot_deadline(struct timer *t) {
     struct dial_slot *s = CONTAINER_OF(t, struct dial_slot, deadline);
     cancel_slot(s);
+    note_spent(s);
     slot_failed(s, -ETIMEDOUT, "no answer");
 }
 
@@ -439,6 +483,7 @@ static void start(struct dial_round *r, int place) {
         return;
     }
     s->running = true;
+    s->began_at = now_of(r);
     h->tcp_dials += entry->is_tcp;
     dial_race_started(&r->race, place);
     timer_start(&s->deadline,

@@ -5,9 +5,10 @@
  * failed, or the time is up.  Part of the swarm (host_internal.h): whoever looks at a peer at the
  * end of a turn drives its round with dial_round_advance().
  *
- * Limits: names have 10 s (2 s where there are addresses, too), an address 15 s (5 s if it is
+ * Limits: names have 10 s (2 s where there are addresses, too), an address 10 s (5 s if it is
  *         private), the round 60 s; 8 dials in flight for a peer
- *         and HOST_TCP_DIALS_MAX over TCP in all, beyond which they wait. */
+ *         and HOST_TCP_DIALS_MAX over TCP in all, beyond which they wait; a packet a second to a
+ *         peer that does not answer (transport/proto/dial_pace.h). */
 
 #include "core/base/problem.h"
 #include "transport/proto/dial_race.h"
@@ -26,6 +27,7 @@ struct dial_slot {
     struct dial dial;
     struct timer deadline;
     struct dial_round *round;
+    nsec_t began_at;
     int place;    /* in the race */
     bool running; /* the transport's */
 };

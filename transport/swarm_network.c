@@ -80,6 +80,7 @@ void host_network_changed(struct host *h, const struct netwatch_change *change) 
     map_for_each (node, &h->peers) {
         struct peer *p = CONTAINER_OF(node, struct peer, node);
         p->round = dial_round_free(p->round);
+        dial_pace_forget(&p->pace);
         p->race_again_at = 0;
         p->missing_again_at = 0;
         swarm_wake(p);

@@ -129,7 +129,8 @@ static void lose(struct reserver *r) {
 }
 
 static nsec_t lifetime_of(walltime_t expire, walltime_t wall) {
-    assert(expire > wall);
+    if (expire <= wall)
+        return RESERVER_LIFETIME_UNKNOWN;
     uint64_t seconds = (uint64_t)expire - (uint64_t)wall;
     nsec_t lifetime = SEC(MIN(seconds, RESERVER_LIFETIME_MAX / SEC(1)));
     return MAX(lifetime, RESERVER_LIFETIME_MIN);
@@ -187,8 +188,7 @@ static void hold(struct reserver *r, const struct hop_msg *m, walltime_t wall) {
 /* --- answers --------------------------------------------------------------------------------- */
 
 /* Whether it is a reservation; or the kind of failure, and the error. */
-static int judge(const struct reserver *r, const struct hop_msg *m, walltime_t wall,
-                 unsigned *ret_kind) {
+static int judge(const struct reserver *r, const struct hop_msg *m, unsigned *ret_kind) {
     *ret_kind = RESERVER_BROKEN;
     if (m->type != HOP_STATUS || !m->has_status)
         return -ERR_PROTOCOL_VIOLATION;
@@ -206,7 +206,7 @@ static int judge(const struct reserver *r, const struct hop_msg *m, walltime_t w
     }
     if (m->status != CIRCUIT_STATUS_OK || !m->has_reservation)
         return -ERR_PROTOCOL_VIOLATION;
-    if (m->reservation.expire <= wall)
+    if (m->reservation.expire == 0)
         return -ETIME;
     walltime_t voucher_expire; /* go does not look at it either */
     return m->reservation.voucher.len == 0
@@ -218,7 +218,7 @@ int reserver_answer(struct reserver *r, const struct hop_msg *m, walltime_t wall
     assert(r->state == RESERVER_ASKING);
     set_now(r, now);
     unsigned kind;
-    int e = judge(r, m, wall, &kind);
+    int e = judge(r, m, &kind);
     if (e < 0)
         rest_after_failure(r, kind);
     else

@@ -38,15 +38,16 @@
  *
  * Each rest is shortened by up to a quarter, at random.  Attempts begin at least a second apart,
  * and one without connection is also followed by a second's rest.  It is given up after 10 s, when
- * QUIC and TCP have sent at 0, 1, 3 and 7 s: so a relay that comes back is heard of within 4 s, and
- * a path of 2 s has the time for its handshakes.
+ * QUIC and TCP have sent at 0, 1, 3 and 7 s, to two addresses (transport/proto/dial_pace.h): so a
+ * relay that comes back is heard of within 4 s, and a path of 2 s has the time for its handshakes.
  *
  * Renewal: after 3/4 of the lifetime, or two minutes before its end if that is earlier, but not
  * before half of it; and after cfg.renew_interval at the latest.
  *
  * Clocks:  the expiry is wall time.  What is left of it when the answer comes is measured from then
  *          on by the monotonic clock, and cut to an hour: with a clock that is behind, no
- *          reservation seems to last for years.  An expiry in the past is a failure.
+ *          reservation seems to last for years.  One that is over by our clock was granted all the
+ *          same, so one of the clocks is wrong: it is held for two minutes, and renewed by then.
  * Spec:    libp2p relay-v2, "Reservation"; decision 6.
  * Memory:  the struct, 9 KiB.
  * Thread:  one at a time.
@@ -63,15 +64,17 @@ enum { RESERVER_ADDRS_MAX = 16 };
 
 /* Of an attempt: until there is a connection, and then until there is an answer; on a connection
  * that is dead without our knowing, another attempt is what brings a new one. */
-#define RESERVER_REACH_TIMEOUT  SEC(10)
-#define RESERVER_ANSWER_TIMEOUT SEC(5)
+#define RESERVER_REACH_TIMEOUT    SEC(10)
+#define RESERVER_ANSWER_TIMEOUT   SEC(5)
 /* Between the beginnings of two attempts. */
-#define RESERVER_SPACING        SEC(1)
+#define RESERVER_SPACING          SEC(1)
 /* What a reservation's lifetime is cut to.  Below 4 s a relay could have us ask all the time. */
-#define RESERVER_LIFETIME_MIN   SEC(4)
-#define RESERVER_LIFETIME_MAX   SEC(3600)
+#define RESERVER_LIFETIME_MIN     SEC(4)
+#define RESERVER_LIFETIME_MAX     SEC(3600)
+/* Of one that should be over already: a relay's clock and ours differ. */
+#define RESERVER_LIFETIME_UNKNOWN SEC(120)
 /* A connection that ends sooner after the reservation was not worth asking again at once. */
-#define RESERVER_SETTLED_AFTER  SEC(10)
+#define RESERVER_SETTLED_AFTER    SEC(10)
 
 struct reserver_config {
     struct peer_id relay;
@@ -137,7 +140,7 @@ void reserver_reached(struct reserver *r, nsec_t now);
  * 0 with HELD, or what was wrong, for the log; the next attempt is planned either way:
  *   -ERR_RESOURCE_LIMIT       status 200 or 201
  *   -ERR_NOT_AUTHORIZED       status 202
- *   -ETIME                    the reservation has expired already: one of the clocks is wrong
+ *   -ETIME                    the reservation has no expiry
  *   -ERR_PROTOCOL_VIOLATION   no STATUS, OK without reservation, another status
  *   errors of voucher_open()  there is a voucher, and it is not good */
 NODISCARD int reserver_answer(struct reserver *r, const struct hop_msg *m, walltime_t wall,

@@ -37,6 +37,7 @@ PAIRS_AT_ONCE = 3
 DIRECT_S = 3  # decision 6
 READY_S = 40
 GIVEN_UP_S = 60  # three attempts
+RESERVED = r'.*msg="reservation on the relay".*'
 TRIES = 2  # timing is the machine's, too
 BYTES = 200_000
 
@@ -146,7 +147,7 @@ class Pair:
 
     def start_daemon(self):
         self.b.start(self.program, "daemon")
-        self.b.wait_for("daemon", "reservation on the relay")
+        self.b.wait_for("daemon", RESERVED)
 
     def configure(self):
         """Before the relay starts."""
@@ -165,6 +166,7 @@ class Pair:
         self.b.run("auth", "add", self.a.run("whoami"))
         self.b.run("service", "add", "echo", "127.0.0.1:8000")
         self.b.start(sys.executable, *self.SERVICE, what="echo")
+        self.b.wait_for("echo", "listening")
         self.start_daemon()
 
     def open_proxy(self):

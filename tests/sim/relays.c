@@ -8,7 +8,8 @@
 #include "ctl/node.h"
 #include "ctl/reachability.h"
 #include "relay/autonat_prober.h"
-#include "relay/hop_service.h"
+#include "relay/autonat_service.h"
+#include "relay/hop_service_internal.h"
 #include "relay/reservations.h"
 #include "tests/sim/nat.h"
 #include "tests/sim/scenario_internal.h"
@@ -25,6 +26,11 @@ enum { SPLICES_PPM = 600000 };
 #define RESERVED_ROUND_TRIPS 10
 #define EMPTY_WITHIN         SEC(32)
 #define RELAY_STOPS_WITHIN   SEC(30)
+
+/* A relay that is full is asked after 15, 30, 60 s ... (relay/proto/reserver.h): within two minutes
+ * so often, where a connection more does not make it worth a question. */
+#define FULL_REST SEC(15)
+enum { FULL_REFUSALS_MAX = 6 };
 
 /* --- The topology --- */
 
@@ -101,6 +107,40 @@ nsec_t relays_reserved_within(const struct scenario *s) {
     return RESERVED_WITHIN + RESERVED_ROUND_TRIPS * s->rtt_max;
 }
 
+static uint64_t refusals_of(const struct sim_node *relay) {
+    struct hop_service_stats stats;
+    uint64_t count = 0;
+    hop_service_stats(node_relay_service(relay->node), &stats);
+    for (int i = 0; i < HOP_STATUSES; i++)
+        if (hop_statuses[i] != CIRCUIT_STATUS_OK)
+            count += stats.answers[HOP_REQUEST_RESERVE][i];
+    return count;
+}
+
+/* Some have no reservation, and ask for one seldom, until there is room.  Then each has one no
+ * later than its next question: the longest rest is twice the one before. */
+static void relay_is_full(struct scenario *s, struct sim_node *relay, uint32_t clients) {
+    struct hop_service *hop = node_relay_service(relay->node);
+    struct hop_service_stats stats;
+    nsec_t lasts = sim_rand_scale(&s->splits, SEC(5), SEC(120));
+    if (world_has_failed(&s->world))
+        return;
+    hop_service_stats(hop, &stats);
+    uint32_t left_out = clients - MIN(clients, hop->book.cfg.reservations_max);
+    if (stats.reservations != clients - left_out)
+        world_fail(&s->world, "relay %u has %u reservations, and room for %u", relay->index,
+                   stats.reservations, clients - left_out);
+    world_run(&s->world, s->world.now + lasts);
+    uint64_t refusals = refusals_of(relay);
+    world_trace(&s->world, "relay %u was full for %llu s and refused %llu times", relay->index,
+                (unsigned long long)(lasts / SEC(1)), (unsigned long long)refusals);
+    if (refusals < left_out || refusals > left_out * FULL_REFUSALS_MAX)
+        world_fail(&s->world, "relay %u was asked %llu times by %u for whom there was no room",
+                   relay->index, (unsigned long long)refusals, left_out);
+    hop->book.cfg.reservations_max = relay->relay_service.reservations_max;
+    world_run(&s->world, s->world.now + 2 * (lasts + relays_reserved_within(s)) + FULL_REST);
+}
+
 /* A relay ends in order, which its peers see, and is back some time later without what it knew. */
 void relays_come_back(struct scenario *s) {
     if (s->relays_count == 0)
@@ -115,10 +155,19 @@ void relays_come_back(struct scenario *s) {
         return;
     }
     world_run(&s->world, s->world.now + sim_rand_scale(&s->plan, MSEC(100), SEC(100)));
+    uint32_t clients = s->nodes_count - s->relays_count;
+    bool is_full = clients > 1 && sim_rand_bool(&s->splits);
+    uint32_t room = relay->relay_service.reservations_max;
+    if (is_full)
+        relay->relay_service.reservations_max =
+            (uint32_t)sim_rand_range(&s->splits, 1, clients - 1);
     sim_node_start(relay);
     world_run(&s->world, s->world.now + relays_reserved_within(s));
+    relay->relay_service.reservations_max = room;
+    if (is_full)
+        relay_is_full(s, relay, clients);
     if (!world_has_failed(&s->world))
-        relays_check_reserved(s, "after it came back");
+        relays_check_reserved(s, is_full ? "after it was full" : "after it came back");
 }
 
 /* --- Circuits --- */
@@ -193,6 +242,20 @@ static void check_node_reach(struct scenario *s, const struct sim_node *n) {
 void relays_check_reach(struct scenario *s) {
     for (uint32_t i = s->relays_count; i < s->nodes_count && s->relays_count > 0; i++)
         check_node_reach(s, &s->nodes[i]);
+}
+
+uint64_t relays_questions_of(const struct sim_node *n) {
+    const struct autonat_prober *prober = reachability_autonat(node_reachability(n->node));
+    const struct autonat_service *service = node_autonat_service(n->node);
+    uint64_t count = 0;
+    if (prober != NULL)
+        for (size_t i = 0; i <= AUTONAT_FAILED; i++)
+            count += autonat_prober_stats(prober)->ended[i];
+    if (service != NULL) {
+        const struct autonat_service_stats *stats = autonat_service_stats(service);
+        count += stats->reached + stats->unreached + stats->refused + stats->failed;
+    }
+    return count;
 }
 
 uint32_t relays_circuits_of(const struct sim_node *n) {

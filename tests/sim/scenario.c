@@ -16,14 +16,17 @@ enum {
     IDLE_TURNS_PER_SECOND_MAX = 20,
     IDLE_TURNS_PER_CIRCUIT_MAX = 2, /* a second, of a relay */
     IDLE_PACKETS_SLACK = 20,
-    /* Of two AutoNAT questions, for each peer; one may take 100 kB. */
-    IDLE_PACKETS_DIAL_BACKS = 250,
-    IDLE_TURNS_DIAL_BACKS = 500,
+    /* Of one question of AutoNAT, which may cost 100 kB, to either end. */
+    IDLE_PACKETS_QUESTION = 125,
+    IDLE_TURNS_QUESTION = 250,
     IDLE_POOL_BYTES_MAX = 1 << 20,
     WAITING_SECONDS = 60,
-    /* The kernel repeats the last words of connections that were closed in vain: four or five times
-     * a minute each. */
-    WAITING_PACKETS_SLACK = 20,
+    WAITING_CLIENTS = 3,
+    WAITING_WINDOW = 10,
+    WAITING_WINDOW_PACKETS = 12,
+    /* A relay gets a question of STUN now and then, three times at each of two addresses. */
+    WAITING_STUN = 6,
+    WAITING_PUNCH = 60, /* of two nodes that meet elsewhere, over UDP: docs/internals/nat.md */
     PPM = 1000000,
 };
 
@@ -37,10 +40,12 @@ enum {
  * PROXY_OPEN_TIMEOUT, with 1, 2 and 4 s between), and then a dead peer to be found. */
 #define LEFTOVERS_MAX     SEC(240)
 #define SETTLES           SEC(45)
-/* By then relays have told nodes which of their addresses they can dial; each answer may cost 100
- * kB, and some follow every five minutes. */
+/* By then relays have told nodes which of their addresses they can dial. */
 #define ASKED_ABOUT       SEC(400)
 #define STOPS_WITHIN      SEC(30)
+/* Dials of all addresses of a peer; and then the kernel has nearly given up repeating the last
+ * words of connections that were closed in vain. */
+#define FIRST_ROUND       SEC(20)
 /* After the event; where a round trip takes long, asking whether a connection lives does, too. */
 #define NOTICED_WITHIN    SEC(3)
 
@@ -126,19 +131,37 @@ static void calm(struct scenario *s) {
 
 /* --- Idle --- */
 
-static void check_idle_node(struct scenario *s, const struct sim_node *n, uint64_t turns,
-                            uint64_t packets) {
+struct idle {
+    uint64_t turns;
+    uint64_t packets;
+    uint64_t questions;
+};
+
+static void idle_now(const struct sim_node *n, struct idle *ret_idle) {
+    *ret_idle = (struct idle){.turns = n->proc.turns,
+                              .packets = n->host->packets_sent,
+                              .questions = relays_questions_of(n)};
+}
+
+static void check_idle_node(struct scenario *s, const struct sim_node *n,
+                            const struct idle *before) {
     struct buf_pool_stats pool;
+    struct idle now;
+    idle_now(n, &now);
+    uint64_t turns = now.turns - before->turns;
+    uint64_t packets = now.packets - before->packets;
+    /* Each peer may have one under way at the beginning that is counted, and one at the end that is
+     * not yet. */
+    uint64_t questions = now.questions - before->questions;
+    questions += s->relays_count > 0 ? 2 * (s->nodes_count - 1) : 0;
     uint32_t circuits = relays_circuits_of(n);
     /* Both ends of a circuit say now and then that they are there. */
     uint64_t peers = s->nodes_count - 1 + 2 * circuits;
     uint64_t packets_max = IDLE_SECONDS * peers + IDLE_PACKETS_SLACK;
     uint64_t turns_max =
         IDLE_SECONDS * (IDLE_TURNS_PER_SECOND_MAX + IDLE_TURNS_PER_CIRCUIT_MAX * circuits);
-    if (s->relays_count > 0) {
-        packets_max += IDLE_PACKETS_DIAL_BACKS * (s->nodes_count - 1);
-        turns_max += IDLE_TURNS_DIAL_BACKS * (s->nodes_count - 1);
-    }
+    packets_max += IDLE_PACKETS_QUESTION * questions;
+    turns_max += IDLE_TURNS_QUESTION * questions;
     buf_pool_stats(reactor_pool(node_reactor(n->node)), &pool);
     world_trace(&s->world, "idle: node %u made %llu turns, sent %llu packets, holds %zu bytes",
                 n->index, (unsigned long long)turns, (unsigned long long)packets,
@@ -166,25 +189,24 @@ static void on_disturb(struct sim_event *e) {
 }
 
 static void idle(struct scenario *s) {
-    uint64_t turns[HOSTS_MAX];
-    uint64_t packets[HOSTS_MAX];
-    run_for(s, s->relays_count > 0 ? ASKED_ABOUT : SETTLES);
+    struct idle before[HOSTS_MAX];
+    run_for(s, SETTLES);
     if (s->world.sabotage == SABOTAGE_TURNS || s->world.sabotage == SABOTAGE_TALK) {
         sim_event_init(&s->disturb, on_disturb);
         world_after(&s->world, &s->disturb, 0);
     }
-    for (uint32_t i = 0; i < s->nodes_count; i++) {
-        turns[i] = s->nodes[i].proc.turns;
-        packets[i] = s->nodes[i].host->packets_sent;
-    }
+    for (uint32_t i = 0; i < s->nodes_count; i++)
+        idle_now(&s->nodes[i], &before[i]);
     run_for(s, SEC(IDLE_SECONDS));
     if (!world_has_failed(&s->world))
         relays_check_idle(s);
+    for (uint32_t i = 0; i < s->nodes_count && !world_has_failed(&s->world); i++)
+        check_idle_node(s, &s->nodes[i], &before[i]);
+    if (s->relays_count == 0 || world_has_failed(&s->world))
+        return;
+    run_for(s, ASKED_ABOUT - SETTLES - SEC(IDLE_SECONDS));
     if (!world_has_failed(&s->world))
         relays_check_reach(s);
-    for (uint32_t i = 0; i < s->nodes_count && !world_has_failed(&s->world); i++)
-        check_idle_node(s, &s->nodes[i], s->nodes[i].proc.turns - turns[i],
-                        s->nodes[i].host->packets_sent - packets[i]);
 }
 
 /* --- UDP stops passing --- */
@@ -288,31 +310,69 @@ static void load_dead(struct scenario *s, const struct sim_node *dead, uint32_t 
     }
 }
 
-static void check_waiting(struct scenario *s, const struct sim_node *dead, const uint64_t *before,
-                          uint64_t seconds) {
-    /* A packet a second, where there are not more addresses to try than usual.  Relays are tried
-     * all the time, each address four times in ten seconds. */
-    uint64_t in_20_seconds = MAX(dead->listen_count * (dead->is_relay ? 8u : 5u), 20u);
-    uint64_t max = seconds * in_20_seconds / 20 + WAITING_PACKETS_SLACK;
-    if (dead->host->behind != NULL)
-        return; /* nobody can dial it, and the link to its box is its neighbours', too */
-    for (uint32_t i = 0; i < s->nodes_count; i++) {
-        const struct sim_link *l = link_of(s, i, dead->index);
-        uint64_t nodes = 0;
-        for (uint32_t k = 0; k < s->nodes_count; k++)
-            nodes += link_of(s, k, dead->index) == l; /* who are behind one box share it */
-        uint64_t sent = l->packets - before[i];
-        world_trace(&s->world, "silence: node %u sent %llu packets to node %u", i,
-                    (unsigned long long)sent, dead->index);
-        if (sent > nodes * max)
-            world_fail(&s->world, "node %u sent %llu packets in %llu s to node %u, which is dead",
-                       i, (unsigned long long)sent, (unsigned long long)seconds, dead->index);
+/* Packets from each node to the dead one in each second. */
+struct waiting {
+    uint64_t before[HOSTS_MAX];
+    uint32_t sent[HOSTS_MAX][WAITING_SECONDS];
+};
+
+static void count_waiting(struct scenario *s, const struct sim_node *dead, struct waiting *w) {
+    for (uint32_t i = 0; i < s->nodes_count; i++)
+        w->before[i] = link_of(s, i, dead->index)->packets;
+    for (uint32_t second = 0; second < WAITING_SECONDS && !world_has_failed(&s->world); second++) {
+        run_for(s, SEC(1));
+        for (uint32_t i = 0; i < s->nodes_count; i++) {
+            uint64_t now = link_of(s, i, dead->index)->packets;
+            w->sent[i][second] = (uint32_t)(now - w->before[i]);
+            w->before[i] = now;
+        }
     }
+}
+
+static uint32_t max_within(const uint32_t sent[WAITING_SECONDS], uint32_t seconds) {
+    uint32_t max = 0;
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < WAITING_SECONDS; i++) {
+        sum += sent[i] - (i < seconds ? 0 : sent[i - seconds]);
+        max = MAX(max, sum);
+    }
+    return max;
+}
+
+/* Decision 6: a packet a second, whatever there is to wait for and however many addresses; and so
+ * many `more`, all at once. */
+static void check_waiting(struct scenario *s, const struct sim_node *from,
+                          const struct sim_node *to, const struct waiting *w, uint32_t more) {
+    const uint32_t *sent = w->sent[from->index];
+    const struct sim_link *l = link_of(s, from->index, to->index);
+    uint32_t nodes = 0;
+    if (to->host->behind != NULL)
+        return; /* nobody can dial it, and the link to its box is its neighbours', too */
+    for (uint32_t k = 0; k < s->nodes_count; k++)
+        nodes += link_of(s, k, to->index) == l; /* who are behind one box share it */
+    more += to->is_relay ? WAITING_STUN : 0;
+    uint32_t all = max_within(sent, WAITING_SECONDS);
+    uint32_t within = max_within(sent, WAITING_WINDOW);
+    world_trace(&s->world, "waiting: node %u sent %u packets to node %u, %u in %d s", from->index,
+                all, to->index, within, WAITING_WINDOW);
+    if (all > nodes * (WAITING_SECONDS + more) || within > nodes * (WAITING_WINDOW_PACKETS + more))
+        world_fail(&s->world,
+                   "node %u sent %u packets in %d s to node %u, which does not answer, and %u in "
+                   "%d s",
+                   from->index, all, WAITING_SECONDS, to->index, within, WAITING_WINDOW);
+}
+
+/* Somebody wants to go there all the time. */
+static void load_add_several(struct scenario *s, const struct sim_proxy *p, nsec_t time) {
+    nsec_t now = s->world.now;
+    load_add(s, p, now, now + SEC(2), false);
+    for (int i = 1; i < WAITING_CLIENTS; i++)
+        load_add(s, p, now, now + time, false);
 }
 
 static void silence(struct scenario *s) {
     struct sim_node *dead = &s->nodes[sim_rand_below(&s->plan, s->nodes_count)];
-    uint64_t packets[HOSTS_MAX];
+    struct waiting waiting;
     uint32_t idle_conns[HOSTS_MAX];
     const uint32_t none[HOSTS_MAX] = {0};
     if (sim_rand_bool(&s->plan))
@@ -328,13 +388,14 @@ static void silence(struct scenario *s) {
     /* Clients that want to go there make their nodes dial in vain. */
     for (uint32_t i = 0; i < s->nodes_count; i++) {
         struct sim_node *n = &s->nodes[i];
-        packets[i] = link_of(s, i, dead->index)->packets;
         for (uint32_t k = 0; k < n->proxies_count; k++)
             if (n->proxies[k].to == dead && n != dead)
-                load_add(s, &n->proxies[k], s->world.now, s->world.now + SEC(2), false);
+                load_add_several(s, &n->proxies[k], FIRST_ROUND + SEC(WAITING_SECONDS));
     }
-    run_for(s, SEC(WAITING_SECONDS));
-    check_waiting(s, dead, packets, WAITING_SECONDS);
+    run_for(s, FIRST_ROUND);
+    count_waiting(s, dead, &waiting);
+    for (uint32_t i = 0; i < s->nodes_count; i++)
+        check_waiting(s, &s->nodes[i], dead, &waiting, 0);
     host_up(s, dead);
     sim_node_start(dead);
     if (dead->is_relay) {
@@ -344,6 +405,54 @@ static void silence(struct scenario *s) {
         relays_check_reserved(s, "after its host came back");
     }
     wait_for_transfers(s, s->world.now + SEC(5), s->world.now + SEC(10));
+}
+
+/* --- One way only --- */
+
+static void load_between(struct scenario *s, const struct sim_node *from, const struct sim_node *to,
+                         nsec_t time) {
+    for (uint32_t k = 0; k < from->proxies_count; k++)
+        if (from->proxies[k].to == to)
+            load_add_several(s, &from->proxies[k], time);
+}
+
+/* What one node sends to another vanishes, and not what the other one sends: each may take for
+ * alive what the other has given up. */
+static void one_way(struct scenario *s) {
+    uint32_t a = (uint32_t)sim_rand_below(&s->splits, s->nodes_count);
+    uint32_t b =
+        (a + 1 + (uint32_t)sim_rand_below(&s->splits, s->nodes_count - 1)) % s->nodes_count;
+    struct sim_node *mute = &s->nodes[a];
+    struct sim_node *deaf = &s->nodes[b];
+    struct waiting waiting;
+    bool is_long = sim_rand_bool(&s->splits);
+    nsec_t time = is_long ? FOUND_DEAD + FIRST_ROUND
+                          : sim_rand_scale(&s->splits, SEC(1), FOUND_DEAD + FIRST_ROUND);
+    if (!sim_rand_bool(&s->splits))
+        return;
+    world_trace(&s->world, "nothing passes from node %u to node %u", a, b);
+    s->resets_are_on = false;
+    link_of(s, a, b)->cuts++;
+    load_between(s, mute, deaf, time);
+    load_between(s, deaf, mute, time + (is_long ? SEC(WAITING_SECONDS) : 0));
+    run_for(s, time);
+    if (is_long) {
+        count_waiting(s, mute, &waiting);
+        /* They may meet through a relay, and punch holes. */
+        check_waiting(s, deaf, mute, &waiting, s->relays_count > 0 ? WAITING_PUNCH : 0);
+    }
+    link_of(s, a, b)->cuts--;
+    world_trace(&s->world, "packets pass again");
+    /* Both ends have found out by then, or need to. */
+    if (!is_long)
+        run_for(s, FOUND_DEAD);
+    run_for(s, relays_reserved_within(s));
+    if (s->relays_count > 0 && !world_has_failed(&s->world))
+        relays_check_reserved(s, "after packets passed one way only");
+    s->hurry = is_long;
+    if (!world_has_failed(&s->world))
+        wait_for_transfers(s, s->world.now, s->world.now + SEC(1));
+    s->hurry = false;
 }
 
 /* --- Another address: decision 6 says when that is made up for --- */
@@ -486,12 +595,14 @@ void scenario_run(const struct scenario_config *cfg, struct scenario_result *ret
     sim_rand_init(&s->walls, cfg->seed, "walls", 0);
     sim_rand_init(&s->moves, cfg->seed, "moves", 0);
     sim_rand_init(&s->naps, cfg->seed, "naps", 0);
+    sim_rand_init(&s->splits, cfg->seed, "splits", 0);
     s->has_boxes = cfg->has_boxes;
     s->folder = cfg->folder;
     topology_make(s);
     start_nodes(s);
-    void (*const phases[])(struct scenario * s) = {
-        storm, calm, idle, crossing, udp_blocked, relays_come_back, silence, moving, sleeping, end};
+    void (*const phases[])(struct scenario *
+                           s) = {storm,   calm,    idle,   crossing, udp_blocked, relays_come_back,
+                                 one_way, silence, moving, sleeping, end};
     for (size_t i = 0; i < ARRAY_COUNT(phases) && !world_has_failed(&s->world); i++)
         phases[i](s);
     report(s, began, ret_result);

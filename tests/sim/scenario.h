@@ -10,7 +10,8 @@
  *   idle    nobody does anything: packets and turns are counted
  *   crossing   all connections die, and all dial again at one instant
  *   (where nodes have both) UDP stops passing; new transfers go over TCP
- *   (where there are relays) one of them is away for a while
+ *   (where there are relays) one of them is away for a while, and may be full when it is back
+ *   (every other seed) what one node sends to another vanishes for a while
  *   silence (every other seed) a host dies; the others find out in time, and it comes back
  *   (a third of the seeds) a host has other addresses; both ways it is reached again in time
  *   (a third of the seeds) a machine sleeps for minutes; when it wakes up all is as before in time

@@ -64,6 +64,7 @@ struct scenario {
     struct sim_rand walls;  /* boxes */
     struct sim_rand moves;  /* who gets other addresses, and when */
     struct sim_rand naps;   /* whose machine sleeps, and how long */
+    struct sim_rand splits; /* what passes one way only, and when a relay is full */
     struct sim_node *mover; /* NULL: nobody */
     bool has_boxes;
     uint32_t relays_count; /* the first of the nodes; 0 without boxes */
@@ -102,7 +103,9 @@ void relays_check_reserved(struct scenario *s, const char *when);
 nsec_t relays_reserved_within(const struct scenario *s);
 /* 0 where it is no relay. */
 uint32_t relays_circuits_of(const struct sim_node *n);
-/* A phase: one of them is away for a while. */
+/* Of AutoNAT that have ended, asked by it or answered. */
+uint64_t relays_questions_of(const struct sim_node *n);
+/* A phase: one of them is away for a while, and perhaps full when it is back. */
 void relays_come_back(struct scenario *s);
 /* Nothing is half-open, and circuits are the connections that nodes know of. */
 void relays_check_idle(struct scenario *s);

@@ -73,7 +73,7 @@ struct service_port {
     uint16_t port;
 };
 
-enum { TRANSFERS_MAX = 256, SERVICE_PORTS_MAX = HOSTS_MAX * NODE_SERVICES_MAX };
+enum { TRANSFERS_MAX = 512, SERVICE_PORTS_MAX = HOSTS_MAX * NODE_SERVICES_MAX };
 
 struct transfers {
     struct world *world;

@@ -37,6 +37,7 @@ struct stream {
     bool released;
     uint32_t refused_in; /* turns until the peer refuses it; 0: agreed, or refused */
     bool is_refused;
+    bool is_silent;
 };
 
 struct pair {
@@ -80,6 +81,7 @@ struct host {
     int fail_error;
     uint32_t refuse_count;
     uint64_t refuse_code;
+    uint32_t silent_count;
     uint32_t starve_count;
     struct tcp_preface *preface;
 };
@@ -328,7 +330,12 @@ const struct peer_id *stream_peer(const struct stream *s) {
 }
 
 bool stream_is_agreed(const struct stream *s) {
-    return !s->is_refused;
+    return !s->is_refused && !s->is_silent;
+}
+
+bool stream_is_silent(const struct stream *s, nsec_t silence) {
+    (void)silence;
+    return s->is_silent;
 }
 
 const char *stream_protocol(const struct stream *s) {
@@ -423,7 +430,10 @@ static void answer(struct host *h, struct stream_request *r) {
         reactor_defer(h->reactor, &near->tell);
     } else if (ph != NULL) {
         ph->accept(ph, far);
-        tell(near, EV_READABLE); /* as the peer's answer does */
+        near->is_silent = h->silent_count > 0;
+        h->silent_count -= near->is_silent;
+        if (!near->is_silent)
+            tell(near, EV_READABLE); /* as the peer's answer does */
     } else {
         far->released = true;
         near->error = -ERR_PROTOCOL_NOT_SUPPORTED;
@@ -624,6 +634,23 @@ void fake_host_fail(struct host *h, int error, uint32_t count) {
 void fake_host_refuse(struct host *h, uint64_t code, uint32_t count) {
     h->refuse_code = code;
     h->refuse_count = count;
+}
+
+void host_doubt(struct host *h, const struct stream *s) {
+    assert(s->pair->host == h);
+}
+
+void fake_host_silence(struct host *h, uint32_t count) {
+    h->silent_count = count;
+}
+
+void fake_host_speak(struct host *h) {
+    list_for_each (node, &h->pairs) {
+        struct stream *near = &LIST_ENTRY(node, struct pair, node)->end[0];
+        if (near->is_silent && !near->closed)
+            tell(near, EV_READABLE);
+        near->is_silent = false;
+    }
 }
 
 void fake_host_starve(struct host *h, uint32_t count) {

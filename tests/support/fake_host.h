@@ -41,6 +41,10 @@ void fake_host_fail(struct host *h, int error, uint32_t count);
 /* The next `count` streams are reset by the peer with `code` some turns after they were opened,
  * before it has agreed to their protocol. */
 void fake_host_refuse(struct host *h, uint64_t code, uint32_t count);
+/* The next `count` streams that it opens are on a connection on which nothing was heard for a long
+ * time, and their protocol is not agreed before fake_host_speak(). */
+void fake_host_silence(struct host *h, uint32_t count);
+void fake_host_speak(struct host *h);
 /* The next `count` streams that it opens have no slab for what it wants to write. */
 void fake_host_starve(struct host *h, uint32_t count);
 /* Nor does the other end of this one. */

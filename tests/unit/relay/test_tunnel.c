@@ -643,6 +643,149 @@ Test(tunnel, refused_clients_may_leave_and_the_proxy_may_close) {
     close(late);
 }
 
+/* --- a connection that may be dead --- */
+
+static int accept_next(struct tunnel *t) {
+    int target = -1;
+    turn_until(t, (target = target_accept(t)) >= 0);
+    return target;
+}
+
+Test(tunnel, on_a_silent_connection_nothing_is_sent_before_the_peer_agrees) {
+    struct tunnel t;
+    char byte;
+    tunnel_open(&t);
+    fake_host_silence(t.near, 1);
+    int client = client_connect(&t);
+    sock_send(client, "question");
+    shutdown(client, SHUT_WR);
+    int target = accept_next(&t);
+    turn_while_busy(&t);
+    cr_assert_eq(sock_read(target, &byte, 1), -EAGAIN);
+    fake_host_speak(t.near);
+    turn_until(&t, sock_has(target, "question"));
+    turn_until(&t, sock_is_ended(target));
+    sock_send(target, "answer");
+    turn_until(&t, sock_has(client, "answer"));
+    close(target);
+    tunnel_close(&t);
+    close(client);
+}
+
+/* The first client after the peer's daemon was killed and started again was reset. */
+Test(tunnel, a_client_whose_connection_turns_out_dead_gets_another_one) {
+    static const int errors[] = {-ERR_CONN_CLOSED, -ETIMEDOUT};
+    struct tunnel t;
+    struct proxy_stats stats;
+    tunnel_open(&t);
+    for (size_t i = 0; i < ARRAY_COUNT(errors); i++) {
+        char byte;
+        fake_host_silence(t.near, 1);
+        int client = client_connect(&t);
+        sock_send(client, "question");
+        int first = accept_next(&t);
+        turn_while_busy(&t);
+        fake_host_kill(t.near, errors[i]);
+        int second = accept_next(&t);
+        turn_until(&t, sock_has(second, "question"));
+        cr_assert_leq(sock_read(first, &byte, 1), 0, "no byte of it");
+        sock_send(second, "answer");
+        turn_until(&t, sock_has(client, "answer"));
+        close(first);
+        close(second);
+        close(client);
+    }
+    turn_until(&t, (proxy_stats(t.proxy, &stats), stats.active == 0));
+    cr_assert_eq(stats.connections, 2, "a client is counted once");
+    cr_assert_eq(stats.failed, 0);
+    cr_assert_eq(stats.tx_bytes, 16);
+    tunnel_close(&t);
+}
+
+Test(tunnel, a_client_is_moved_from_a_connection_that_stays_silent) {
+    struct tunnel t;
+    tunnel_open(&t);
+    fake_host_silence(t.near, 1);
+    int client = client_connect(&t);
+    sock_send(client, "question");
+    int first = accept_next(&t);
+    nsec_t began = reactor_now(t.reactor);
+    int second = accept_next(&t);
+    cr_assert_geq(reactor_now(t.reactor) - began, SEC(2));
+    turn_until(&t, sock_has(second, "question"));
+    turn_until(&t, sock_is_reset(first));
+    close(first);
+    close(second);
+    tunnel_close(&t);
+    close(client);
+}
+
+Test(tunnel, dead_connections_are_tried_so_often_and_no_more) {
+    struct tunnel t;
+    tunnel_open(&t);
+    fake_host_silence(t.near, UINT32_MAX);
+    int client = client_connect(&t);
+    int targets[PROXY_ATTEMPTS_MAX];
+    for (int i = 0; i < PROXY_ATTEMPTS_MAX; i++) {
+        targets[i] = accept_next(&t);
+        cr_assert_eq(t.refusals, 0);
+        turn_while_busy(&t);
+        fake_host_kill(t.near, -ERR_CONN_CLOSED);
+    }
+    turn_until(&t, t.refusals == 1);
+    cr_assert_eq(t.refusal, -ERR_CONN_CLOSED);
+    turn_until(&t, sock_is_reset(client));
+    for (int i = 0; i < PROXY_ATTEMPTS_MAX; i++)
+        close(targets[i]);
+    tunnel_close(&t);
+    close(client);
+}
+
+/* What ended the connection would end the next one, or the peer has what was sent. */
+Test(tunnel, what_no_other_connection_mends_resets_the_client) {
+    struct tunnel t;
+    tunnel_open(&t);
+    for (int i = 0; i < 2; i++) {
+        fake_host_silence(t.near, 1);
+        int client = client_connect(&t);
+        sock_send(client, "question");
+        int target = accept_next(&t);
+        turn_while_busy(&t);
+        if (i == 1) {
+            fake_host_speak(t.near);
+            turn_until(&t, sock_has(target, "question"));
+        }
+        fake_host_kill(t.near, i == 0 ? -ERR_GATED : -ERR_CONN_CLOSED);
+        turn_until(&t, sock_is_reset(client));
+        close(target);
+        close(client);
+    }
+    cr_assert_eq(t.refusals, 1);
+    cr_assert_eq(t.refusal, -ERR_GATED);
+    tunnel_close(&t);
+}
+
+Test(tunnel, a_client_may_leave_a_silent_connection_and_the_proxy_may_close) {
+    struct tunnel t;
+    struct proxy_stats stats;
+    tunnel_open(&t);
+    fake_host_silence(t.near, 2);
+    int leaves = client_connect(&t);
+    sock_send(leaves, "question");
+    int first = accept_next(&t);
+    turn_while_busy(&t);
+    sock_abort(leaves);
+    turn_until(&t, (proxy_stats(t.proxy, &stats), stats.active == 0));
+    int stays = client_connect(&t);
+    sock_send(stays, "question");
+    int second = accept_next(&t);
+    turn_while_busy(&t);
+    tunnel_close(&t);
+    close(first);
+    close(second);
+    close(stays);
+}
+
 /* --- load and memory --- */
 
 /* The fault row of the issue: a client that reads 1 KiB/s.  What is held for it stays within its

@@ -363,3 +363,27 @@ Test(swarm_conns, watchers_are_told_of_connections_that_come_and_go) {
     host_unwatch(&a.watch);
     script_done(&s);
 }
+
+/* Who waits on a stream in vain says so: the next one goes elsewhere, until the peer is heard. */
+Test(swarm_conns, one_on_which_somebody_waits_in_vain_takes_no_stream_until_its_peer_is_heard) {
+    begin();
+    struct script_conn *c = dial(T1);
+    c->heard_at = s.fake->now;
+    open_on(&streams[0], c);
+    cr_assert(stream_is_silent(streams[0].stream, 0));
+    cr_assert_not(stream_is_silent(streams[0].stream, SEC(3)));
+    script_wait(&s, SEC(3));
+    cr_assert(stream_is_silent(streams[0].stream, SEC(3)));
+    host_doubt(s.host, streams[0].stream);
+    cr_assert_eq(c->probes, 1);
+    script_open(&s, &streams[1], &s.peer);
+    script_wait(&s, SEC(1));
+    cr_assert_eq(streams[1].done, 0);
+    cr_assert(script_dial(&s, T1) != NULL);
+    c->heard_at = s.fake->now;
+    script_wait(&s, SEC(1));
+    cr_assert(streams[1].stream != NULL && stream_conn(streams[1].stream) == &c->conn);
+    (void)stream_release(streams[0].stream);
+    (void)stream_release(streams[1].stream);
+    script_done(&s);
+}

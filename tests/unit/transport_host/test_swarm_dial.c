@@ -221,7 +221,7 @@ CASE_SWARM(who_waits_has_resting_addresses_dialled_behind_the_others) {
     static struct script_connect c;
     fail_once(s, Q1);
     script_connect(s, &c, &s->peer);
-    script_turn(s);
+    script_wait(s, SEC(1));
     cr_assert(script_dial(s, Q1) != NULL, "there is no other");
     script_dial_fails(s, Q1, -ECONNREFUSED);
 
@@ -251,6 +251,151 @@ CASE_SWARM(who_comes_to_a_round_of_the_background_gets_one_of_its_own) {
     (void)script_dial_ok(s, Q1);
     cr_assert(c.done == 1 && c.error == 0);
     cr_assert(background.done == 1 && background.error == 0);
+}
+
+/* --- A peer that does not answer --- */
+
+/* Decision 6: a packet a second, whoever waits and however many addresses there are. */
+
+static const char *const FOUR[] = {Q1, Q2, T1, T2};
+
+static void fail_all(struct script *s, size_t count, const char *const *addrs) {
+    for (size_t i = 0; i < count; i++)
+        script_dial_fails(s, addrs[i], -ECONNREFUSED);
+}
+
+static void fail_round_of_four(struct script *s) {
+    static struct script_connect c;
+    script_knows(s, &s->peer, ARRAY_COUNT(FOUR), FOUR);
+    script_connect(s, &c, &s->peer);
+    script_wait(s, SEC(1) - 1);
+    cr_assert_eq(s->dials_count, ARRAY_COUNT(FOUR));
+    fail_all(s, ARRAY_COUNT(FOUR), FOUR);
+    cr_assert_eq(c.error, -ECONNREFUSED);
+}
+
+CASE_SWARM(a_peer_that_does_not_answer_is_dialled_at_two_addresses_once_in_two_seconds) {
+    static struct script_connect c;
+    fail_round_of_four(s);
+    script_connect(s, &c, &s->peer);
+    script_wait(s, SEC(1));
+    cr_assert_eq(s->dials_count, 0, "each packet of the round before has its second");
+    script_wait(s, MSEC(250) + 1);
+    cr_assert(script_dial(s, Q1) != NULL && script_dial(s, Q2) != NULL);
+    cr_assert_eq(s->dials_count, 2);
+    fail_all(s, 2, FOUR);
+    cr_assert_eq(c.done, 1);
+    script_connect(s, &c, &s->peer);
+    script_wait(s, SEC(2));
+    cr_assert(script_dial(s, T1) != NULL && script_dial(s, T2) != NULL);
+    cr_assert_eq(s->dials_count, 2, "the others");
+    (void)script_dial_ok(s, T2);
+    cr_assert(c.done == 1 && c.error == 0);
+}
+
+CASE_SWARM(where_a_peer_was_reached_is_dialled_each_time) {
+    static struct script_connect c;
+    script_knows(s, &s->peer, ARRAY_COUNT(FOUR), FOUR);
+    script_connect(s, &c, &s->peer);
+    script_wait(s, SEC(1));
+    script_conn_over(script_dial_ok(s, T2), -ERR_CONN_CLOSED, "");
+    fail_round_of_four(s);
+    for (int i = 0; i < 3; i++) {
+        script_connect(s, &c, &s->peer);
+        script_wait(s, SEC(3));
+        cr_assert(script_dial(s, T2) != NULL && script_dial(s, FOUR[i]) != NULL, "round %d", i);
+        cr_assert_eq(s->dials_count, 2);
+        script_dial_fails(s, T2, -ECONNREFUSED);
+        script_dial_fails(s, FOUR[i], -ECONNREFUSED);
+    }
+}
+
+CASE_SWARM(what_is_preferred_of_a_peer_that_does_not_answer_waits_for_no_fallback) {
+    static struct script_connect c;
+    s->host->prefer = DIAL_TCP;
+    knows(s, Q1, T1);
+    script_connect(s, &c, &s->peer);
+    script_wait(s, DIAL_FALLBACK_DELAY);
+    script_dial_fails(s, T1, -ECONNREFUSED);
+    script_dial_fails(s, Q1, -ECONNREFUSED);
+    script_connect(s, &c, &s->peer);
+    script_wait(s, SEC(1));
+    cr_assert_eq(s->dials_count, 1);
+    cr_assert(script_dial(s, T1) != NULL);
+    script_wait(s, SEC(1));
+    cr_assert(script_dial(s, Q1) != NULL);
+}
+
+CASE_SWARM(detours_to_a_peer_that_does_not_answer_are_all_dialled) {
+    static struct script_connect c;
+    char detour[2][160];
+    const char *addrs[] = {Q1, Q2, detour[0], detour[1], T1, T2};
+    for (unsigned i = 0; i < 2; i++) {
+        struct peer_id relay = script_peer(10 + i);
+        char id[PEER_ID_TEXT_MAX];
+        (void)snprintf(detour[i], sizeof(detour[i]), "/ip4/9.9.9.9/tcp/%u/p2p/%s/p2p-circuit",
+                       i + 1, peer_id_format(&relay, id));
+    }
+    script_knows(s, &s->peer, ARRAY_COUNT(addrs), addrs);
+    script_connect(s, &c, &s->peer);
+    script_wait(s, SEC(1));
+    cr_assert_eq(s->dials_count, ARRAY_COUNT(addrs));
+    fail_all(s, ARRAY_COUNT(addrs), addrs);
+    script_connect(s, &c, &s->peer);
+    script_wait(s, SEC(5));
+    cr_assert_eq(s->dials_count, 4);
+    for (unsigned i = 0; i < 4; i++)
+        cr_assert(script_dial(s, addrs[i]) != NULL, "%s", addrs[i]);
+}
+
+CASE_SWARM(other_addresses_or_another_network_have_all_of_them_dialled_at_once) {
+    static struct script_connect c;
+    static const char *const ours[] = {"10.0.0.7"};
+    static const char *const elsewhere[] = {"/ip4/7.7.7.7/tcp/1"};
+    struct multiaddr more;
+    fail_round_of_four(s);
+    cr_assert_eq(multiaddr_parse(elsewhere[0], &more), 0);
+    cr_assert_eq(host_add_addr(s->host, &s->peer, &more), 0);
+    script_connect(s, &c, &s->peer);
+    script_turn(s);
+    cr_assert(script_dial(s, elsewhere[0]) != NULL, "the others rest");
+    script_dial_fails(s, elsewhere[0], -ECONNREFUSED);
+    script_wait(s, SEC(4));
+    cr_assert_eq(s->dials_count, ARRAY_COUNT(FOUR));
+    fail_all(s, ARRAY_COUNT(FOUR), FOUR);
+    cr_assert_eq(c.done, 1);
+
+    script_network(s, ARRAY_COUNT(ours), ours);
+    script_connect(s, &c, &s->peer);
+    script_wait(s, SEC(1));
+    cr_assert_eq(s->dials_count, ARRAY_COUNT(FOUR) + 1);
+}
+
+CASE_SWARM(a_peer_that_dials_us_may_be_dialled_at_once) {
+    static struct script_connect c;
+    fail_round_of_four(s);
+    struct script_conn *conn = script_accept(s, &s->peer, "/ip4/1.2.3.4/tcp/7");
+    script_conn_over(conn, -ERR_CONN_CLOSED, "");
+    script_connect(s, &c, &s->peer);
+    script_turn(s);
+    cr_assert_eq(s->dials_count, 1);
+}
+
+CASE_SWARM(who_waits_does_not_wait_for_a_round_of_the_background_to_end) {
+    static struct script_connect background;
+    static struct script_connect c;
+    fail_once(s, Q1);
+    script_wait(s, SEC(1));
+    knows(s, Q1, T1);
+    script_connect_with(s, &background, &s->peer, HOST_REQUEST_BACKGROUND);
+    script_turn(s);
+    cr_assert(script_dial(s, T1) != NULL && script_dial(s, Q1) == NULL);
+    script_connect(s, &c, &s->peer);
+    script_wait(s, DIAL_FALLBACK_DELAY);
+    cr_assert(script_dial(s, T1) != NULL && script_dial(s, Q1) != NULL);
+    cr_assert_eq(s->dials_cancelled, 1);
+    (void)script_dial_ok(s, Q1);
+    cr_assert(c.done == 1 && background.done == 1);
 }
 
 CASE_SWARM(cancelled_dials_do_not_rest) {
@@ -321,7 +466,7 @@ CASE_SWARM(dials_are_counted_for_black_holes) {
     knows(s, Q1, NULL);
     for (unsigned i = 0; i < BLACK_HOLE_WINDOW; i++) {
         script_connect(s, &c, &s->peer);
-        script_turn(s);
+        script_wait(s, SEC(1));
         script_dial_fails(s, Q1, -ETIMEDOUT);
     }
     cr_assert(black_hole_is_blocked(&s->host->udp_hole));

@@ -124,6 +124,7 @@ Test(swarm_names, who_comes_while_the_background_asks_dials_what_rests) {
     script_resolve(&s, "a.test", RESOLVE_IP4, "1.2.3.4");
     script_dial_fails(&s, T1, -ECONNREFUSED);
     cr_assert_eq(c.error, -ECONNREFUSED);
+    script_wait(&s, SEC(1));
     script_connect_with(&s, &background, &s.peer, HOST_REQUEST_BACKGROUND);
     script_turn(&s);
     script_connect(&s, &c, &s.peer);
