@@ -43,6 +43,7 @@ BYTES = 200_000
 ECHO = """
 import socket, threading
 server = socket.create_server(("127.0.0.1", 8000))
+print("listening", flush=True)
 def serve(s):
     with s:
         while data := s.recv(65536):
@@ -127,7 +128,7 @@ def told_at(line):
 
 
 class Pair:
-    SERVICE = ("-c", ECHO)  # of Python, on port 8000
+    SERVICE = ("-c", ECHO)  # of Python, on port 8000; says when it listens
 
     def __init__(self, program, kind_a, kind_b, folder):
         self.bed = Bed({"relay": PUBLIC, "a": kind_a, "b": kind_b})
@@ -165,6 +166,7 @@ class Pair:
         self.b.run("auth", "add", self.a.run("whoami"))
         self.b.run("service", "add", "echo", "127.0.0.1:8000")
         self.b.start(sys.executable, *self.SERVICE, what="echo")
+        self.b.wait_for("echo", "listening")
         self.start_daemon()
 
     def open_proxy(self):
