@@ -38,6 +38,7 @@ static const char *find_relay(const struct config *c, const char *text) {
 static int read_address(const struct cli *cli, const char *text, struct relay_address *relay) {
     const char *peer_id = args_text(&cli->args, "peer-id");
     struct problem why = PROBLEM_INIT;
+    struct peer_id id;
 
     if (relay_address_parse(text, relay, &why) < 0)
         return *text == '/' ? out_error("%s", why.text)
@@ -50,6 +51,8 @@ static int read_address(const struct cli *cli, const char *text, struct relay_ad
         return out_error("short address format requires --peer-id flag.\n"
                          "Example: peerup relay add %s --peer-id 12D3KooW...",
                          text);
+    if (peer_id_parse(peer_id, &id) < 0) /* `init` spells it otherwise */
+        return out_error("invalid peer ID: failed to parse peer ID: %s", peer_id);
     if (relay_address_add_peer(relay, peer_id, &why) < 0)
         return out_error("%s", why.text);
     return 0;

@@ -249,6 +249,14 @@ static void print_next_steps(const struct setup *s) {
              s->dir);
 }
 
+/* With the whole path, as "." would end the sentence. */
+static int print_existing_error(const struct setup *s) {
+    char path[PATH_MAX];
+    return out_error("existing files found in %s. Use --fresh to backup and replace, or run "
+                     "interactively",
+                     realpath(s->dir, path) == NULL ? s->dir : path);
+}
+
 int cmd_relay_setup(struct cli *cli) {
     struct setup s = {.cli = cli};
     struct problem why = PROBLEM_INIT;
@@ -262,9 +270,7 @@ int cmd_relay_setup(struct cli *cli) {
         if (args_bool(&cli->args, "fresh"))
             status = remove_all(&s);
         else if (args_bool(&cli->args, "non-interactive"))
-            status = out_error("existing files found in %s. Use --fresh to backup and replace, or "
-                               "run interactively",
-                               s.dir);
+            status = print_existing_error(&s);
         else
             status = ask(&s);
     }

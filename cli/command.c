@@ -2,6 +2,7 @@
 #include "cli/command.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/out.h"
 #include "core/base/mem.h"
@@ -9,12 +10,16 @@
 #include "core/conf/config.h"
 #include "core/conf/relay_config.h"
 
+const char *cli_flag_dashes(const struct flag *flag) {
+    return strlen(flag->name) == 1 ? "-" : "--";
+}
+
 int cli_usage_error(const struct cli *cli) {
     char flags[256] = "";
     size_t len = 0;
     for (const struct flag *f = cli->command->flags; f->name != NULL && len < sizeof(flags); f++) {
         int n =
-            snprintf(flags + len, sizeof(flags) - len, " [--%s%s%s]", f->name,
+            snprintf(flags + len, sizeof(flags) - len, " [%s%s%s%s]", cli_flag_dashes(f), f->name,
                      f->value_name == NULL ? "" : " ", f->value_name == NULL ? "" : f->value_name);
         len += n < 0 ? 0 : (size_t)n;
     }

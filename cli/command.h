@@ -42,6 +42,9 @@ struct cli {
     const char *home; /* $HOME, or NULL */
 };
 
+/* "-" before a flag of one letter, else "--". */
+const char *cli_flag_dashes(const struct flag *flag);
+
 /* "usage: peerup auth add <peer-id> [--comment TEXT] ..." as an error; returns 1. */
 int cli_usage_error(const struct cli *cli);
 

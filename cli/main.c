@@ -58,7 +58,7 @@ static void print_flags(const struct command *c, FILE *f) {
                   c->arguments, c->flags[0].name == NULL ? "" : " [flags]");
     for (const struct flag *flag = c->flags; flag->name != NULL; flag++) {
         char call[64];
-        (void)snprintf(call, sizeof(call), "--%s%s%s", flag->name,
+        (void)snprintf(call, sizeof(call), "%s%s%s%s", cli_flag_dashes(flag), flag->name,
                        flag->value_name == NULL ? "" : " ",
                        flag->value_name == NULL ? "" : flag->value_name);
         (void)fprintf(f, "  %-24s %s\n", call, flag->help);

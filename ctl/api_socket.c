@@ -12,6 +12,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/problem.h"
+#include "core/conf/config_file.h"
 #include "uring/foreign_socket.h"
 #include "uring/reactor.h"
 
@@ -51,14 +52,19 @@ static bool admits(void *user, const char *authorization) {
 
 /* --- The socket --- */
 
-/* Makes way, unless somebody listens. */
+/* Makes way, if what is there is a socket that nobody listens on. */
 static int clear_path(const struct api_socket *a, struct problem *problem) {
     const char *path = a->at.unix_path;
     struct stat st;
     if (lstat(path, &st) < 0)
         return 0; /* what else is wrong with it, bind() will find out */
-    if (foreign_is_listening(&a->at))
+    if (!S_ISSOCK(st.st_mode))
+        return problem_set(problem, -EEXIST, "%s is in the way: it is no socket", path);
+    int e = foreign_is_listening(&a->at);
+    if (e == 1)
         return problem_set(problem, -EADDRINUSE, "%s already in use: %s", a->cfg.name, path);
+    if (e < 0)
+        return problem_set(problem, e, "cannot tell whether %s is in use: %s", path, err_text(e));
     log_info(a->cfg.log, L_NODE, "removing a stale socket", kv_str("socket", path));
     if (unlink(path) < 0 && errno != ENOENT)
         return problem_set(problem, -errno, "remove %s: %s", path, err_text(errno));
@@ -82,17 +88,27 @@ static int listen_there(struct api_socket *a, struct problem *problem) {
     return http_server_open(&cfg, &a->http, problem);
 }
 
+/* In this order: as long as the socket is there and listens, it is nobody else's. */
+static void close_both(struct api_socket *a) {
+    (void)unlink(a->cookie_path);
+    (void)unlink(a->at.unix_path);
+    a->http = http_server_close(a->http);
+}
+
+/* Under a lock, since what another process has bound and does not listen on yet looks like left
+ * behind, and so does what it has bound since we looked. */
 static int open_both(struct api_socket *a, struct problem *problem) {
-    int e = clear_path(a, problem);
+    SCOPED(file_unlock) int lock = -EBADF;
+    int e = file_lock(a->at.unix_path, &lock, problem);
+    if (e == 0)
+        e = clear_path(a, problem);
     if (e == 0)
         e = listen_there(a, problem);
     if (e < 0)
         return e;
     e = write_cookie(a, problem);
-    if (e < 0) {
-        a->http = http_server_close(a->http);
-        (void)unlink(a->at.unix_path);
-    }
+    if (e < 0)
+        close_both(a);
     return e;
 }
 
@@ -109,8 +125,9 @@ int api_socket_open(const struct api_socket_config *cfg, struct api_socket **ret
                     struct problem *ret_problem) {
     struct mem *mem = reactor_mem(cfg->reactor);
     if (strlen(cfg->socket_path) >= UNIX_PATH_MAX)
-        return problem_set(ret_problem, -ENAMETOOLONG, "%s: %s", cfg->socket_path,
-                           err_text(ENAMETOOLONG));
+        return problem_set(ret_problem, -ENAMETOOLONG,
+                           "%s is too long for a socket: %zu bytes, at most %d are possible",
+                           cfg->socket_path, strlen(cfg->socket_path), UNIX_PATH_MAX - 1);
     struct api_socket *a = mem_alloc(mem, sizeof(*a));
     if (a == NULL)
         return problem_set(ret_problem, -ENOMEM, "%s", err_text(ENOMEM));
@@ -131,8 +148,6 @@ int api_socket_open(const struct api_socket_config *cfg, struct api_socket **ret
 struct api_socket *api_socket_close(struct api_socket *a) {
     if (a == NULL)
         return NULL;
-    a->http = http_server_close(a->http);
-    (void)unlink(a->at.unix_path); /* when somebody else was quicker, all the better */
-    (void)unlink(a->cookie_path);
+    close_both(a);
     return free_socket(a);
 }

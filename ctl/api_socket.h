@@ -7,8 +7,9 @@
  *
  * Both files have mode 0600 from the moment they are there.  The cookie is new each time: 32 random
  * bytes, as 64 hexadecimal digits without a line feed; it is written when the socket listens, so
- * that whoever finds the one finds the other.  A socket that is there already is somebody's when
- * somebody listens on it, and else replaced: what is left by a process that was killed.
+ * that whoever finds the one finds the other.  A socket that is there already is replaced when the
+ * kernel says that nobody listens on it: it was left by a process that was killed.  Nothing else
+ * is.  Of several that start at once, one gets the place.
  *
  * Bounds:  as ctl/http.h.
  * Spec:    daemon-api.md, sections 1 and 8.
@@ -37,6 +38,7 @@ struct api_socket_config {
 };
 
 /*   -EADDRINUSE    somebody listens there: "relay admin socket already in use: <path>"
+ *   -EEXIST        what is there is no socket
  *   -ENAMETOOLONG  the path does not fit into a socket's address
  *   -errno         of removing, listening and writing the cookie; nothing is left then
  *   -ENOMEM                                                                                     */

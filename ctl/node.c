@@ -543,7 +543,6 @@ static void close_clients(struct node *n) {
     n->holepunch = holepunch_free(n->holepunch);
     if (n->reachability != NULL)
         reachability_stop(n->reachability); /* its lookups end before the resolver does */
-    n->splice_client = splice_client_free(n->splice_client);
     n->reservations = reservations_free(n->reservations);
     if (n->portmap != NULL) {
         portmap_close(n->portmap, on_portmap_closed, n);
@@ -580,6 +579,8 @@ void node_close(struct node *n) {
     netmon_stop(&n->netmon);
     close_clients(n);
     close_servers(n);
+    /* From now on the relay lets spliced paths go on for so long only as what is on them takes. */
+    n->splice_client = splice_client_free(n->splice_client);
     n->reachability = reachability_free(n->reachability); /* peers need not hear of it any more */
     if (n->host != NULL) {
         host_close(n->host, on_host_closed, n);

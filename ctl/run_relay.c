@@ -218,6 +218,7 @@ static void open_http(struct relay *r) {
         .metrics_at = c->telemetry.metrics_enabled ? c->telemetry.metrics_listen_address : NULL,
         .health_at = c->health.enabled ? c->health.listen_address : NULL,
         .registry = &r->registry,
+        .relay = node_relay_service(r->node),
         .say = r->cfg->say,
         .user = r->cfg->user,
     };

@@ -51,6 +51,8 @@ static void on_metrics(void *user, const struct http_request *request, struct ht
         fail(reply, 500, "out of memory\n");
         return;
     }
+    if (h->cfg.relay != NULL)
+        relay_metrics_update(&h->relay, h->cfg.relay);
     reply->content_type = METRICS_CONTENT_TYPE;
     metrics_text_registry(h->cfg.registry, &reply->body);
     if (h->cfg.services != NULL)
@@ -114,6 +116,8 @@ void telemetry_http_open(struct telemetry_http *h, const struct telemetry_http_c
     h->opened_at = reactor_now(cfg->reactor);
     h->start = reactor_walltime(cfg->reactor);
     peer_metrics_open(&h->peers, cfg->registry);
+    if (cfg->relay != NULL)
+        relay_metrics_open(&h->relay, cfg->registry);
     if (first == end || !listen_at(h, at, &ROUTES[first], end - first))
         return;
     if (has_metrics)
@@ -129,4 +133,5 @@ void telemetry_http_close(struct telemetry_http *h) {
     for (size_t i = 0; i < ARRAY_COUNT(h->servers); i++)
         h->servers[i] = http_server_close(h->servers[i]);
     peer_metrics_close(&h->peers);
+    relay_metrics_close(&h->relay);
 }

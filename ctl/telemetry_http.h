@@ -9,6 +9,7 @@
 #include "core/base/metric.h"
 #include "ctl/http.h"
 #include "ctl/peer_metrics.h"
+#include "ctl/relay_metrics.h"
 #include "ctl/say.h"
 
 struct host;
@@ -24,7 +25,8 @@ struct telemetry_http_config {
     const char *metrics_at;           /* as the config has it; NULL: no metrics */
     const char *health_at;            /* NULL: no health */
     struct metric_registry *registry; /* what /metrics tells, beside the process's own ... */
-    const struct services *services;  /* ... and these; may be NULL */
+    const struct services *services;  /* ... and these; may be NULL ... */
+    const struct hop_service *relay;  /* ... and this one's; may be NULL; outlives it */
     say_fn *say;
     void *user;
 };
@@ -33,6 +35,7 @@ struct telemetry_http {
     struct telemetry_http_config cfg;
     struct http_server *servers[TELEMETRY_HTTP_SERVERS_MAX];
     struct peer_metrics peers;
+    struct relay_metrics relay; /* of a relay */
     nsec_t opened_at;
     walltime_t start;
     bool is_open;

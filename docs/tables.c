@@ -69,7 +69,7 @@ static void print_commands_md(void) {
             printf(" `%s`", c->arguments);
         printf(" | ");
         for (const struct flag *f = c->flags; f->name != NULL; f++)
-            printf("%s`--%s%s%s`", f == c->flags ? "" : " ", f->name,
+            printf("%s`%s%s%s%s`", f == c->flags ? "" : " ", cli_flag_dashes(f), f->name,
                    f->value_name == NULL ? "" : " ", f->value_name == NULL ? "" : f->value_name);
         printf(" | ");
         print_cell(c->summary);
@@ -88,7 +88,7 @@ static void print_commands_man(void) {
         print_man(c->summary);
         printf(".\n");
         for (const struct flag *f = c->flags; f->name != NULL; f++) {
-            printf(".TP\n.B \\-\\-");
+            printf(".TP\n.B %s", strlen(f->name) == 1 ? "\\-" : "\\-\\-");
             print_man(f->name);
             printf("%s%s\n", f->value_name == NULL ? "" : " ",
                    f->value_name == NULL ? "" : f->value_name);

@@ -223,7 +223,6 @@ static int open_splice(struct hop_service *s) {
         .host = s->cfg.host,
         .log = s->cfg.log,
         .book = &s->book,
-        .totals = &s->stats.bytes,
         .circuits = {.find = find_circuit, .stands = circuit_stands, .user = s},
         .data_max = s->cfg.circuit_bytes,
         .duration_max = s->cfg.circuit_duration,
@@ -358,6 +357,9 @@ struct hop_service *hop_service_free(struct hop_service *s) {
 void hop_service_stats(const struct hop_service *s, struct hop_service_stats *ret_stats) {
     *ret_stats = s->stats;
     ret_stats->reservations = s->book.reservations_count;
-    if (s->splice != NULL)
-        ret_stats->spliced = *splice_service_stats(s->splice);
+    if (s->splice == NULL)
+        return;
+    ret_stats->spliced = *splice_service_stats(s->splice);
+    ret_stats->bytes.to_destination += ret_stats->spliced.bytes.to_destination;
+    ret_stats->bytes.to_source += ret_stats->spliced.bytes.to_source;
 }

@@ -97,9 +97,9 @@ struct hop_service_stats {
     uint32_t circuits;
     uint32_t half_open;
     uint64_t answers[HOP_REQUESTS][HOP_STATUSES];
-    uint64_t unanswered; /* half-open ones whose peer went away, or said nothing in time */
-    uint64_t refused;    /* at the limits of half-open ones */
-    struct circuit_totals bytes;
+    uint64_t unanswered;         /* half-open ones whose peer went away, or said nothing in time */
+    uint64_t refused;            /* at the limits of half-open ones */
+    struct circuit_totals bytes; /* of both kinds */
     struct splice_service_stats spliced;
 };
 

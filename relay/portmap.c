@@ -49,7 +49,7 @@ struct portmap {
     bool is_sending;
     struct timer timer;
     struct timer upnp_timer;
-    struct deferred begin; /* and the end, where there is no socket to close */
+    struct deferred begin; /* and the end */
     struct deferred news;  /* changed() */
     bool is_resting;       /* the socket could not be opened, or broke: the timer goes on */
     bool is_closing;
@@ -169,9 +169,10 @@ static void on_news(struct deferred *d) {
 
 /* --- UPnP, where the gateway knows nothing else --- */
 
+/* Told by on_begin() alone, so that it is told once. */
 static void finish_if_closed(struct portmap *p) {
     if (p->is_closing && p->state == SOCKET_CLOSED && p->upnp == NULL)
-        p->closed(p->closed_user);
+        reactor_defer(p->cfg.reactor, &p->begin);
 }
 
 static void on_upnp_event(void *user, const struct upnp_event *ev) {
@@ -179,7 +180,7 @@ static void on_upnp_event(void *user, const struct upnp_event *ev) {
     tell_later(p, take_event(p, "upnp", p->by_upnp, ev->mapping, ev->error, &ev->external));
 }
 
-/* The mappings are those of the other engine, in its order. */
+/* The mappings are those of the other engine, in its order; what that has is not asked for. */
 static void start_upnp(struct portmap *p) {
     struct portmap_upnp_config cfg = {.reactor = p->cfg.reactor,
                                       .gateway = p->gateway.at,
@@ -198,6 +199,8 @@ static void start_upnp(struct portmap *p) {
         const struct pcp_mapping *m = &p->engine.mappings[i];
         size_t at = portmap_upnp_add(p->upnp, m->is_tcp, m->internal_port);
         assert(at == i);
+        if (p->by_pcp[i].family != NET_NONE)
+            portmap_upnp_yield(p->upnp, i, p->by_pcp[i].port);
     }
 }
 
@@ -222,6 +225,20 @@ static void on_upnp_timer(struct timer *t) {
     struct portmap *p = CONTAINER_OF(t, struct portmap, upnp_timer);
     assert(p->state == SOCKET_OPEN);
     if (!is_mapped_by_pcp(p))
+        start_upnp(p);
+}
+
+/* PCP has it, or has it no longer. */
+static void yield_to_pcp(struct portmap *p, size_t mapping) {
+    p->by_upnp[mapping] = (struct net_addr){.family = NET_NONE};
+    if (p->upnp != NULL && !p->is_upnp_closing)
+        portmap_upnp_yield(p->upnp, mapping, p->by_pcp[mapping].port);
+}
+
+static void resume_upnp(struct portmap *p, size_t mapping) {
+    if (p->upnp != NULL && !p->is_upnp_closing)
+        portmap_upnp_resume(p->upnp, mapping);
+    else
         start_upnp(p);
 }
 
@@ -251,9 +268,9 @@ static bool take_events(struct portmap *p) {
     while (pcp_next_event(&p->engine, &ev)) {
         is_other |= take_event(p, "pcp", p->by_pcp, ev.mapping, ev.error, &ev.external);
         if (ev.error < 0)
-            start_upnp(p);
+            resume_upnp(p, ev.mapping);
         else
-            is_other |= stop_upnp(p, true);
+            yield_to_pcp(p, ev.mapping);
     }
     return is_other;
 }
@@ -417,10 +434,10 @@ static void on_timer(struct timer *t) {
 
 static void on_begin(struct deferred *d) {
     struct portmap *p = CONTAINER_OF(d, struct portmap, begin);
-    if (p->is_closing)
-        finish_if_closed(p);
-    else if (p->state == SOCKET_CLOSED)
+    if (!p->is_closing && p->state == SOCKET_CLOSED)
         start(p);
+    else if (p->is_closing && p->state == SOCKET_CLOSED && p->upnp == NULL)
+        p->closed(p->closed_user);
 }
 
 /* --- For the owner --- */
@@ -488,9 +505,8 @@ void portmap_close(struct portmap *p, void (*closed)(void *user), void *user) {
     (void)stop_upnp(p, true);
     timer_stop(&p->timer);
     deferred_cancel(&p->news);
-    if (p->state == SOCKET_CLOSED) {
-        reactor_defer(p->cfg.reactor, &p->begin);
-    } else if (p->state == SOCKET_OPEN) {
+    finish_if_closed(p);
+    if (p->state == SOCKET_OPEN) {
         pcp_close(&p->engine, now_of(p));
         look(p);
     }

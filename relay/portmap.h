@@ -13,6 +13,10 @@
  * far as it is a public address: it is on the way of every packet anyway.  What others say is not
  * looked at.
  *
+ * A port that both ways have mapped, since an answer by PCP came late, is PCP's: UPnP renews its
+ * own no more, and removes it only where the number outside is another one.  Under the same number
+ * it may be one rule of the gateway's, which is there as long as PCP's is.
+ *
  * Bounds:  PORTMAP_PORTS_MAX ports, one packet and one HTTP exchange in flight, and the engines'
  *          retries; a silent gateway is asked again after ten minutes.
  * Spec:    RFC 6886, RFC 6887; relay/proto/upnp_msg.h.
@@ -50,8 +54,9 @@ void portmap_network_changed(struct portmap *p);
  * written. */
 size_t portmap_addrs(const struct portmap *p, struct multiaddr ret_addrs[PORTMAP_PORTS_MAX]);
 
-/* Sends what removes the mappings, once each, and calls back when the socket is closed; never from
- * inside this call.  Nothing else is told any more. */
+/* Asks once for the removal of each mapping, waits for answers as long as PORTMAP_UPNP_CLOSE_MAX at
+ * most, and calls back once, when all sockets are closed; never from inside this call.  Nothing
+ * else is told any more. */
 void portmap_close(struct portmap *p, void (*closed)(void *user), void *user);
 
 /* After closed().  Accepts NULL, returns NULL. */

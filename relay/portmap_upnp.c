@@ -26,6 +26,7 @@ struct portmap_upnp {
     size_t answer_len;
     bool is_answered; /* the engine was told, and TCP is being closed */
     bool is_closing;
+    nsec_t close_by;
     void (*closed)(void *user);
     void *closed_user;
 };
@@ -140,7 +141,8 @@ static void start_exchange(struct portmap_upnp *p) {
         upnp_failed(&p->engine, now_of(p));
         return;
     }
-    timer_start(&p->timer, now_of(p) + PORTMAP_UPNP_EXCHANGE_MAX);
+    nsec_t ends_at = now_of(p) + PORTMAP_UPNP_EXCHANGE_MAX;
+    timer_start(&p->timer, p->is_closing ? MIN(ends_at, p->close_by) : ends_at);
 }
 
 /* --- The search ------------------------------------------------------------------------------- */
@@ -256,16 +258,32 @@ size_t portmap_upnp_add(struct portmap_upnp *p, bool is_tcp, uint16_t internal_p
     return upnp_add(&p->engine, is_tcp, internal_port, now_of(p));
 }
 
-void portmap_upnp_ask_again(struct portmap_upnp *p) {
-    upnp_ask_again(&p->engine, now_of(p));
+/* The engine has something new to do. */
+static void wake(struct portmap_upnp *p) {
     if (p->answer == NULL)
         timer_start(&p->timer, now_of(p));
+}
+
+void portmap_upnp_yield(struct portmap_upnp *p, size_t mapping, uint16_t external_port) {
+    upnp_yield(&p->engine, mapping, external_port, now_of(p));
+    wake(p);
+}
+
+void portmap_upnp_resume(struct portmap_upnp *p, size_t mapping) {
+    upnp_resume(&p->engine, mapping, now_of(p));
+    wake(p);
+}
+
+void portmap_upnp_ask_again(struct portmap_upnp *p) {
+    upnp_ask_again(&p->engine, now_of(p));
+    wake(p);
 }
 
 void portmap_upnp_close(struct portmap_upnp *p, bool removes, void (*closed)(void *user),
                         void *user) {
     assert(!p->is_closing);
     p->is_closing = true;
+    p->close_by = now_of(p) + PORTMAP_UPNP_CLOSE_MAX;
     p->closed = closed;
     p->closed_user = user;
     if (removes) {
@@ -278,5 +296,7 @@ void portmap_upnp_close(struct portmap_upnp *p, bool removes, void (*closed)(voi
     if (p->answer == NULL) {
         timer_stop(&p->timer);
         look(p);
+    } else if (!p->is_answered) {
+        timer_start(&p->timer, p->close_by);
     }
 }

@@ -57,11 +57,22 @@ static void on_accept(struct protocol_handler *h, struct stream *stream) {
                     count_of(s, stream_peer(stream)) < SPLICE_HALF_OPEN_PER_PEER_MAX;
     if (has_room && splice_session_start(s, stream) == 0)
         return;
+    s->stats.refused++;
     if (log_allow(&s->refusal_log, now_of(s)))
         log_warn(s->cfg.log, L_RELAY, "too many spliced paths in the making: stream reset",
                  kv_str("peer", peer_id_format_short(stream_peer(stream), id)));
     stream_reset(stream, STREAM_CODE_RESOURCE_LIMIT);
     (void)stream_release(stream);
+}
+
+/* A path whose peer has ended it has no stream any more that could tell. */
+static void on_gate_changed(struct host_watch *w) {
+    struct splice_service *s = CONTAINER_OF(w, struct splice_service, watch);
+    list_for_each_safe (node, &s->standing) {
+        struct splice_session *ss = LIST_ENTRY(node, struct splice_session, node);
+        if (splice_session_is_denied(ss))
+            splice_session_end(ss, -ERR_GATED);
+    }
 }
 
 /* --- Life ------------------------------------------------------------------------------------ */
@@ -80,6 +91,7 @@ int splice_service_new(const struct splice_service_config *cfg,
                                       .magic_len = SPLICE_MAGIC_BYTES,
                                       .len = SPLICE_PREFACE_BYTES,
                                       .arrived = on_leg};
+    s->watch = (struct host_watch){.gate_changed = on_gate_changed};
     s->refusal_log = LOG_LIMIT_INIT(REFUSALS_LOGGED_AT_ONCE, SEC(1));
     list_init(&s->half_open);
     list_init(&s->standing);
@@ -96,6 +108,7 @@ int splice_service_new(const struct splice_service_config *cfg,
         return e;
     }
     host_set_preface(cfg->host, &s->preface);
+    host_watch(cfg->host, &s->watch);
     *ret_service = s;
     return 0;
 }
@@ -124,6 +137,7 @@ void splice_service_close(struct splice_service *s, void (*closed)(void *user), 
     deferred_init(&s->close_check, check_closed);
     host_unhandle(s->cfg.host, &s->handler);
     host_set_preface(s->cfg.host, NULL);
+    host_unwatch(&s->watch);
     end_all(&s->half_open);
     end_all(&s->standing);
     reactor_defer(s->cfg.reactor, &s->close_check);

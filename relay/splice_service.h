@@ -13,17 +13,21 @@
  *     │ ════ magic, token ═════▶           ◀═══════════════ magic, token ════ │
  *     │ ◀══════════════════════▶ JOINED    uring/splice.h ◀══════════════════▶ │
  *
- * Both streams stay open, and with them the path: it ends when one of them does, which is when its
- * peer goes, gives the path up, or loses its right here.  It ends with either leg, and at the
- * limits that a circuit has.  The circuit it was made beside must stand until it is joined, and is
- * not needed any longer.
+ *     │ its stream's end ──────▶ ENDING    what is on its way ──────────────▶ │
  *
- * A path is charged to the ledger as one more circuit, from when it is joined; its bytes count with
- * theirs.
+ * Both streams stay open, and with them the path.  When a peer ends its own, or its connection to
+ * us, the legs go on until they end by themselves, so that a slow reader gets the rest; but no
+ * longer than relay/proto/splice_linger.h lets them.  All is reset at once when a peer is dead,
+ * breaks the rules or loses its right here, when either leg breaks, at the limits that a circuit
+ * has, and when the service closes.  The circuit it was made beside must stand until it is joined,
+ * and is not needed any longer.
+ *
+ * A path is charged to the ledger as one more circuit, from when it is joined to its real end.
  *
  * Spec:    docs/adr/0013-spliced-relay-path.md
- * Limits:  SPLICE_HALF_OPEN_MAX paths that are not joined, of which one source has
- *          SPLICE_HALF_OPEN_PER_PEER_MAX; more are reset with RESOURCE_LIMIT.  Tokens and legs:
+ * Limits:  SPLICE_HALF_OPEN_MAX paths that are not joined, from their stream's beginning on, asked
+ *          for or not, of which one source has SPLICE_HALF_OPEN_PER_PEER_MAX; more are reset with
+ *          RESOURCE_LIMIT.  Tokens and legs:
  *          relay/proto/splice_book.h, transport/tcp_leg.h.
  * Memory:  2 KiB a path, and two pipes in the kernel once it is joined (uring/splice.h).
  * Life:    splice_service_new() .. splice_service_close() .. closed() .. splice_service_free(), all
@@ -59,9 +63,8 @@ struct splice_circuits {
 struct splice_service_config {
     struct reactor *reactor;
     struct host *host;
-    struct log *log;               /* may be NULL */
-    struct hop_book *book;         /* the ledger; outlives the service, as the next */
-    struct circuit_totals *totals; /* bytes of circuits */
+    struct log *log;       /* may be NULL */
+    struct hop_book *book; /* the ledger; outlives the service */
     struct splice_circuits circuits;
     uint64_t data_max;   /* each way; 0: without limit */
     nsec_t duration_max; /* 0: without limit */
@@ -71,8 +74,10 @@ struct splice_service_stats {
     uint32_t standing;
     uint32_t half_open;
     uint64_t joined;   /* since the start */
-    uint64_t failed;   /* that were asked for, and not joined */
+    uint64_t failed;   /* whose stream was let in, and that were not joined */
+    uint64_t refused;  /* streams, at the limits of half-open ones */
     uint64_t unwanted; /* legs without a good token */
+    struct circuit_totals bytes;
 };
 
 /* Registers with the host and its TCP transport.

@@ -5,6 +5,7 @@
 
 #include "core/base/list.h"
 #include "core/base/log.h"
+#include "relay/proto/splice_linger.h"
 #include "relay/splice_service.h"
 #include "relay/stream_frame.h"
 #include "transport/host.h"
@@ -15,6 +16,7 @@ struct splice_service {
     struct splice_service_config cfg;
     struct mem *mem;
     struct protocol_handler handler;
+    struct host_watch watch;
     struct tcp_preface preface;
     struct splice_book book;
     struct timer expiry;   /* of the tokens */
@@ -36,6 +38,7 @@ enum splice_state {
     SPLICE_STATE_ASKING,
     SPLICE_STATE_WAITING,
     SPLICE_STATE_JOINED,
+    SPLICE_STATE_ENDING,
     SPLICE_STATE_CLOSING, /* until its legs are closed */
 };
 
@@ -43,8 +46,8 @@ struct splice_session {
     struct splice_service *service;
     struct list node;
     enum splice_state state;
-    struct peer_id peers[SPLICE_SIDES]; /* the destination's from OPENING on */
-    struct stream *streams[SPLICE_SIDES];
+    struct peer_id peers[SPLICE_SIDES];   /* the destination's from OPENING on */
+    struct stream *streams[SPLICE_SIDES]; /* NULL, once JOINED: this peer has ended the path */
     struct stream_frame frames[SPLICE_SIDES];
     struct stream_request request;
     struct timer timer;
@@ -55,6 +58,7 @@ struct splice_session {
     struct tcp_splice splice;
     bool is_spliced; /* `splice` is to be done with */
     nsec_t joined_at;
+    struct splice_linger linger; /* while ENDING */
     uint8_t memory[SPLICE_SIDES][SPLICE_MSG_MAX];
 };
 
@@ -71,5 +75,7 @@ void splice_service_session_ended(struct splice_service *s);
 NODISCARD int splice_session_start(struct splice_service *s, struct stream *source);
 /* A leg with a good token of this session's. */
 void splice_session_leg(struct splice_session *ss, enum splice_side side, struct tcp_leg *leg);
-/* Ends it in any state, for this reason. */
+/* The gate does not let one of the two in any more. */
+bool splice_session_is_denied(const struct splice_session *ss);
+/* Ends it in any state, for this reason; with what is still on its way, if it is one. */
 void splice_session_end(struct splice_session *ss, int error);

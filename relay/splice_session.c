@@ -50,7 +50,7 @@ static void log_end(const struct splice_session *ss, int error) {
     char destination[PEER_ID_SHORT_MAX];
     (void)peer_id_format_short(&ss->peers[SPLICE_SOURCE], source);
     (void)peer_id_format_short(&ss->peers[SPLICE_DESTINATION], destination);
-    if (ss->state == SPLICE_STATE_JOINED)
+    if (ss->state >= SPLICE_STATE_JOINED)
         log_info(log, L_RELAY, "spliced path closed", kv_str("source", source),
                  kv_str("destination", destination), kv_str("reason", end_text(ss, error)),
                  kv_uint("to_destination", ss->splice.ways[TCP_SPLICE_A_TO_B].bytes),
@@ -64,6 +64,8 @@ static void log_end(const struct splice_session *ss, int error) {
 static enum stream_code code_of(int error) {
     if (error == -ERR_SHUTDOWN)
         return STREAM_CODE_SHUTDOWN;
+    if (error == -ERR_GATED)
+        return STREAM_CODE_GATED;
     return error == -ETIME || error == -ERR_LIMIT || error == -ENOMEM ? STREAM_CODE_RESOURCE_LIMIT
                                                                       : STREAM_CODE_NONE;
 }
@@ -93,7 +95,7 @@ void splice_session_end(struct splice_session *ss, int error) {
     splice_service_set_expiry(s);
     if (ss->charge.source != NULL)
         hop_book_end(s->cfg.book, &ss->charge);
-    if (ss->state == SPLICE_STATE_JOINED) {
+    if (ss->state >= SPLICE_STATE_JOINED) {
         s->stats.standing--;
     } else {
         s->stats.half_open--;
@@ -103,6 +105,45 @@ void splice_session_end(struct splice_session *ss, int error) {
     list_push(&s->closing, &ss->node);
     enter(ss, SPLICE_STATE_CLOSING);
     free_if_closed(ss);
+}
+
+/* --- An end without haste -------------------------------------------------------------------- */
+
+/* What has arrived of that which came from the peers who have ended it.  The last of it waits in a
+ * socket, where only its peer's system tells how it moves. */
+static uint64_t moved_of(const struct splice_session *ss) {
+    uint64_t moved = 0;
+    for (int i = 0; i < SPLICE_SIDES; i++) {
+        uint64_t acked = 0;
+        nsec_t at;
+        if (ss->streams[i] != NULL)
+            continue;
+        moved += ss->splice.ways[i].bytes;
+        if (tcp_acked(tcp_leg_conn(ss->legs[1 - i]), &acked, &at) == 0)
+            moved += acked;
+    }
+    return moved;
+}
+
+static nsec_t duration_end(const struct splice_session *ss) {
+    nsec_t max = ss->service->cfg.duration_max;
+    return max > 0 ? ss->joined_at + max : NSEC_NEVER;
+}
+
+/* The legs go on until they end by themselves: whoever has ended the path closes its leg, too,
+ * behind what the other one has still to read. */
+static void linger(struct splice_session *ss, enum splice_side side) {
+    assert(ss->state >= SPLICE_STATE_JOINED);
+    if (splice_session_is_denied(ss)) {
+        splice_session_end(ss, -ERR_GATED);
+        return;
+    }
+    drop_stream(ss, side, 0);
+    if (ss->state == SPLICE_STATE_ENDING)
+        return; /* the other one has, before */
+    enter(ss, SPLICE_STATE_ENDING);
+    splice_linger_begin(&ss->linger, moved_of(ss), duration_end(ss), now_of(ss));
+    timer_start(&ss->timer, splice_linger_deadline(&ss->linger));
 }
 
 /* --- The legs -------------------------------------------------------------------------------- */
@@ -115,6 +156,7 @@ static void on_splice_ended(struct tcp_splice *splice, int error) {
  * errors of tcp_splice_start() */
 static int join(struct splice_session *ss) {
     const struct splice_service_config *cfg = &ss->service->cfg;
+    struct circuit_totals *totals = &ss->service->stats.bytes;
     if (!cfg->circuits.stands(cfg->circuits.user, ss->circuit))
         return -ERR_NOT_CONNECTED;
     if (hop_book_connect(cfg->book, &ss->peers[SPLICE_SOURCE], &ss->peers[SPLICE_DESTINATION],
@@ -124,8 +166,8 @@ static int join(struct splice_session *ss) {
         .a = tcp_leg_conn(ss->legs[SPLICE_SOURCE]),
         .b = tcp_leg_conn(ss->legs[SPLICE_DESTINATION]),
         .data_max = cfg->data_max,
-        .totals = {[TCP_SPLICE_A_TO_B] = &cfg->totals->to_destination,
-                   [TCP_SPLICE_B_TO_A] = &cfg->totals->to_source},
+        .totals = {[TCP_SPLICE_A_TO_B] = &totals->to_destination,
+                   [TCP_SPLICE_B_TO_A] = &totals->to_source},
         .ended = on_splice_ended,
     };
     int e = tcp_splice_start(&ss->splice, cfg->reactor, &splice);
@@ -163,8 +205,7 @@ static void join_if_complete(struct splice_session *ss) {
     s->stats.standing++;
     s->stats.joined++;
     log_joined(ss);
-    if (s->cfg.duration_max > 0)
-        timer_start(&ss->timer, now_of(ss) + s->cfg.duration_max);
+    timer_start(&ss->timer, duration_end(ss));
 }
 
 static void on_leg_lost(struct tcp_leg *leg, int error) {
@@ -320,7 +361,8 @@ static enum splice_side side_of(const struct splice_session *ss, const struct st
     return ss->streams[SPLICE_SOURCE] == stream ? SPLICE_SOURCE : SPLICE_DESTINATION;
 }
 
-/* Whoever speaks again breaks the path: a stream that is read no further tells no end. */
+/* Whoever speaks again breaks the path: a stream that is read no further tells no end.
+ * -ERR_STREAM_RESET: it has ended */
 static int read_silence(struct splice_session *ss, enum splice_side side) {
     struct slice s;
     if (ss->frames[side].rest.len > 0)
@@ -332,13 +374,27 @@ static int read_silence(struct splice_session *ss, enum splice_side side) {
     return -ERR_PROTOCOL_VIOLATION;
 }
 
+/* A peer's own end of a path that stands is one without haste.  A peer that is dead, or breaks the
+ * rules, has none. */
+static void gone(struct stream *stream, int error) {
+    struct splice_session *ss = stream_user(stream);
+    enum splice_side side = side_of(ss, stream);
+    bool is_own = error == -ERR_STREAM_RESET || error == -ERR_CONN_CLOSED;
+    if (ss->state >= SPLICE_STATE_JOINED && is_own)
+        linger(ss, side);
+    else if (ss->state == SPLICE_STATE_ASKING && side == SPLICE_DESTINATION)
+        refuse(ss, CIRCUIT_STATUS_CONNECTION_FAILED, error);
+    else
+        splice_session_end(ss, error);
+}
+
 static void on_readable(struct stream *stream) {
     struct splice_session *ss = stream_user(stream);
     enum splice_side side = side_of(ss, stream);
     if (!is_due(ss, side)) {
         int e = read_silence(ss, side);
         if (e < 0)
-            splice_session_end(ss, e);
+            gone(stream, e);
         return;
     }
     int e = stream_frame_read(&ss->frames[side], stream);
@@ -357,14 +413,6 @@ static void on_readable(struct stream *stream) {
 
 static void on_event(struct stream *stream) {
     (void)stream; /* a message fits into a new stream */
-}
-
-static void gone(struct stream *stream, int error) {
-    struct splice_session *ss = stream_user(stream);
-    if (ss->state == SPLICE_STATE_ASKING && side_of(ss, stream) == SPLICE_DESTINATION)
-        refuse(ss, CIRCUIT_STATUS_CONNECTION_FAILED, error);
-    else
-        splice_session_end(ss, error);
 }
 
 static void on_stopped(struct stream *stream, uint64_t code) {
@@ -386,10 +434,21 @@ static const struct stream_events stream_events = {
 
 static void on_timer(struct timer *t) {
     struct splice_session *ss = CONTAINER_OF(t, struct splice_session, timer);
-    splice_session_end(ss, ss->state == SPLICE_STATE_JOINED ? -ETIME : -ETIMEDOUT);
+    nsec_t now = now_of(ss);
+    bool is_joined = ss->state >= SPLICE_STATE_JOINED;
+    if (ss->state == SPLICE_STATE_ENDING && splice_linger_goes_on(&ss->linger, moved_of(ss), now))
+        timer_start(&ss->timer, splice_linger_deadline(&ss->linger));
+    else
+        splice_session_end(ss, is_joined && now >= duration_end(ss) ? -ETIME : -ETIMEDOUT);
 }
 
 /* --- For splice_service.c -------------------------------------------------------------------- */
+
+bool splice_session_is_denied(const struct splice_session *ss) {
+    const struct host *h = ss->service->cfg.host;
+    return host_denies(h, &ss->peers[SPLICE_SOURCE]) ||
+           host_denies(h, &ss->peers[SPLICE_DESTINATION]);
+}
 
 int splice_session_start(struct splice_service *s, struct stream *source) {
     struct splice_session *ss = mem_alloc(s->mem, sizeof(*ss));

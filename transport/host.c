@@ -37,6 +37,11 @@ void host_gate_changed(struct host *h) {
             hc->conn->ops->admit(hc->conn);
         hc->is_guest = hc->is_guest && !hc->authorized;
     }
+    list_for_each_safe (node, &h->watches) {
+        struct host_watch *w = LIST_ENTRY(node, struct host_watch, node);
+        if (w->gate_changed != NULL)
+            w->gate_changed(w);
+    }
 }
 
 /* --- Connections --- */

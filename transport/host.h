@@ -147,6 +147,8 @@ void host_expect_guests(struct host *h, struct host_guests *g);
  */
 size_t host_protocols(const struct host *h, const char **out, size_t max);
 
+/* Whether gating is on and does not let the peer in now. */
+bool host_denies(const struct host *h, const struct peer_id *peer);
 /* The gate's answers changed: connections of inbound peers, and streams of peers, that lost their
  * right are closed at once. */
 void host_gate_changed(struct host *h);
@@ -284,6 +286,8 @@ struct host_watch {
     void (*identified)(struct host_watch *w, struct conn *c);
     /* All streams are over; `c` is good during this call. */
     void (*closed)(struct host_watch *w, struct conn *c);
+    /* Connections that lost their right are closing; from inside host_gate_changed(). */
+    void (*gate_changed)(struct host_watch *w);
 };
 void host_watch(struct host *h, struct host_watch *w);
 /* Not from inside a callback of another watch. */

@@ -125,7 +125,6 @@ struct host {
 };
 
 /* host.c */
-bool host_denies(const struct host *h, const struct peer_id *peer);
 extern const struct conn_events host_conn_events;
 /* The transport that can dial an address, or NULL. */
 struct transport *host_transport_for(const struct host *h, const struct multiaddr *to);

@@ -125,6 +125,8 @@ struct reactor_backend {
     /* Moves some of the `held` bytes on.  Bytes, -EAGAIN when there is no room, or what broke the
      * stream. */
     ssize_t (*pipe_drain)(struct backend *b, const struct stream_pipe *pipe, int to, size_t held);
+    /* Throws away the `held` bytes: what they were for is broken. */
+    void (*pipe_drop)(struct backend *b, const struct stream_pipe *pipe, size_t held);
     /* Closing will send RST. */
     void (*reset_on_close)(struct backend *b, int fd);
     /* For a handle on which nothing was ever started. */

@@ -580,6 +580,7 @@ const struct reactor_backend backend_epoll = {
     .pipe_close = sock_pipe_close,
     .pipe_fill = sock_pipe_fill,
     .pipe_drain = sock_pipe_drain,
+    .pipe_drop = sock_pipe_drop,
     .reset_on_close = sock_reset_on_close,
     .handle_close = sock_close,
     .udp_open = epoll_udp_open,

@@ -10,17 +10,17 @@ int foreign_listen(const struct sock_addr *at) {
 }
 
 /* A Unix socket answers at once.  A full backlog is somebody's. */
-bool foreign_is_listening(const struct sock_addr *at) {
+int foreign_is_listening(const struct sock_addr *at) {
     struct backend plain = {.socket_flags = SOCK_NONBLOCK};
     union sock_name name;
     assert(at->ip.family == NET_NONE);
     int len = sock_name_from(at, &name);
     int fd = len < 0 ? len : sock_stream_open(&plain, at);
     if (fd < 0)
-        return false;
-    bool is_there = connect(fd, &name.sa, (socklen_t)len) == 0 || errno == EAGAIN;
+        return fd;
+    int e = connect(fd, &name.sa, (socklen_t)len) == 0 || errno == EAGAIN ? 1 : -errno;
     sock_close(&plain, fd);
-    return is_there;
+    return e == -ECONNREFUSED ? 0 : e;
 }
 
 int foreign_local_addr(int fd, struct sock_addr *ret_addr) {

@@ -10,8 +10,10 @@
  * Returns the descriptor, the caller's; -EADDRINUSE, -EACCES, ... */
 NODISCARD int foreign_listen(const struct sock_addr *at);
 
-/* Whether somebody listens at a Unix path: what was left there by a process that died does not. */
-bool foreign_is_listening(const struct sock_addr *at);
+/* Whether somebody listens at a Unix path: 1, or 0 where the kernel says that nobody does, as of
+ * what a process left there that died.  -errno: it cannot be told (-EACCES, -ENOENT, -EPROTOTYPE,
+ * ...) */
+NODISCARD int foreign_is_listening(const struct sock_addr *at);
 
 /* Where it is bound, and who is at the other end.  -errno */
 NODISCARD int foreign_local_addr(int fd, struct sock_addr *ret_addr);

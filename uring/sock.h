@@ -41,6 +41,7 @@ int sock_pipe_open(struct backend *b, int from, int to, struct stream_pipe *ret_
 void sock_pipe_close(struct backend *b, struct stream_pipe *pipe);
 ssize_t sock_pipe_fill(struct backend *b, const struct stream_pipe *pipe, int from, size_t max);
 ssize_t sock_pipe_drain(struct backend *b, const struct stream_pipe *pipe, int to, size_t held);
+void sock_pipe_drop(struct backend *b, const struct stream_pipe *pipe, size_t held);
 void sock_close(struct backend *b, int fd);
 /* Warns once a backend when socket buffers stay small. */
 int sock_udp_open(struct backend *b, const struct net_addr *local);

@@ -32,11 +32,34 @@ static ssize_t fill(struct tcp_splice_way *w) {
     return n;
 }
 
+static void drop(struct tcp_splice_way *w) {
+    struct backend *b = w->splice->reactor->backend;
+    if (w->held > 0)
+        b->type->pipe_drop(b, &w->pipe, w->held);
+    w->held = 0;
+}
+
+/* Whether its peer had said all before the socket broke: it closed while bytes were on their way to
+ * it.  What it said may still be here. */
+static bool has_finished(const struct tcp_splice_way *w) {
+    const struct tcp_splice_way *ways = w->splice->ways;
+    const struct tcp_splice_way *back =
+        &ways[ways[TCP_SPLICE_A_TO_B].from == w->to ? TCP_SPLICE_A_TO_B : TCP_SPLICE_B_TO_A];
+    return back->is_ended || w->to->fin_seen;
+}
+
 /* Until the pipe is empty or the socket full: a short write may have other reasons. */
 static ssize_t drain(struct tcp_splice_way *w) {
     struct backend *b = w->splice->reactor->backend;
+    if (w->is_unwanted)
+        drop(w);
     while (w->held > 0) {
         ssize_t n = b->type->pipe_drain(b, &w->pipe, w->to->fd, w->held);
+        if (n < 0 && n != -EAGAIN && has_finished(w)) {
+            w->is_unwanted = true;
+            drop(w);
+            return 0;
+        }
         if (n <= 0)
             return n < 0 ? n : -EPIPE;
         assert((size_t)n <= w->held);

@@ -13,6 +13,9 @@
  * back its own sender and nobody else.  A way's end is the incoming end, or the limit: exactly so
  * many bytes pass.  FIN goes out behind the last one, and the other way goes on.
  *
+ * A socket that had its FIN and is broken afterwards was closed by its peer, who wants to hear
+ * nothing more: what comes for it is dropped, up to the end, and the other way loses nothing.
+ *
  * ended() comes when both ways are over, or one socket is broken, urgent data included (-EPROTO);
  * nothing moves any more then, and the owner closes both connections, with a reset if it was an
  * error.  Their events stay the owner's: failed() tells a reset that no way is about to meet, but
@@ -43,6 +46,7 @@ struct tcp_splice_way {
     uint64_t *total;  /* of the owner's */
     bool is_ended;    /* the end of `from` was met */
     bool is_over;     /* and passed on */
+    bool is_unwanted; /* `to` is closed: nobody hears what passes */
     bool is_limited;  /* over, but by the limit */
 };
 

@@ -3,6 +3,8 @@
 
 enum { CONFIRMATIONS_STABLE = 3 };
 
+_Static_assert(AUTONAT_SERVERS_MAX <= 32, "a server has a bit in refused_by");
+
 void autonat_client_init(struct autonat_client *c) {
     *c = (struct autonat_client){.tracked_count = 0};
 }
@@ -50,20 +52,59 @@ void autonat_client_server_added(struct autonat_client *c, const struct peer_id 
     c->servers[c->servers_count++] = (struct autonat_server_known){.id = *server, .ready_at = now};
 }
 
+/* Whether that server said so of this address. */
+static bool is_refused_by(const struct autonat_tracked *t, size_t server) {
+    return (t->refused_by & UINT32_C(1) << server) != 0;
+}
+
+static void set_refused_by(struct autonat_tracked *t, size_t server, bool is_refused) {
+    uint32_t bit = UINT32_C(1) << server;
+    t->refused_by = is_refused ? t->refused_by | bit : t->refused_by & ~bit;
+}
+
+static void forget_refusals(struct autonat_client *c, size_t server) {
+    c->servers[server].forget_at = 0;
+    for (size_t i = 0; i < c->tracked_count; i++)
+        set_refused_by(&c->tracked[i], server, false);
+}
+
+/* The last one takes its place. */
 void autonat_client_server_gone(struct autonat_client *c, const struct peer_id *server) {
-    struct autonat_server_known *s = find_server(c, server);
-    if (s != NULL)
-        *s = c->servers[--c->servers_count];
+    const struct autonat_server_known *s = find_server(c, server);
+    if (s == NULL)
+        return;
+    size_t place = (size_t)(s - c->servers);
+    size_t last = --c->servers_count;
+    c->servers[place] = c->servers[last];
+    for (size_t i = 0; i < c->tracked_count; i++) {
+        struct autonat_tracked *t = &c->tracked[i];
+        set_refused_by(t, place, is_refused_by(t, last));
+        set_refused_by(t, last, false);
+    }
 }
 
 /* --- probes ---------------------------------------------------------------------------------- */
 
-/* The server that rests longest; NULL when all are busy with us. */
-static struct autonat_server_known *best_server(struct autonat_client *c) {
+/* What this server may be asked about and that waits longest; NULL: nothing. */
+static struct autonat_tracked *first_for(struct autonat_client *c, size_t server) {
+    struct autonat_tracked *first = NULL;
+    for (size_t i = 0; i < c->tracked_count; i++) {
+        struct autonat_tracked *t = &c->tracked[i];
+        if (!t->is_asked && !is_refused_by(t, server) &&
+            (first == NULL || t->next_at < first->next_at))
+            first = t;
+    }
+    return first;
+}
+
+/* Of those that may be asked something now, the server that rests longest; NULL: there is none. */
+static struct autonat_server_known *best_server(struct autonat_client *c, nsec_t now) {
     struct autonat_server_known *best = NULL;
     for (size_t i = 0; i < c->servers_count; i++) {
         struct autonat_server_known *s = &c->servers[i];
-        if (!s->is_asked && (best == NULL || s->ready_at < best->ready_at))
+        const struct autonat_tracked *t = first_for(c, i);
+        if (!s->is_asked && s->ready_at <= now && t != NULL && t->next_at <= now &&
+            (best == NULL || s->ready_at < best->ready_at))
             best = s;
     }
     return best;
@@ -71,15 +112,11 @@ static struct autonat_server_known *best_server(struct autonat_client *c) {
 
 /* All that are due go into one request: a server takes the first that it can dial, so those that
  * wait longest come first. */
-static void collect_due(struct autonat_client *c, struct autonat_plan *plan, nsec_t now) {
+static void collect_due(struct autonat_client *c, size_t server, struct autonat_plan *plan,
+                        nsec_t now) {
     while (plan->addrs_count < AUTONAT_ADDRS_MAX) {
-        struct autonat_tracked *first = NULL;
-        for (size_t i = 0; i < c->tracked_count; i++) {
-            struct autonat_tracked *t = &c->tracked[i];
-            if (!t->is_asked && t->next_at <= now && (first == NULL || t->next_at < first->next_at))
-                first = t;
-        }
-        if (first == NULL)
+        struct autonat_tracked *first = first_for(c, server);
+        if (first == NULL || first->next_at > now)
             break;
         first->is_asked = true;
         plan->addrs[plan->addrs_count++] = first->addr;
@@ -87,13 +124,16 @@ static void collect_due(struct autonat_client *c, struct autonat_plan *plan, nse
 }
 
 bool autonat_client_next(struct autonat_client *c, struct autonat_plan *ret_plan, nsec_t now) {
-    struct autonat_server_known *s = best_server(c);
-    if (c->probes_count == AUTONAT_PROBES_MAX || s == NULL || s->ready_at > now)
+    for (size_t i = 0; i < c->servers_count; i++) {
+        if (c->servers[i].forget_at != 0 && c->servers[i].forget_at <= now)
+            forget_refusals(c, i);
+    }
+    struct autonat_server_known *s = best_server(c, now);
+    if (c->probes_count == AUTONAT_PROBES_MAX || s == NULL)
         return false;
     struct autonat_plan plan = {.server = s->id};
-    collect_due(c, &plan, now);
-    if (plan.addrs_count == 0)
-        return false;
+    collect_due(c, (size_t)(s - c->servers), &plan, now);
+    assert(plan.addrs_count > 0);
     s->is_asked = true;
     c->probes_count++;
     *ret_plan = plan;
@@ -132,13 +172,23 @@ static bool learn(struct autonat_tracked *t, bool is_reachable, nsec_t now) {
     return t->reach != before;
 }
 
-static void server_done(struct autonat_client *c, const struct peer_id *id, bool is_resting,
-                        nsec_t now) {
-    struct autonat_server_known *s = find_server(c, id);
+static void server_done(struct autonat_client *c, const struct autonat_plan *plan,
+                        enum autonat_verdict verdict, nsec_t now) {
+    struct autonat_server_known *s = find_server(c, &plan->server);
     if (s == NULL)
         return;
+    bool is_resting =
+        verdict == AUTONAT_REJECTED || verdict == AUTONAT_FAILED || verdict == AUTONAT_NO_VERDICT;
     s->is_asked = false;
     s->ready_at = now + (is_resting ? AUTONAT_SERVER_REST : AUTONAT_SERVER_INTERVAL);
+    if (verdict != AUTONAT_REFUSED)
+        return;
+    s->forget_at = now + AUTONAT_REFRESH_INTERVAL;
+    for (size_t i = 0; i < plan->addrs_count; i++) {
+        struct autonat_tracked *t = find_addr(c->tracked, c->tracked_count, &plan->addrs[i]);
+        if (t != NULL)
+            set_refused_by(t, (size_t)(s - c->servers), true);
+    }
 }
 
 bool autonat_client_done(struct autonat_client *c, const struct autonat_plan *plan,
@@ -152,17 +202,13 @@ bool autonat_client_done(struct autonat_client *c, const struct autonat_plan *pl
         if (t == NULL)
             continue; /* no longer ours */
         t->is_asked = false;
-        if (verdict == AUTONAT_REFUSED)
-            t->next_at = now + AUTONAT_REFRESH_INTERVAL;
-        else if (i == result->index && verdict == AUTONAT_NO_VERDICT)
+        if (i == result->index && verdict == AUTONAT_NO_VERDICT)
             t->next_at = now + AUTONAT_NEW_INTERVAL;
         else if (i == result->index &&
                  (verdict == AUTONAT_REACHABLE || verdict == AUTONAT_UNREACHABLE))
             changed = learn(t, verdict == AUTONAT_REACHABLE, now);
     }
-    bool is_resting =
-        verdict == AUTONAT_REJECTED || verdict == AUTONAT_FAILED || verdict == AUTONAT_NO_VERDICT;
-    server_done(c, &plan->server, is_resting, now);
+    server_done(c, plan, verdict, now);
     return changed;
 }
 
@@ -174,16 +220,25 @@ enum autonat_reach autonat_client_reach(const struct autonat_client *c,
     return AUTONAT_REACH_UNKNOWN;
 }
 
+/* When this server may be asked something. */
+static nsec_t server_deadline(const struct autonat_client *c, size_t server) {
+    const struct autonat_server_known *s = &c->servers[server];
+    nsec_t at = NSEC_NEVER; /* the largest */
+    if (s->is_asked)
+        return NSEC_NEVER;
+    for (size_t i = 0; i < c->tracked_count; i++) {
+        const struct autonat_tracked *t = &c->tracked[i];
+        if (!t->is_asked)
+            at = MIN(at, is_refused_by(t, server) ? MAX(t->next_at, s->forget_at) : t->next_at);
+    }
+    return MAX(at, s->ready_at);
+}
+
 nsec_t autonat_client_deadline(const struct autonat_client *c) {
-    nsec_t addr_at = NSEC_NEVER;
-    nsec_t server_at = NSEC_NEVER;
+    nsec_t at = NSEC_NEVER;
     if (c->probes_count == AUTONAT_PROBES_MAX)
         return NSEC_NEVER;
-    for (size_t i = 0; i < c->tracked_count; i++)
-        if (!c->tracked[i].is_asked)
-            addr_at = MIN(addr_at, c->tracked[i].next_at);
     for (size_t i = 0; i < c->servers_count; i++)
-        if (!c->servers[i].is_asked)
-            server_at = MIN(server_at, c->servers[i].ready_at);
-    return MAX(addr_at, server_at); /* NSEC_NEVER is the largest */
+        at = MIN(at, server_deadline(c, i));
+    return at;
 }

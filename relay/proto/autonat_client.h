@@ -15,8 +15,8 @@
  * server is asked at most every 6 s (go's takes 12 a minute), and after a failure, a rejection or
  * an answer without proof not for 2 minutes.  Servers take turns.
  *
- * That a server can dial none of the addresses (AUTONAT_REFUSED) says nothing of them: they are
- * asked about again after 5 minutes.
+ * That a server can dial none of the addresses (AUTONAT_REFUSED) says nothing of them: this server
+ * is not asked about them for 5 minutes, others are.
  *
  * Spec:    libp2p AutoNAT v2, "Client step".
  * Memory:  the struct, about 20 KiB.
@@ -49,12 +49,14 @@ struct autonat_tracked {
     uint8_t confirmations; /* of a verdict with full confidence */
     bool is_asked;
     nsec_t next_at;
+    uint32_t refused_by; /* a bit for each place in servers[] */
 };
 
 struct autonat_server_known {
     struct peer_id id;
     bool is_asked;
     nsec_t ready_at;
+    nsec_t forget_at; /* what it refused; 0: nothing */
 };
 
 /* Embedded by its owner; fields are the engine's. */

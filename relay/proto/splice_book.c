@@ -14,21 +14,29 @@ void splice_book_init(struct splice_book *b, struct rng *rng, nsec_t now) {
     list_init(&b->tickets);
 }
 
-static uint32_t count_of(const struct splice_book *b, const struct peer_id *peer) {
-    uint32_t count = 0;
+static bool is_between(const struct splice_ticket *t, const struct peer_id *source,
+                       const struct peer_id *destination) {
+    return peer_id_equal(&t->peers[SPLICE_SOURCE], source) &&
+           peer_id_equal(&t->peers[SPLICE_DESTINATION], destination);
+}
+
+static bool has_room(const struct splice_book *b, const struct peer_id *source,
+                     const struct peer_id *destination) {
+    uint32_t of_source = 0;
+    uint32_t of_pair = 0;
     list_for_each (node, &b->tickets) {
         const struct splice_ticket *t = LIST_ENTRY(node, const struct splice_ticket, node);
-        count += peer_id_equal(&t->peers[SPLICE_SOURCE], peer) ||
-                 peer_id_equal(&t->peers[SPLICE_DESTINATION], peer);
+        of_source += peer_id_equal(&t->peers[SPLICE_SOURCE], source);
+        of_pair += is_between(t, source, destination) || is_between(t, destination, source);
     }
-    return count;
+    return b->count < SPLICE_TICKETS_MAX && of_source < SPLICE_TICKETS_PER_SOURCE_MAX &&
+           of_pair < SPLICE_TICKETS_PER_PAIR_MAX;
 }
 
 int splice_book_issue(struct splice_book *b, struct splice_ticket *t, const struct peer_id *source,
                       const struct peer_id *destination, nsec_t now) {
     advance(b, now);
-    if (b->count == SPLICE_TICKETS_MAX || count_of(b, source) >= SPLICE_TICKETS_PER_PEER_MAX ||
-        count_of(b, destination) >= SPLICE_TICKETS_PER_PEER_MAX)
+    if (!has_room(b, source, destination))
         return -ERR_LIMIT;
     *t = (struct splice_ticket){.peers = {*source, *destination},
                                 .deadline = now + SPLICE_TOKEN_LIFETIME};

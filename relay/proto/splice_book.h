@@ -13,6 +13,11 @@
  * among all that there are, each compared to its last byte, so that the time it takes tells nothing
  * of how much of a guess was right, nor which of them was.
  *
+ * A source has so many, and two peers with one another, in both directions together: one path is
+ * all that two peers need, and another one replaces it when it is late or its end crosses with the
+ * next beginning.  A destination has no limit of its own, for whoever asks could use it up, and
+ * keep all others from it.
+ *
  * A leg that waits has a ticket, and one ticket has at most one that waits: where both are there,
  * they are joined.  So the limits of tickets are those of waiting legs.
  *
@@ -29,7 +34,8 @@
 
 enum {
     SPLICE_TICKETS_MAX = 64,
-    SPLICE_TICKETS_PER_PEER_MAX = 4, /* whichever side of them it is */
+    SPLICE_TICKETS_PER_SOURCE_MAX = 4,
+    SPLICE_TICKETS_PER_PAIR_MAX = 2, /* whichever of the two is the source */
 };
 
 #define SPLICE_TOKEN_LIFETIME SEC(10)
@@ -55,8 +61,8 @@ struct splice_book {
 
 void splice_book_init(struct splice_book *b, struct rng *rng, nsec_t now);
 
-/* Makes a path's tokens.  -ERR_LIMIT: there are SPLICE_TICKETS_MAX, or SPLICE_TICKETS_PER_PEER_MAX
- * of one of the two */
+/* Makes a path's tokens.  -ERR_LIMIT: there are SPLICE_TICKETS_MAX, or as many as the source may
+ * have, or the two with one another */
 NODISCARD int splice_book_issue(struct splice_book *b, struct splice_ticket *t,
                                 const struct peer_id *source, const struct peer_id *destination,
                                 nsec_t now);

@@ -20,6 +20,23 @@ static bool is_wanted(const struct upnp_mapping *m) {
     return m->state == UPNP_UNMAPPED || m->state == UPNP_MAPPED;
 }
 
+/* Whether anything is to be asked of the gateway, sooner or later. */
+static bool is_any_wanted(const struct upnp *u) {
+    for (size_t i = 0; i < u->mappings_count; i++) {
+        if (is_wanted(&u->mappings[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool is_any_removing(const struct upnp *u) {
+    for (size_t i = 0; i < u->mappings_count; i++) {
+        if (u->mappings[i].state == UPNP_REMOVING)
+            return true;
+    }
+    return false;
+}
+
 static void search(struct upnp *u) {
     u->state = UPNP_SEARCHING;
     u->searches_count = 0;
@@ -39,9 +56,12 @@ static void rest(struct upnp *u, int error) {
     u->state = UPNP_RESTING;
     u->next_at = u->now + UPNP_REST;
     for (size_t i = 0; i < u->mappings_count; i++) {
-        u->mappings[i].next_at = u->now;
-        if (is_wanted(&u->mappings[i]))
-            unmapped(&u->mappings[i], error);
+        struct upnp_mapping *m = &u->mappings[i];
+        m->next_at = u->now;
+        if (is_wanted(m))
+            unmapped(m, error);
+        else if (m->state == UPNP_REMOVING)
+            m->state = UPNP_REMOVED; /* it runs out */
     }
 }
 
@@ -80,14 +100,49 @@ void upnp_ask_again(struct upnp *u, nsec_t now) {
         search(u);
 }
 
+/* Whether the gateway has a rule of ours, or makes one now. */
+static bool may_be_there(const struct upnp *u, size_t mapping) {
+    uint8_t state = u->mappings[mapping].state;
+    bool is_on_its_way = u->is_asking && u->asking == mapping && u->action == UPNP_ADD_MAPPING;
+    return state == UPNP_MAPPED || state == UPNP_LEFT || state == UPNP_REMOVING || is_on_its_way;
+}
+
+void upnp_yield(struct upnp *u, size_t mapping, uint16_t external_port, nsec_t now) {
+    set_now(u, now);
+    assert(mapping < u->mappings_count);
+    assert(external_port != 0);
+    struct upnp_mapping *m = &u->mappings[mapping];
+    m->has_event = false;
+    if (!may_be_there(u, mapping))
+        m->state = UPNP_REMOVED;
+    else if (m->external_port == external_port)
+        m->state = UPNP_LEFT;
+    else
+        m->state = UPNP_REMOVING;
+}
+
+void upnp_resume(struct upnp *u, size_t mapping, nsec_t now) {
+    set_now(u, now);
+    assert(mapping < u->mappings_count);
+    assert(!u->is_closing);
+    struct upnp_mapping *m = &u->mappings[mapping];
+    bool was_idle = !is_any_wanted(u);
+    if (is_wanted(m))
+        return;
+    m->state = UPNP_UNMAPPED;
+    m->error = 0;
+    m->next_at = now;
+    if (was_idle && (u->state == UPNP_SEARCHING || u->state == UPNP_RESTING))
+        search(u);
+}
+
 void upnp_close(struct upnp *u, nsec_t now) {
     set_now(u, now);
     u->is_closing = true;
     for (size_t i = 0; i < u->mappings_count; i++) {
         struct upnp_mapping *m = &u->mappings[i];
-        bool is_on_its_way = u->is_asking && u->asking == i;
         m->has_event = false;
-        m->state = m->state == UPNP_MAPPED || is_on_its_way ? UPNP_REMOVING : UPNP_REMOVED;
+        m->state = may_be_there(u, i) ? UPNP_REMOVING : UPNP_REMOVED;
     }
 }
 
@@ -104,7 +159,7 @@ void upnp_abandon(struct upnp *u) {
 bool upnp_next_search(struct upnp *u, nsec_t now) {
     set_now(u, now);
     if (u->is_closing || u->state != UPNP_SEARCHING || now < u->next_at ||
-        u->searches_count == SEARCHES_MAX)
+        u->searches_count == SEARCHES_MAX || !is_any_wanted(u))
         return false;
     u->searches_count++;
     u->next_at = now + u->searches_count * SEARCH_RETRY_FIRST;
@@ -134,11 +189,12 @@ static void call_for(const struct upnp *u, const struct upnp_mapping *m, struct 
                                .lifetime_s = m->is_permanent ? 0 : UPNP_LIFETIME_S};
 }
 
-/* What is due, or SIZE_MAX. */
+/* What is due, or SIZE_MAX.  Who has something to remove knows the service from before. */
 static size_t find_due(const struct upnp *u) {
     for (size_t i = 0; i < u->mappings_count; i++) {
         const struct upnp_mapping *m = &u->mappings[i];
-        if (m->state == UPNP_REMOVING || (!u->is_closing && u->now >= m->next_at))
+        bool is_due = is_wanted(m) && u->state == UPNP_READY && u->now >= m->next_at;
+        if (is_due || m->state == UPNP_REMOVING)
             return i;
     }
     return SIZE_MAX;
@@ -150,20 +206,18 @@ bool upnp_next_request(struct upnp *u, struct net_addr *ret_to,
     if (u->is_asking)
         return false;
     u->asking = SIZE_MAX;
-    if (!u->is_closing && u->state == UPNP_DESCRIBING) {
+    if (u->state == UPNP_DESCRIBING && is_any_wanted(u)) {
         *ret_to = u->place.at;
         *ret_len = upnp_encode_get(&u->place, ret_out);
         u->is_asking = true;
         return true;
     }
     struct upnp_call call = {.action = UPNP_GET_EXTERNAL_ADDRESS};
-    if (u->is_closing || (u->state == UPNP_READY && now < u->external_at)) {
+    if (u->state != UPNP_READY || now < u->external_at || !is_any_wanted(u)) {
         u->asking = find_due(u);
         if (u->asking == SIZE_MAX)
             return false;
         call_for(u, &u->mappings[u->asking], &call);
-    } else if (u->state != UPNP_READY) {
-        return false;
     }
     *ret_to = u->service.control.at;
     *ret_len = upnp_encode_call(&u->service, &call, ret_out);
@@ -229,9 +283,9 @@ static void take_fault(struct upnp *u, struct upnp_mapping *m, unsigned fault) {
 
 static void take_call(struct upnp *u, struct upnp_mapping *m, unsigned status, struct bytes body) {
     if (u->action == UPNP_DELETE_MAPPING)
-        m->state = UPNP_REMOVED; /* whatever it says */
-    else if (u->is_closing)
-        return; /* to be removed at once, if it is there */
+        m->state = m->state == UPNP_REMOVING ? UPNP_REMOVED : m->state; /* whatever it says */
+    else if (!is_wanted(m))
+        return; /* to be removed at once, if it is there, or to be left */
     else if (status == 200)
         take_mapping(u, m);
     else
@@ -287,19 +341,25 @@ bool upnp_next_event(struct upnp *u, struct upnp_event *ret_event) {
 nsec_t upnp_deadline(const struct upnp *u) {
     if (u->is_asking || u->is_closing)
         return NSEC_NEVER;
+    if (is_any_removing(u))
+        return u->now;
+    if (!is_any_wanted(u))
+        return NSEC_NEVER;
     if (u->state == UPNP_DESCRIBING)
         return u->now;
     if (u->state != UPNP_READY)
         return u->next_at;
     nsec_t at = u->external_at;
-    for (size_t i = 0; i < u->mappings_count; i++)
-        at = MIN(at, u->mappings[i].next_at);
+    for (size_t i = 0; i < u->mappings_count; i++) {
+        if (is_wanted(&u->mappings[i]))
+            at = MIN(at, u->mappings[i].next_at);
+    }
     return at;
 }
 
 void upnp_tick(struct upnp *u, nsec_t now) {
     set_now(u, now);
-    if (u->is_closing || now < u->next_at)
+    if (u->is_closing || now < u->next_at || !is_any_wanted(u))
         return;
     if (u->state == UPNP_RESTING)
         search(u);

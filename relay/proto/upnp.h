@@ -8,8 +8,10 @@
  *   while (upnp_next_search(&u, now)) send upnp_encode_search() to the gateway and the group
  *   its datagrams -> upnp_recv_search()
  *   if (upnp_next_request(&u, &to, out, &len, now)) one HTTP exchange with `to`, whose end is told
- * by upnp_answered() or upnp_failed() before the next request is asked for events <-
- * upnp_next_event()     time -> upnp_tick() at upnp_deadline() upnp_close() removes the mappings
+ *       by upnp_answered() or upnp_failed() before the next request is asked for
+ *   events <- upnp_next_event()     time -> upnp_tick() at upnp_deadline()
+ *   upnp_yield() and upnp_resume()  where another way maps the same port
+ *   upnp_close() removes the mappings
  *
  * The search goes out at 0, 1 and 3 s and is given up after 6 s.  Then a description, our address
  * outside, and one call a mapping.  Mappings live an hour and are renewed after half of it, with
@@ -39,7 +41,13 @@ enum {
 /* SEARCHING -> DESCRIBING -> READY; from each -> RESTING -> SEARCHING */
 enum upnp_state { UPNP_SEARCHING, UPNP_DESCRIBING, UPNP_READY, UPNP_RESTING };
 
-enum upnp_mapping_state { UPNP_UNMAPPED, UPNP_MAPPED, UPNP_REMOVING, UPNP_REMOVED };
+enum upnp_mapping_state {
+    UPNP_UNMAPPED,
+    UPNP_MAPPED,
+    UPNP_LEFT, /* mapped, but another way sees to it now */
+    UPNP_REMOVING,
+    UPNP_REMOVED,
+};
 
 struct upnp_mapping {
     nsec_t next_at; /* when it is asked for */
@@ -80,6 +88,14 @@ void upnp_init(struct upnp *u, const struct net_addr *gateway, const struct net_
 
 /* Maps a port from now on; returns its place in events.  At most UPNP_MAPPINGS_MAX (asserted). */
 size_t upnp_add(struct upnp *u, bool is_tcp, uint16_t internal_port, nsec_t now);
+
+/* Another way has mapped the same port, outside under `external_port`: it is not asked for here any
+ * more.  What was mapped here under another number is removed; under the same number it may be one
+ * and the same rule of the gateway's, and is neither renewed nor removed before upnp_close().
+ * Without a mapping that is wanted the gateway is left alone. */
+void upnp_yield(struct upnp *u, size_t mapping, uint16_t external_port, nsec_t now);
+/* The other way has it no longer.  Harmless for a mapping that was not yielded. */
+void upnp_resume(struct upnp *u, size_t mapping, nsec_t now);
 
 /* The gateway may have forgotten: it is searched for at once, and all mappings asked for. */
 void upnp_ask_again(struct upnp *u, nsec_t now);

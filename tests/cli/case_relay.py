@@ -59,8 +59,8 @@ def errors_of_relays_are_told_and_change_nothing(home):
         (["add", RELAY, "relay:1", "--peer-id", PEER_A],
          "invalid address: relay:1\n"
          "invalid relay address: invalid IP address: relay (hostnames not accepted)"),
-        (["add", "1.2.3.4", "--peer-id", "x"], "invalid Peer ID: failed to parse peer ID: x"),
-        (["remove"], "usage: peerup relay remove <addr> [--force] [--f] [--config PATH]"),
+        (["add", "1.2.3.4", "--peer-id", "x"], "invalid peer ID: failed to parse peer ID: x"),
+        (["remove"], "usage: peerup relay remove <addr> [--force] [-f] [--config PATH]"),
         (["remove", "1.2.3.4"], "relay address not found in config: 1.2.3.4"),
         (["remove", RELAY], f"relay address not found in config: {RELAY}"),
     ]

@@ -8,8 +8,9 @@ import re
 import socket
 import threading
 
+from case_daemon import listen_at
 from case_network import running
-from case_relay_serve import RUNNING, Relay
+from case_relay_serve import RUNNING, Relay, free_port, get
 from harness import Home, case, expect, expect_equal
 
 BYTES = 4 << 20
@@ -98,6 +99,11 @@ def a_daemon_is_reached_through_a_relay_of_ones_own(home):
         with nodes.proxy() as (p, port):
             expect(re.search(r"Connected \[RELAYED\] via /p2p/\w+/p2p-circuit ", p.said()), p.said())
             exchange(port)
+            expect_equal(p.stop(), 0, "exit status of the proxy")
+        # Who cannot listen does without, and says why.
+        listen_at(nodes.c, "/ip4/203.0.113.9/tcp/4001")
+        with nodes.proxy() as (p, _):
+            p.wait_for('not listening.*reason="cannot listen on /ip4/203.0.113.9/', p.complained)
             expect_equal(p.stop(), 0, "exit status of the proxy")
         expect_equal(d.stop(), 0, "exit status of the daemon")
         expect_equal(r.stop(), 0, "exit status of the relay")
@@ -231,9 +237,18 @@ STANDS = r'level=INFO msg="spliced path stands"'
 SPLICED_BYTES = 300 << 20
 
 
+def relay_metrics(port):
+    """What a relay tells of its own work: by name and labels."""
+    text = get(f"http://127.0.0.1:{port}/metrics")[2]
+    rows = re.findall(r"^peerup_relay_(\w+)(?:\{(.*)\})? (\d+)$", text, re.M)
+    return {name + (f" {labels}" if labels else ""): int(value) for name, labels, value in rows}
+
+
 @case
 def what_is_sent_through_a_relay_of_ones_own_takes_a_spliced_path(home):
-    nodes = Behind(home)
+    metrics = free_port()
+    nodes = Behind(home, "telemetry: {metrics: {enabled: true, "
+                         f"listen_address: '127.0.0.1:{metrics}'}}}}\n")
     nodes.authorize()
     digest = Digest()
     nodes.a.run("service", "add", "digest", f"127.0.0.1:{digest.port}")
@@ -246,11 +261,28 @@ def what_is_sent_through_a_relay_of_ones_own_takes_a_spliced_path(home):
             d.wait_for(STANDS, d.complained)
             r.wait_for('msg="spliced path opened"', r.complained)
             expect(send(port, SPLICED_BYTES), "the service saw something else")
+            now = relay_metrics(metrics)
+            for name in ("reservations", "circuits", "spliced_paths",
+                         'spliced_paths_total result="joined"',
+                         'requests_total request="reserve",status="ok"',
+                         'requests_total request="connect",status="ok"'):
+                expect_equal(now[name], 1, name)
+            for name, value in now.items():
+                if "total" in name and not name.startswith("bytes") and 'ok"' not in name \
+                        and 'joined"' not in name:
+                    expect_equal(value, 0, name)
+            expect_equal(now["half_open"], 0, "half_open")
+            sent = now['bytes_total path="spliced",direction="to_destination"']
+            expect(sent > SPLICED_BYTES, now)
+            expect(0 < now['bytes_total path="circuit",direction="to_destination"'] < sent >> 4, now)
             expect_equal(p.stop(), 0, "exit status of the proxy")
         line = r.wait_for(r'msg="spliced path closed".* to_destination=(\d+)', r.complained)
         expect(int(line[1]) > SPLICED_BYTES, line[0])
         line = r.wait_for(r'msg="circuit closed".* to_destination=(\d+)', r.complained)
         expect(int(line[1]) < SPLICED_BYTES >> 4, line[0])
+        now = relay_metrics(metrics)
+        expect_equal((now["circuits"], now["spliced_paths"], now["reservations"]), (0, 0, 1),
+                     "circuits, paths and reservations afterwards")
     for service in (nodes.echo, digest):
         service.close()
 

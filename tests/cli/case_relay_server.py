@@ -47,7 +47,8 @@ def setup_makes_what_is_missing_and_no_key(home):
 def setup_does_not_touch_what_is_there_unless_told(home):
     make_relay(home)
     before = {name: (home.path / name).read_bytes() for name in FILES}
-    home.run("relay", "setup", "--non-interactive", status=1, out="", err=EXISTING.format("."))
+    home.run("relay", "setup", "--non-interactive", status=1, out="",
+             err=EXISTING.format(home.path.resolve()))
     home.run("relay", "setup", status=1, err="Error: failed to read input: EOF\n")
     home.run("relay", "setup", status=1, stdin="1", err="Error: failed to read input: EOF\n")
     (home.path / FILES[0]).chmod(0o640)

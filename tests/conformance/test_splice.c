@@ -6,6 +6,7 @@
  *   near.client ── near.server ═ join ═ far.server ── far.client */
 
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -236,6 +237,53 @@ CASE(splice, a_reset_in_the_middle_of_a_transfer_is_told) {
         turn(t);
         cr_assert(reactor_now(t->reactor) < until);
     }
+    join_end(&j);
+}
+
+static void buffer_little(const struct tcp_conn *c, int option) {
+    int bytes = 4096;
+    cr_assert_eq(setsockopt(c->fd, SOL_SOCKET, option, &bytes, sizeof(bytes)), 0);
+}
+
+/* Goal: who closes behind its last byte resets whatever comes for it later; that costs the slow
+ * reader of those last bytes nothing. */
+CASE(splice, what_comes_for_a_closed_end_takes_nothing_from_the_other_one) {
+    NEEDS_KERNEL();
+    enum { LEN = 320000 };
+    struct join j;
+    uint64_t at = 0;
+    uint64_t back = 0;
+    join_open(&j, t);
+    buffer_little(&j.far.server.conn, SO_SNDBUF);
+    buffer_little(&j.far.client.conn, SO_RCVBUF);
+    join_start(&j, 0);
+    tcp_read_stop(&j.far.client.conn);
+    while (at < LEN || tcp_is_writing(&j.near.client.conn)) {
+        feed(t, &j.near.client, &at, LEN);
+        turn(t);
+    }
+    tcp_shutdown_write(&j.near.client.conn);
+    TURN_UNTIL(t, j.near.server.conn.fin_seen);
+    tcp_close(&j.near.client.conn);
+    TURN_UNTIL(t, j.near.client.closed == 1);
+    nsec_t until = reactor_now(t->reactor) + SEC(20);
+    while (!j.splice.ways[TCP_SPLICE_B_TO_A].is_unwanted) {
+        feed(t, &j.far.client, &back, UINT64_MAX);
+        turn(t);
+        cr_assert(reactor_now(t->reactor) < until);
+    }
+    cr_assert_gt(j.splice.ways[TCP_SPLICE_A_TO_B].held, 0);
+    cr_assert_eq(j.far.client.got_len, 0);
+    tcp_read_start(&j.far.client.conn);
+    TURN_UNTIL(t, j.far.client.eof == 1);
+    cr_assert_eq(j.far.client.got_len, LEN);
+    cr_assert_eq(j.far.client.sum, pattern_sum(LEN));
+    cr_assert_eq(j.ended, 0);
+    TURN_UNTIL(t, !tcp_is_writing(&j.far.client.conn));
+    tcp_shutdown_write(&j.far.client.conn);
+    TURN_UNTIL(t, j.ended == 1);
+    cr_assert_eq(j.error, 0);
+    cr_assert_eq(j.near.server.failed, 0);
     join_end(&j);
 }
 

@@ -117,6 +117,38 @@ def another_unit_is_replaced_and_restarts_the_relay(home):
 
 
 @case
+def a_program_that_was_replaced_restarts_the_relay_also_after_a_run_that_broke_off(home):
+    with started(home) as m:
+        program = m.root / "opt/peerup"
+        program.unlink()
+        shutil.copy(harness.PROGRAM, program)
+        with program.open("ab") as f:
+            f.write(b"newer")
+        has(m.setup("--check"), "[WARN] service: /opt/peerup is newer than what runs")
+        config = f"{m.dir}/relay-server.yaml"
+        good = m.read(config)
+        m.write(config, "{{{")
+        has(m.setup(*PROGRAM, status=1), "relay-server.yaml is not valid")
+        expect("restart peerup-relay" not in m.calls("systemctl"), "what does not start")
+        m.write(config, good)
+        has(m.setup(*PROGRAM), "starting the service")
+        expect("restart peerup-relay" in m.calls("systemctl"), "no restart")
+        m.setup(*PROGRAM)
+        expect("restart peerup-relay" not in m.calls("systemctl"), "once is enough")
+
+
+@case
+def what_the_kernel_had_first_comes_back(home):
+    m = Machine(home)
+    m.setup(*PROGRAM)
+    m.write("proc/sys/net/core/rmem_max", "300000\n")
+    m.setup(*PROGRAM)
+    expect_equal(m.read("proc/sys/net/core/rmem_max"), "7500000\n", "raised again")
+    m.setup("--uninstall", "--yes")
+    expect_equal(m.read("proc/sys/net/core/rmem_max"), "212992\n", "the kernel's limit")
+
+
+@case
 def what_is_there_is_kept_and_its_modes_are_put_right(home):
     m = Machine(home)
     (m.root / m.dir).mkdir(mode=0o755)
@@ -298,6 +330,8 @@ def what_cannot_be_set_up_is_told(home):
         (["--check", *PROGRAM], "--program is for setting up"),
         (["--program", "/opt/gone"], "/opt/gone is no program"),
         (["--program", "/home/me/peerup"], "a service cannot reach /home/me/peerup"),
+        (["--program", "/opt/a b"], "/opt/a b: a path of letters, digits and _ . / + - is needed"),
+        (["--program", "/opt/$(id)"], "a path of letters"),
     ]
     for args, text in rows:
         has(m.setup(*args, status=1), text)

@@ -46,12 +46,20 @@ static struct peer_id peer(uint8_t n) {
     return (struct peer_id){.len = 3, .bytes = {0, 1, (uint8_t)(n % PEERS)}};
 }
 
-static uint32_t count_of(const struct model *m, const struct peer_id *peer) {
+/* `destination` NULL: whichever. */
+static uint32_t count_of(const struct model *m, const struct peer_id *source,
+                         const struct peer_id *destination) {
     uint32_t count = 0;
     for (int i = 0; i < TICKETS; i++)
-        count += m->is_in[i] && (peer_id_equal(&m->tickets[i].peers[0], peer) ||
-                                 peer_id_equal(&m->tickets[i].peers[1], peer));
+        count += m->is_in[i] && peer_id_equal(&m->tickets[i].peers[0], source) &&
+                 (destination == NULL || peer_id_equal(&m->tickets[i].peers[1], destination));
     return count;
+}
+
+static uint32_t count_pair(const struct model *m, const struct peer_id *a,
+                           const struct peer_id *b) {
+    bool is_self = peer_id_equal(a, b);
+    return count_of(m, a, b) + (is_self ? 0 : count_of(m, b, a));
 }
 
 static uint32_t count_all(const struct model *m) {
@@ -67,8 +75,8 @@ static void issue(struct model *m, int i, struct bytes *script) {
     if (m->is_in[i])
         return;
     bool has_room = count_all(m) < SPLICE_TICKETS_MAX &&
-                    count_of(m, &source) < SPLICE_TICKETS_PER_PEER_MAX &&
-                    count_of(m, &destination) < SPLICE_TICKETS_PER_PEER_MAX;
+                    count_of(m, &source, NULL) < SPLICE_TICKETS_PER_SOURCE_MAX &&
+                    count_pair(m, &source, &destination) < SPLICE_TICKETS_PER_PAIR_MAX;
     int e = splice_book_issue(&m->book, &m->tickets[i], &source, &destination, m->now);
     assert(e == (has_room ? 0 : -ERR_LIMIT));
     if (e < 0)

@@ -75,6 +75,19 @@ static void drain(struct session *s) {
     }
 }
 
+/* The owner has heard something, of the network or of another way. */
+static void turn_to(struct upnp *u, uint8_t n, nsec_t now) {
+    size_t mapping = n >> 2 & 1;
+    if (n % 4 == 0)
+        upnp_ask_again(u, now);
+    else if (n % 4 == 1)
+        upnp_yield(u, mapping, 4001, now);
+    else if (n % 4 == 2)
+        upnp_yield(u, mapping, 4009, now);
+    else
+        upnp_resume(u, mapping, now);
+}
+
 /* Cut anywhere it is the same. */
 static void answer(struct session *s, struct bytes in) {
     unsigned status = 0, status_in_part = 0;
@@ -134,7 +147,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             break;
         case OP_AGAIN:
             if (!s.is_closed)
-                upnp_ask_again(&s.u, s.now);
+                turn_to(&s.u, n, s.now);
             break;
         default:
             upnp_close(&s.u, s.now);

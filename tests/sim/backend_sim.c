@@ -597,6 +597,12 @@ static ssize_t sim_pipe_drain(struct backend *b, const struct stream_pipe *pipe,
     return n;
 }
 
+static void sim_pipe_drop(struct backend *b, const struct stream_pipe *pipe, size_t held) {
+    struct byte_queue *q = &of(b)->pipes[pipe->out];
+    assert(q->len == held);
+    byte_queue_drop(q, held);
+}
+
 static void sim_reset_on_close(struct backend *b, int fd) {
     handle_of(of(b), fd)->reset_on_close = true;
 }
@@ -708,6 +714,7 @@ const struct reactor_backend backend_sim = {
     .pipe_close = sim_pipe_close,
     .pipe_fill = sim_pipe_fill,
     .pipe_drain = sim_pipe_drain,
+    .pipe_drop = sim_pipe_drop,
     .reset_on_close = sim_reset_on_close,
     .handle_close = sim_handle_close,
     .udp_open = sim_udp_open,

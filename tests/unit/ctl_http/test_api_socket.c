@@ -3,16 +3,19 @@
 /* Goal: only who can read the cookie is answered, whatever else lies about or comes in.
  * Spec: daemon-api.md, sections 1 and 8. */
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/base/err.h"
 #include "core/base/file.h"
 #include "core/base/problem.h"
+#include "core/conf/config_file.h"
 #include "ctl/api_socket.h"
 #include "http_client.h"
 #include "tests/unit/ctl/folder.h"
@@ -135,27 +138,86 @@ CASE(api_socket, is_for_its_owner_and_leaves_nothing) {
     close_api(&a);
 }
 
+static int bound_socket(const char *path, int type) {
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    (void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(fd, (const struct sockaddr *)&un, sizeof(un)), 0);
+    return fd;
+}
+
+/* As a process leaves it that is killed. */
+static void leave_socket(const char *path) {
+    close(bound_socket(path, SOCK_STREAM));
+}
+
 CASE(api_socket, what_is_left_there_is_replaced) {
     static struct api a;
     prepare(&a, t);
+    leave_socket(a.at.unix_path);
+    folder_write(&a.folder, "cookie", "an old cookie");
+    open_socket(&a);
+    cr_assert(is_served(&a));
+    close_api(&a);
+}
+
+CASE(api_socket, what_is_no_socket_is_left_alone) {
+    static struct api a;
+    prepare(&a, t);
     for (int i = 0; i < 3; i++) {
-        if (i == 0) { /* of a process that was killed */
-            struct sockaddr_un un = {.sun_family = AF_UNIX};
-            (void)snprintf(un.sun_path, sizeof(un.sun_path), "%s", a.at.unix_path);
-            int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-            cr_assert_eq(bind(fd, (const struct sockaddr *)&un, sizeof(un)), 0);
-            cr_assert_eq(listen(fd, 1), 0);
-            close(fd);
-        } else if (i == 1) {
+        struct problem why = PROBLEM_INIT;
+        char wanted[256];
+        if (i == 0)
             folder_write(&a.folder, "sock", "no socket");
-            folder_write(&a.folder, "cookie", "an old cookie");
-        } else {
+        else if (i == 1)
             cr_assert_eq(symlink("/nowhere", a.at.unix_path), 0);
-        }
-        open_socket(&a);
-        cr_assert(is_served(&a), "%d", i);
-        a.socket = api_socket_close(a.socket);
+        else
+            cr_assert_eq(mkdir(a.at.unix_path, 0700), 0);
+        cr_assert_eq(api_socket_open(&a.cfg, &a.socket, &why), -EEXIST, "%d", i);
+        (void)snprintf(wanted, sizeof(wanted), "%s is in the way: it is no socket", a.at.unix_path);
+        cr_assert_str_eq(why.text, wanted);
+        cr_assert(is_there(&a, "sock"));
+        cr_assert_not(is_there(&a, "cookie"));
+        cr_assert_eq(i == 2 ? rmdir(a.at.unix_path) : unlink(a.at.unix_path), 0);
     }
+    close_api(&a);
+}
+
+/* Somebody may receive there; connect() says that it is of another type. */
+CASE(api_socket, a_socket_of_which_it_cannot_be_told_is_left_alone) {
+    static struct api a;
+    struct problem why = PROBLEM_INIT;
+    prepare(&a, t);
+    int fd = bound_socket(a.at.unix_path, SOCK_DGRAM);
+    cr_assert_eq(api_socket_open(&a.cfg, &a.socket, &why), -EPROTOTYPE);
+    cr_assert_not_null(strstr(why.text, "cannot tell whether "), "%s", why.text);
+    cr_assert(is_there(&a, "sock"));
+    close(fd);
+    close_api(&a);
+}
+
+/* Whoever looks at a path while another one takes it would find a socket that nobody listens on.
+ * The child has a reactor of its own, and dies by its alarm where it waits. */
+CASE(api_socket, it_waits_for_another_one_that_takes_the_place) {
+    static struct api a;
+    int status, lock = -EBADF;
+    prepare(&a, t);
+    leave_socket(a.at.unix_path);
+    cr_assert_eq(file_lock(a.at.unix_path, &lock, NULL), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)signal(SIGALRM, SIG_DFL);
+        (void)alarm(1);
+        struct reactor_config cfg = {.mem = mem_system(), .io = REACTOR_IO_EPOLL};
+        int e = reactor_new(&cfg, &a.cfg.reactor);
+        _exit(e < 0 ? 2 : api_socket_open(&a.cfg, &a.socket, NULL) < 0);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    bool was_killed = WIFSIGNALED(status);
+    cr_assert(was_killed, "%d", status);
+    file_unlock(&lock);
+    open_socket(&a);
+    cr_assert(is_served(&a));
     close_api(&a);
 }
 
@@ -181,18 +243,13 @@ CASE(api_socket, what_cannot_be_opened_leaves_nothing) {
     path[UNIX_PATH_MAX] = '\0';
     a.cfg.socket_path = path;
     cr_assert_eq(api_socket_open(&a.cfg, &a.socket, &why), -ENAMETOOLONG);
+    cr_assert_not_null(strstr(why.text, " is too long for a socket: 108 bytes, at most 107"));
     a.cfg.socket_path = "/nowhere/sock";
     cr_assert_eq(api_socket_open(&a.cfg, &a.socket, &why), -ENOENT);
     a.cfg.socket_path = a.at.unix_path;
     a.cfg.cookie_path = "/nowhere/cookie";
     cr_assert_eq(api_socket_open(&a.cfg, &a.socket, &why), -ENOENT);
     cr_assert_not(is_there(&a, "sock"));
-    cr_assert_eq(mkdir(a.at.unix_path, 0700), 0);
-    a.cfg.cookie_path = folder_file(&a.folder, "cookie");
-    int e = api_socket_open(&a.cfg, &a.socket, &why);
-    cr_assert(e == -EISDIR || e == -EPERM, "%d", e);
-    cr_assert_eq(rmdir(a.at.unix_path), 0);
-    cr_assert_not(is_there(&a, "cookie"));
     close_api(&a);
 }
 

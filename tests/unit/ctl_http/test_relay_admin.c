@@ -75,6 +75,6 @@ CASE(relay_admin, that_cannot_be_opened_is_logged) {
     relay_admin_open(&admin, t->reactor, &sink.log, &c);
     cr_assert_null(admin.api);
     cr_assert_not_null(strstr(sink.text, "the relay admin socket is not served"), "%s", sink.text);
-    cr_assert_not_null(strstr(sink.text, "/nowhere/.relay-admin.sock"), "%s", sink.text);
+    cr_assert_not_null(strstr(sink.text, "/nowhere/"), "%s", sink.text);
     relay_admin_close(&admin);
 }

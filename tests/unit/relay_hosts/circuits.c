@@ -123,10 +123,13 @@ void circuits_open(struct circuits *c, struct fixture *t, const struct hop_servi
 void circuits_open_also(struct circuits *c, struct fixture *t,
                         const struct hop_service_config *limits, const char *also_listen) {
     *c = (struct circuits){.t = t};
-    party_open(&c->relay, t, 1,
-               &(struct party_options){.agent = "relay/1", .also_listen = also_listen});
+    party_open(
+        &c->relay, t, 1,
+        &(struct party_options){.agent = "relay/1", .also_listen = also_listen, .gated = true});
     party_open(&t->a, t, 2, &(struct party_options){.listen = ""});
     party_open(&t->b, t, 3, &(struct party_options){.listen = ""});
+    party_allow(&c->relay, &t->a);
+    party_allow(&c->relay, &t->b);
     open_transport(c, &t->a, &c->at_a);
     open_transport(c, &t->b, &c->at_b);
     handler_open(&c->handler, &t->b, TEST_PROTOCOL, CLASS_ANY, &c->b, 1);
@@ -175,6 +178,12 @@ void circuits_close(struct circuits *c) {
     party_end(&c->relay);
     party_end(&c->t->a);
     party_end(&c->t->b);
+}
+
+void circuits_deauthorize(struct circuits *c, const struct party *whom) {
+    c->relay.gate.allowed_count = 0;
+    party_allow(&c->relay, whom == &c->t->a ? &c->t->b : &c->t->a);
+    host_gate_changed(c->relay.host);
 }
 
 struct multiaddr relay_addr(const struct circuits *c) {

@@ -53,6 +53,8 @@ void circuits_open_also(struct circuits *c, struct fixture *t,
                         const struct hop_service_config *limits, const char *also_listen);
 void circuits_close(struct circuits *c);
 void circuits_close_service(struct circuits *c);
+/* The relay lets in the other one alone. */
+void circuits_deauthorize(struct circuits *c, const struct party *whom);
 /* Has a party of them make spliced paths from now on. */
 void circuits_splice(struct circuits *c, const struct party *who);
 

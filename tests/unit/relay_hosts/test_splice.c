@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/base/frame.h"
+#include "relay/proto/splice_linger.h"
 #include "relay/proto/splice_msg.h"
 #include "tests/unit/relay_hosts/circuits.h"
 #include "uring/sock_addr.h"
@@ -157,13 +158,11 @@ static bool none_stands(const struct circuits *c) {
     return spliced(&c->t->a, &c->t->b) == NULL && spliced(&c->t->b, &c->t->a) == NULL;
 }
 
-CASE(splice, ends_with_either_peers_connection_to_the_relay) {
+CASE(splice, ends_with_either_peers_right_to_use_the_relay) {
     for (int i = 0; i < 2; i++) {
         static struct circuits c;
         open_spliced(&c, t, &splicing);
-        const struct party *who = i == 0 ? &t->a : &t->b;
-        struct conn *conn = conn_to(&c.relay, &who->identity.id);
-        conn->ops->close(conn, CONN_CODE_GATED);
+        circuits_deauthorize(&c, i == 0 ? &t->a : &t->b);
         TURN_UNTIL(t, none_stands(&c));
         cr_assert_eq(stats_of(&c).spliced.standing, 0);
         circuits_close(&c);
@@ -182,6 +181,25 @@ CASE(splice, ends_with_either_end_of_the_connection) {
         cr_assert_not(stream_conn(c.a.stream)->spliced);
         circuits_close(&c);
     }
+}
+
+/* Goal: in the order in which a node closes, what it has sent arrives, and its stream's end. */
+CASE(splice, a_node_that_closes_loses_nothing_that_it_has_sent) {
+    enum { LEN = 200000 };
+    static struct circuits c;
+    open_spliced(&c, t, &splicing);
+    circuits_stream(&c);
+    cr_assert(stream_conn(c.a.stream)->spliced);
+    tap_write(&c.a, LEN, true);
+    TURN_UNTIL(t, stream_unsent(c.a.stream) == 0);
+    c.splice_a = splice_client_free(c.splice_a);
+    party_end_start(&t->a);
+    TURN_UNTIL(t, c.b.eof || c.b.closed > 0);
+    cr_assert_eq(c.b.got, LEN);
+    cr_assert(c.b.eof);
+    cr_assert_not(c.b.wrong);
+    TURN_UNTIL(t, stats_of(&c).spliced.standing == 0);
+    circuits_close(&c);
 }
 
 CASE(splice, ends_when_the_relay_stops) {
@@ -557,8 +575,8 @@ CASE(splice, a_reset_of_either_leg_resets_the_other) {
 }
 
 /* Goal: at each point at which one of the two may give up, the other one hears of it. */
-CASE(splice, either_stream_that_ends_ends_the_path) {
-    enum { AGREED, WAITING, JOINED, POINTS };
+CASE(splice, either_stream_that_ends_ends_a_path_in_the_making) {
+    enum { AGREED, WAITING, POINTS };
     for (int i = 0; i < 2 * POINTS; i++) {
         static struct raw r;
         int fds[2] = {-1, -1};
@@ -566,8 +584,6 @@ CASE(splice, either_stream_that_ends_ends_the_path) {
         raw_agree(&r);
         for (int k = 0; k < i / 2; k++)
             fds[k] = leg_open(&r, r.token[k]);
-        if (i / 2 == JOINED)
-            TURN_UNTIL(t, stats_of(&r.c).spliced.standing == 1);
         turn_for(t, MSEC(20));
         struct said *goes = i % 2 == 0 ? r.ask : r.offer;
         struct said *stays = i % 2 == 0 ? r.offer : r.ask;
@@ -580,6 +596,161 @@ CASE(splice, either_stream_that_ends_ends_the_path) {
         TURN_UNTIL(t, stats_of(&r.c).spliced.standing + stats_of(&r.c).spliced.half_open == 0);
         raw_close(&r);
     }
+}
+
+/* --- A peer's own end, with much on its way to a slow reader --- */
+
+enum { TAIL = 2 << 20 };
+
+struct tail {
+    struct raw r;
+    int fds[2]; /* a's, which sends and has closed; b's, which has read nothing yet */
+};
+
+static uint8_t tail_byte(size_t at) {
+    return (uint8_t)(at * 7 + (at >> 8));
+}
+
+static void tail_send(struct fixture *t, int fd) {
+    static uint8_t bytes[TAIL];
+    size_t sent = 0;
+    for (size_t i = 0; i < TAIL; i++)
+        bytes[i] = tail_byte(i);
+    while (sent < TAIL) {
+        ssize_t n = send(fd, bytes + sent, TAIL - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        cr_assert(n > 0 || errno == EAGAIN);
+        sent += n > 0 ? (size_t)n : 0;
+        turn_for(t, MSEC(1));
+    }
+}
+
+static void tail_open(struct tail *x, struct fixture *t, const struct hop_service_config *limits) {
+    struct raw *r = &x->r;
+    int little = 128 << 10; /* a window of two segments */
+    raw_open(r, t, limits);
+    raw_agree(r);
+    x->fds[0] = leg_open(r, r->token[0]);
+    x->fds[1] = leg_open(r, r->token[1]);
+    cr_assert_eq(setsockopt(x->fds[1], SOL_SOCKET, SO_RCVBUF, &little, sizeof(little)), 0);
+    TURN_UNTIL(t, stats_of(&r->c).spliced.standing == 1);
+    tail_send(t, x->fds[0]);
+    cr_assert_eq(shutdown(x->fds[0], SHUT_WR), 0);
+}
+
+/* Reads what there is, up to the end (0) or what broke it. */
+static ssize_t tail_read(struct fixture *t, const struct tail *x, size_t *ret_got) {
+    uint8_t got[8192];
+    ssize_t n;
+    *ret_got = 0;
+    do {
+        TURN_UNTIL(t, (n = leg_read(x->fds[1], got, sizeof(got))) != -EAGAIN);
+        for (ssize_t i = 0; i < n; i++)
+            cr_assert_eq(got[i], tail_byte((*ret_got)++));
+    } while (n > 0);
+    return n;
+}
+
+static void tail_close(struct tail *x) {
+    (void)close(x->fds[0]);
+    (void)close(x->fds[1]);
+    TURN_UNTIL(x->r.c.t, stats_of(&x->r.c).spliced.standing == 0);
+    raw_close(&x->r);
+}
+
+/* a ends the path: in each way in which a peer can. */
+enum own_end { END_FIN, END_RESET, END_CONN, OWN_ENDS };
+
+static void tail_end(struct tail *x, enum own_end how) {
+    struct raw *r = &x->r;
+    struct fixture *t = r->c.t;
+    struct conn *conn = conn_to(&t->a, &r->c.relay.identity.id);
+    if (how == END_FIN)
+        stream_shutdown_write(r->ask->stream);
+    else if (how == END_RESET)
+        stream_reset(r->ask->stream, STREAM_CODE_NONE);
+    else
+        conn->ops->close(conn, CONN_CODE_SHUTDOWN);
+    TURN_UNTIL(t, r->ask->resets + r->ask->closed > 0);
+    turn_for(t, MSEC(50));
+    cr_assert_eq(stats_of(&r->c).spliced.standing, 1);
+    cr_assert_eq(r->offer->resets + r->offer->closed, 0);
+}
+
+CASE(splice, a_slow_reader_gets_all_when_its_source_has_ended_the_path) {
+    for (enum own_end how = 0; how < OWN_ENDS; how++) {
+        static struct tail x;
+        size_t got;
+        tail_open(&x, t, &splicing);
+        tail_end(&x, how);
+        cr_assert_eq(tail_read(t, &x, &got), 0, "end %d", how);
+        cr_assert_eq(got, TAIL, "end %d", how);
+        cr_assert_eq(stats_of(&x.r.c).spliced.standing, 1, "the reader has not ended");
+        tail_close(&x);
+    }
+}
+
+/* Goal: the reader's own end of its stream takes nothing from it either. */
+CASE(splice, a_slow_reader_gets_all_when_both_have_ended_the_path) {
+    static struct tail x;
+    size_t got;
+    tail_open(&x, t, &splicing);
+    tail_end(&x, END_RESET);
+    stream_reset(x.r.offer->stream, STREAM_CODE_NONE);
+    turn_for(t, MSEC(50));
+    cr_assert_eq(tail_read(t, &x, &got), 0);
+    cr_assert_eq(got, TAIL);
+    tail_close(&x);
+}
+
+/* Goal: who may not use the relay any more does not do so by going first. */
+CASE(splice, a_right_that_is_lost_while_the_rest_is_read_ends_it_at_once) {
+    for (int i = 0; i < 2; i++) {
+        static struct tail x;
+        size_t got;
+        tail_open(&x, t, &splicing);
+        tail_end(&x, END_CONN);
+        circuits_deauthorize(&x.r.c, i == 0 ? &t->a : &t->b);
+        cr_assert_eq(stats_of(&x.r.c).spliced.standing, 0);
+        cr_assert_eq(tail_read(t, &x, &got), -ECONNRESET);
+        cr_assert_lt(got, TAIL);
+        tail_close(&x);
+    }
+}
+
+CASE(splice, a_relay_that_stops_while_the_rest_is_read_ends_it_at_once) {
+    static struct tail x;
+    size_t got;
+    tail_open(&x, t, &splicing);
+    tail_end(&x, END_RESET);
+    circuits_close_service(&x.r.c);
+    cr_assert_eq(tail_read(t, &x, &got), -ECONNRESET);
+    cr_assert_lt(got, TAIL);
+    (void)close(x.fds[0]);
+    (void)close(x.fds[1]);
+    raw_close(&x.r);
+}
+
+CASE(splice, a_limit_of_time_holds_while_the_rest_is_read) {
+    static const struct hop_service_config limits = {.splices = true, .circuit_duration = SEC(1)};
+    static struct tail x;
+    size_t got;
+    tail_open(&x, t, &limits);
+    tail_end(&x, END_RESET);
+    TURN_UNTIL(t, stats_of(&x.r.c).spliced.standing == 0);
+    cr_assert_eq(tail_read(t, &x, &got), -ECONNRESET);
+    tail_close(&x);
+}
+
+/* Goal: the engine that bounds it (relay/proto/splice_linger.h) is asked. */
+CASE_QUIC(splice, a_reader_that_does_not_read_the_rest_is_given_up) {
+    static struct tail x;
+    tail_open(&x, t, &splicing);
+    tail_end(&x, END_RESET);
+    nsec_t began = reactor_now(t->reactor);
+    TURN_UNTIL(t, stats_of(&x.r.c).spliced.standing == 0);
+    cr_assert_gt(reactor_now(t->reactor) - began, SPLICE_LINGER_STILL / 2);
+    TURN_UNTIL(t, x.r.offer->resets + x.r.offer->closed > 0);
+    tail_close(&x);
 }
 
 CASE(splice, whoever_speaks_again_breaks_the_path) {
@@ -710,14 +881,36 @@ CASE(splice, a_destination_that_refuses_or_goes_is_a_failed_connection) {
     }
 }
 
-CASE(splice, a_peer_has_four_in_the_making) {
+CASE(splice, two_peers_have_two_in_the_making) {
     static struct raw r;
     raw_open(&r, t, &splicing);
-    for (int i = 0; i < SPLICE_HALF_OPEN_PER_PEER_MAX; i++)
+    for (int i = 0; i < SPLICE_TICKETS_PER_PAIR_MAX; i++)
         raw_agree(&r);
-    cr_assert_eq(stats_of(&r.c).spliced.half_open, SPLICE_HALF_OPEN_PER_PEER_MAX);
     raw_ask(&r);
-    TURN_UNTIL(t, r.ask->resets == 1);
-    cr_assert_eq(r.ask->reset_code, STREAM_CODE_RESOURCE_LIMIT);
+    cr_assert_eq(answer_to(r.ask).status, CIRCUIT_STATUS_RESOURCE_LIMIT_EXCEEDED);
+    TURN_UNTIL(t, stats_of(&r.c).spliced.half_open == SPLICE_TICKETS_PER_PAIR_MAX);
+    raw_close(&r);
+}
+
+/* Goal: streams on which nothing is asked are in nobody's way but their own peer's. */
+CASE(splice, a_peer_that_asks_for_nothing_has_four_streams) {
+    static struct raw r;
+    struct said *silent[SPLICE_HALF_OPEN_PER_PEER_MAX];
+    raw_open(&r, t, &splicing);
+    for (int i = 0; i < SPLICE_HALF_OPEN_PER_PEER_MAX; i++)
+        silent[i] = party_opens(&r.c, &t->a, PROTOCOL_SPLICE);
+    TURN_UNTIL(t, stats_of(&r.c).spliced.half_open == SPLICE_HALF_OPEN_PER_PEER_MAX);
+    for (uint64_t i = 1; i <= 20; i++) {
+        raw_ask(&r);
+        TURN_UNTIL(t, r.ask->resets == 1);
+        cr_assert_eq(r.ask->reset_code, STREAM_CODE_RESOURCE_LIMIT);
+        cr_assert_eq(stats_of(&r.c).spliced.refused, i);
+    }
+    cr_assert_eq(stats_of(&r.c).spliced.half_open, SPLICE_HALF_OPEN_PER_PEER_MAX);
+    (void)party_opens(&r.c, &t->b, PROTOCOL_SPLICE); /* another one is let in */
+    TURN_UNTIL(t, stats_of(&r.c).spliced.half_open == SPLICE_HALF_OPEN_PER_PEER_MAX + 1);
+    stream_reset(silent[0]->stream, STREAM_CODE_NONE);
+    TURN_UNTIL(t, stats_of(&r.c).spliced.half_open == SPLICE_HALF_OPEN_PER_PEER_MAX);
+    raw_agree(&r);
     raw_close(&r);
 }

@@ -142,7 +142,7 @@ Test(autonat_client, a_server_that_rejects_fails_or_proves_nothing_rests_two_min
     }
 }
 
-Test(autonat_client, addresses_that_a_server_refuses_rest_and_the_server_does_not) {
+Test(autonat_client, a_server_is_not_asked_about_what_it_refused_but_about_others) {
     struct autonat_client c;
     init(&c, 2, 1);
     struct autonat_plan plan = next(&c, SEC(1));
@@ -151,7 +151,48 @@ Test(autonat_client, addresses_that_a_server_refuses_rest_and_the_server_does_no
     struct multiaddr addrs[] = {addr(1), addr(2), addr(3)};
     autonat_client_set_addrs(&c, addrs, 3, SEC(2));
     cr_assert_eq(autonat_client_deadline(&c), SEC(7), "a new one");
-    cr_assert_eq(next(&c, SEC(7)).addrs_count, 1);
+    plan = next(&c, SEC(7));
+    cr_assert_eq(plan.addrs_count, 1);
+    (void)done(&c, &plan, AUTONAT_REFUSED, SEC(7));
+    expect_nothing(&c, SEC(307) - 1);
+    cr_assert_eq(autonat_client_deadline(&c), SEC(307));
+    cr_assert_eq(next(&c, SEC(307)).addrs_count, 3);
+}
+
+Test(autonat_client, what_one_server_refuses_others_are_asked_about_at_once) {
+    struct autonat_client c;
+    init(&c, 2, 3);
+    for (uint8_t i = 1; i <= 2; i++) {
+        struct autonat_plan plan = next(&c, SEC(1));
+        cr_assert_eq(plan.server.bytes[2], i);
+        cr_assert_eq(plan.addrs_count, 2);
+        (void)done(&c, &plan, AUTONAT_REFUSED, SEC(1));
+        cr_assert_eq(autonat_client_deadline(&c), SEC(1));
+    }
+    (void)probe(&c, AUTONAT_REACHABLE, false);
+    struct autonat_plan plan = next(&c, SEC(7));
+    cr_assert_eq(plan.server.bytes[2], 3, "the only one for the second address");
+}
+
+/* The last server takes the place of one that goes, with what it refused and no more. */
+Test(autonat_client, refusals_stay_with_their_server) {
+    struct autonat_client c;
+    struct peer_id one = server(1), two = server(2), four = server(4);
+    init(&c, 1, 3);
+    for (int i = 0; i < 2; i++) {
+        struct autonat_plan plan = next(&c, SEC(1));
+        (void)done(&c, &plan, AUTONAT_REFUSED, SEC(1));
+    }
+    autonat_client_server_gone(&c, &one); /* the third, which refused nothing, moves there */
+    struct autonat_plan plan = next(&c, SEC(1));
+    cr_assert_eq(plan.server.bytes[2], 3);
+    (void)done(&c, &plan, AUTONAT_REFUSED, SEC(1));
+    autonat_client_server_gone(&c, &two);
+    autonat_client_server_added(&c, &four, SEC(2));
+    plan = next(&c, SEC(2));
+    cr_assert_eq(plan.server.bytes[2], 4, "a new one has no past");
+    (void)done(&c, &plan, AUTONAT_REFUSED, SEC(2));
+    cr_assert_eq(autonat_client_deadline(&c), SEC(301));
 }
 
 Test(autonat_client, two_probes_run_at_once_and_no_more) {

@@ -596,3 +596,32 @@ Test(portmap, the_same_gateway_is_searched_for_again_when_the_network_changes) {
     cr_assert_eq(pass(&h, 1), 2);
     close_home(&h);
 }
+
+/* The network is gone, and we end while that is under way: whichever socket closes first, and
+ * whenever we are told to. */
+Test(portmap, the_end_is_told_once) {
+    for (int turns = 0; turns < 12; turns++) {
+        struct home h;
+        struct netwatch_snapshot none = {.knows_routes = true};
+        open_silent(&h);
+        cr_assert_eq(pass(&h, SEC(3) + 1), 2);
+        h.fake->cancel_misses = true;
+        netwatch_publish(&h.watch, &none, false);
+        portmap_network_changed(h.portmap);
+        if (turns % 2 == 1) {
+            struct op *first = h.fake->flying[0];
+            h.fake->flying[0] = h.fake->flying[1];
+            h.fake->flying[1] = first;
+        }
+        fake_end(h.reactor, h.fake, OP_UDP_RECV, -ECANCELED);
+        turn(&h);
+        fake_end(h.reactor, h.fake, OP_UDP_RECV, -ECANCELED);
+        for (int i = 0; i < turns / 2; i++)
+            fake_turn(h.reactor);
+        portmap_close(h.portmap, on_closed, &h);
+        turn(&h);
+        cr_assert_eq(h.closed, 1, "%d turns", turns);
+        h.portmap = portmap_free(h.portmap);
+        fake_free(h.reactor);
+    }
+}

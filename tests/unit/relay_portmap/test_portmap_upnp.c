@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include "core/base/err.h"
+#include "relay/portmap.h"
 #include "relay/portmap_upnp.h"
 #include "tests/support/fail_mem.h"
 #include "tests/unit/relay_nat/addrs.h"
+#include "uring/netwatch.h"
 #include "uring/reactor.h"
 
 /* How the gateway ends an answer. */
@@ -23,6 +25,10 @@ struct igd {
     struct portmap_upnp *upnp;
     int ssdp;
     int http;
+    int pcp; /* -1: it knows UPnP only */
+    uint8_t pcp_result;
+    uint16_t pcp_port; /* that it gives; 0: the one that is wished for */
+    int pcp_removed;
     uint16_t port;
     enum answer_kind kind; /* of descriptions */
     int described;
@@ -142,9 +148,32 @@ static void act(struct igd *g, int fd, const char *request) {
                        : "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 }
 
+/* What it gives is at another address than by UPnP, so that one can tell. */
+static void answer_pcp(struct igd *g) {
+    uint8_t text[PCP_REQUEST_BYTES];
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    ssize_t n = recvfrom(g->pcp, text, sizeof(text), 0, (struct sockaddr *)&from, &len);
+    if (n != PCP_REQUEST_BYTES)
+        return;
+    g->pcp_removed += text[4] == 0 && text[5] == 0 && text[6] == 0 && text[7] == 0;
+    text[1] = 0x81;
+    text[3] = g->pcp_result;
+    memset(text + 8, 0, 16);
+    if (g->pcp_port != 0) {
+        text[42] = (uint8_t)(g->pcp_port >> 8);
+        text[43] = (uint8_t)g->pcp_port;
+    }
+    memset(text + 44, 0, 10);
+    memcpy(text + 54, (const uint8_t[]){0xff, 0xff, 8, 8, 4, 4}, 6);
+    cr_assert_eq(sendto(g->pcp, text, sizeof(text), 0, (struct sockaddr *)&from, len), n);
+}
+
 static void serve(struct igd *g) {
     char request[UPNP_REQUEST_BYTES_MAX];
     answer_search(g);
+    if (g->pcp >= 0)
+        answer_pcp(g);
     int fd = accept(g->http, NULL, NULL);
     if (fd < 0)
         return;
@@ -191,10 +220,15 @@ static int try_open(struct igd *g) {
     return portmap_upnp_new(&cfg, &g->upnp);
 }
 
-static void prepare(struct igd *g, enum reactor_io io) {
+static uint16_t port_of(int fd) {
     struct sockaddr_in a;
     socklen_t len = sizeof(a);
-    *g = (struct igd){.mem.mem.resize = fail_mem_resize};
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    return ntohs(a.sin_port);
+}
+
+static void prepare(struct igd *g, enum reactor_io io) {
+    *g = (struct igd){.mem.mem.resize = fail_mem_resize, .pcp = -1};
     int e = reactor_new(&(struct reactor_config){.mem = &g->mem.mem, .io = io}, &g->reactor);
     if (io == REACTOR_IO_URING && (e == -ENOSYS || e == -EPERM))
         cr_skip("io_uring is refused on this system");
@@ -202,8 +236,7 @@ static void prepare(struct igd *g, enum reactor_io io) {
     g->ssdp = bound(SOCK_DGRAM, UPNP_SEARCH_PORT);
     g->http = bound(SOCK_STREAM, 0);
     cr_assert_eq(listen(g->http, 8), 0);
-    cr_assert_eq(getsockname(g->http, (struct sockaddr *)&a, &len), 0);
-    g->port = ntohs(a.sin_port);
+    g->port = port_of(g->http);
 }
 
 static void open_igd(struct igd *g, enum reactor_io io) {
@@ -323,4 +356,77 @@ CASE(without_memory_it_is_not_there_or_fails_in_order) {
         g.mem.fail_at = 0;
         close_igd(&g, true);
     }
+}
+
+/* --- Beside PCP ------------------------------------------------------------------------------- */
+
+static bool is_mapped(const struct portmap *p, const char *text) {
+    struct multiaddr got[PORTMAP_PORTS_MAX], wanted = maddr(text);
+    return portmap_addrs(p, got) == 1 && multiaddr_equal(&got[0], &wanted);
+}
+
+/* It refuses by PCP, maps by UPnP, and then does by PCP, too: `pcp_port` there. */
+static struct portmap *open_both(struct igd *g, struct netwatch *watch, enum reactor_io io,
+                                 uint16_t pcp_port) {
+    char ip[NET_ADDR_TEXT_MAX];
+    struct netwatch_snapshot s = {.knows_routes = true};
+    struct multiaddr listen = maddr("/ip4/0.0.0.0/udp/4001/quic-v1");
+    struct portmap *p;
+    prepare(g, io);
+    gateway_text(ip);
+    g->pcp = bound(SOCK_DGRAM, 0);
+    g->pcp_result = PCP_NOT_AUTHORIZED;
+    g->pcp_port = pcp_port;
+    netwatch_add_addr(
+        &s, &(struct netwatch_addr){.ip = naddr("127.0.0.1"), .prefix_len = 8, .link_index = 1});
+    netwatch_add_route(
+        &s, &(struct netwatch_route){.gateway = naddr(ip), .link_index = 1, .family = NET_IP4});
+    netwatch_publish(watch, &s, false);
+    struct portmap_config cfg = {.reactor = g->reactor,
+                                 .netwatch = watch,
+                                 .listen = &listen,
+                                 .listen_count = 1,
+                                 .gateway_port = port_of(g->pcp)};
+    cr_assert_eq(portmap_new(&cfg, &p), 0);
+    TURN_UNTIL(g, is_mapped(p, "/ip4/8.8.8.8/udp/4001/quic-v1"));
+    g->pcp_result = PCP_SUCCESS;
+    portmap_network_changed(p);
+    return p;
+}
+
+static void close_both(struct igd *g, struct portmap *p) {
+    portmap_close(p, on_closed, g);
+    TURN_UNTIL(g, g->closed == 1 && g->pcp_removed > 0);
+    (void)portmap_free(p);
+    close(g->ssdp);
+    close(g->http);
+    close(g->pcp);
+    g->reactor = reactor_free(g->reactor);
+    cr_assert_eq(g->mem.blocks, 0);
+}
+
+/* What UPnP removed would be PCP's, at a gateway that has one table. */
+CASE(a_port_that_pcp_maps_late_under_the_same_number_stays) {
+    struct igd g;
+    struct netwatch watch = {0};
+    struct portmap *p = open_both(&g, &watch, io, 0);
+    TURN_UNTIL(&g, is_mapped(p, "/ip4/8.8.4.4/udp/4001/quic-v1"));
+    for (int i = 0; i < 20; i++) {
+        cr_assert_eq(reactor_turn(g.reactor, reactor_now(g.reactor) + MSEC(2)), 0);
+        serve(&g);
+    }
+    cr_assert_eq(g.unmapped, 0);
+    cr_assert(is_mapped(p, "/ip4/8.8.4.4/udp/4001/quic-v1"));
+    close_both(&g, p);
+    cr_assert_eq(g.unmapped, 1, "at the end both are asked to forget it");
+}
+
+CASE(a_port_that_pcp_maps_late_under_another_number_is_unmapped_by_upnp) {
+    struct igd g;
+    struct netwatch watch = {0};
+    struct portmap *p = open_both(&g, &watch, io, 4009);
+    TURN_UNTIL(&g, g.unmapped == 1);
+    cr_assert(is_mapped(p, "/ip4/8.8.4.4/udp/4009/quic-v1"));
+    close_both(&g, p);
+    cr_assert_eq(g.unmapped, 1);
 }

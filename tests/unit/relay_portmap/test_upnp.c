@@ -347,3 +347,139 @@ Test(upnp, a_gateway_that_is_gone_at_a_renewal_has_lost_the_mappings) {
     answer(&b, 200, "");
     expect_event(&b, 0, 0, "8.8.8.8:4001");
 }
+
+/* --- Ports that another way maps -------------------------------------------------------------- */
+
+Test(upnp, without_a_mapping_that_is_wanted_the_gateway_is_left_alone) {
+    struct bed b;
+    init(&b);
+    upnp_yield(&b.u, 0, 4001, b.now);
+    upnp_yield(&b.u, 1, 4002, b.now);
+    cr_assert_eq(upnp_deadline(&b.u), NSEC_NEVER);
+    cr_assert_not(upnp_next_search(&b.u, b.now));
+    move_to(&b, SEC(5000));
+    cr_assert_not(upnp_next_search(&b.u, b.now));
+    expect_no_event(&b);
+    upnp_resume(&b.u, 1, b.now);
+    upnp_resume(&b.u, 1, b.now);
+    cr_assert_eq(MAX(upnp_deadline(&b.u), b.now), b.now);
+    find(&b);
+    expect_request(&b, "<NewExternalPort>4002<");
+    answer(&b, 200, "");
+    expect_event(&b, 1, 0, "8.8.8.8:4002");
+    expect_no_request(&b);
+}
+
+/* It is found, and then not needed. */
+Test(upnp, what_is_yielded_at_any_step_is_not_asked_for) {
+    for (int i = 0; i < 3; i++) {
+        struct bed b;
+        init(&b);
+        cr_assert(upnp_next_search(&b.u, b.now));
+        upnp_recv_search(&b.u, BYTES_LIT(PLACE), b.now);
+        if (i > 0) {
+            expect_request(&b, "GET /desc.xml ");
+            answer(&b, 200, DESCRIPTION);
+        }
+        if (i > 1)
+            expect_request(&b, "#GetExternalIPAddress\"");
+        upnp_yield(&b.u, 0, 4001, b.now);
+        upnp_yield(&b.u, 1, 4002, b.now);
+        if (i > 1)
+            answer(&b, 200, ADDRESS);
+        expect_no_request(&b);
+        expect_no_event(&b);
+        cr_assert_eq(upnp_deadline(&b.u), NSEC_NEVER);
+    }
+}
+
+Test(upnp, under_the_same_number_it_is_left_until_the_end) {
+    struct bed b;
+    init_mapped(&b);
+    upnp_yield(&b.u, 0, 4001, b.now);
+    upnp_yield(&b.u, 1, 4002, b.now);
+    expect_no_request(&b);
+    cr_assert_eq(upnp_deadline(&b.u), NSEC_NEVER, "nothing is renewed");
+    upnp_close(&b.u, b.now);
+    expect_request(&b, "#DeletePortMapping\"");
+    answer(&b, 200, "");
+    expect_request(&b, "<NewExternalPort>4002<");
+    answer(&b, 200, "");
+    expect_no_request(&b);
+}
+
+Test(upnp, under_another_number_it_is_removed_at_once) {
+    struct bed b;
+    init_mapped(&b);
+    upnp_yield(&b.u, 0, 4009, b.now);
+    cr_assert_eq(upnp_deadline(&b.u), b.now);
+    expect_request(&b, "#DeletePortMapping\"");
+    cr_assert_not_null(strstr(b.out, "<NewExternalPort>4001<"));
+    answer(&b, 200, "");
+    expect_no_request(&b);
+    expect_no_event(&b);
+    upnp_close(&b.u, b.now);
+    expect_request(&b, "<NewExternalPort>4002<");
+    answer(&b, 200, "");
+    expect_no_request(&b);
+}
+
+/* What is left has one number; the other way may change its own. */
+Test(upnp, what_is_left_is_removed_when_the_other_way_has_another_number) {
+    struct bed b;
+    init_mapped(&b);
+    upnp_yield(&b.u, 0, 4001, b.now);
+    upnp_yield(&b.u, 0, 4009, b.now);
+    expect_request(&b, "#DeletePortMapping\"");
+}
+
+Test(upnp, a_call_under_way_counts_as_mapped) {
+    for (int i = 0; i < 2; i++) {
+        struct bed b;
+        init(&b);
+        find(&b);
+        expect_request(&b, "<NewExternalPort>4001<");
+        upnp_yield(&b.u, 0, i == 0 ? 4001 : 4009, b.now);
+        upnp_yield(&b.u, 1, 4002, b.now);
+        if (i == 0)
+            fault(&b, UPNP_FAULT_CONFLICT); /* no reason for another number */
+        else
+            answer(&b, 200, "");
+        if (i == 1) {
+            expect_request(&b, "#DeletePortMapping\"");
+            answer(&b, 200, "");
+        }
+        expect_no_request(&b);
+        expect_no_event(&b);
+        cr_assert_eq(upnp_deadline(&b.u), NSEC_NEVER);
+    }
+}
+
+Test(upnp, what_the_other_way_lost_is_mapped_again) {
+    for (int i = 0; i < 3; i++) {
+        struct bed b;
+        init_mapped(&b);
+        upnp_yield(&b.u, 0, i == 0 ? 4001 : 4009, b.now);
+        if (i == 2)
+            expect_request(&b, "#DeletePortMapping\"");
+        upnp_resume(&b.u, 0, b.now);
+        if (i == 2)
+            answer(&b, 200, "");
+        expect_request(&b, "#AddPortMapping\"");
+        answer(&b, 200, "");
+        expect_event(&b, 0, 0, "8.8.8.8:4001");
+        expect_no_request(&b);
+    }
+}
+
+Test(upnp, a_gateway_that_does_not_answer_a_removal_is_not_asked_again) {
+    struct bed b;
+    init_mapped(&b);
+    upnp_yield(&b.u, 0, 4009, b.now);
+    upnp_yield(&b.u, 1, 4008, b.now);
+    expect_request(&b, "#DeletePortMapping\"");
+    upnp_failed(&b.u, b.now);
+    expect_no_request(&b);
+    expect_no_event(&b);
+    cr_assert_eq(upnp_deadline(&b.u), NSEC_NEVER);
+}

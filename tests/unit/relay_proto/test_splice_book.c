@@ -125,18 +125,44 @@ Test(splice_book, the_oldest_ticket_is_late_first) {
     cr_assert_eq(splice_book_deadline(&b), t[1].deadline);
 }
 
-Test(splice_book, a_peer_has_four_whichever_side_it_is) {
+Test(splice_book, a_source_has_four) {
     struct splice_book b;
-    struct splice_ticket t[SPLICE_TICKETS_PER_PEER_MAX + 1] = {{.deadline = 0}};
+    struct splice_ticket t[SPLICE_TICKETS_PER_SOURCE_MAX + 2] = {{.deadline = 0}};
     book_init(&b);
-    for (uint8_t i = 0; i < SPLICE_TICKETS_PER_PEER_MAX; i++)
-        cr_assert_eq(i % 2 == 0 ? issue(&b, &t[i], 1, 10 + i) : issue(&b, &t[i], 10 + i, 1), 0);
-    struct splice_ticket *more = &t[SPLICE_TICKETS_PER_PEER_MAX];
+    for (uint8_t i = 0; i < SPLICE_TICKETS_PER_SOURCE_MAX; i++)
+        cr_assert_eq(issue(&b, &t[i], 1, 10 + i), 0);
+    struct splice_ticket *more = &t[SPLICE_TICKETS_PER_SOURCE_MAX];
     cr_assert_eq(issue(&b, more, 1, 99), -ERR_LIMIT);
-    cr_assert_eq(issue(&b, more, 99, 1), -ERR_LIMIT);
     splice_book_drop(&b, more); /* never was in */
+    cr_assert_eq(issue(&b, &more[1], 99, 1), 0, "of which others ask for as many as they may");
     splice_book_drop(&b, &t[2]);
-    cr_assert_eq(issue(&b, more, 1, 99), 0);
+    cr_assert_eq(issue(&b, more, 1, 98), 0);
+}
+
+/* Goal: a hostile source does not keep others from the same destination, nor does the destination
+ * get more of its tickets by asking, too. */
+Test(splice_book, two_peers_have_two_with_one_another_in_whichever_direction) {
+    struct splice_book b;
+    struct splice_ticket t[4] = {{.deadline = 0}};
+    for (int first = 0; first < 4; first++) {
+        book_init(&b);
+        for (int i = 0; i < SPLICE_TICKETS_PER_PAIR_MAX; i++)
+            cr_assert_eq(first >> i & 1 ? issue(&b, &t[i], 1, 2) : issue(&b, &t[i], 2, 1), 0);
+        cr_assert_eq(issue(&b, &t[2], 1, 2), -ERR_LIMIT);
+        cr_assert_eq(issue(&b, &t[2], 2, 1), -ERR_LIMIT);
+        cr_assert_eq(issue(&b, &t[2], 1, 3), 0);
+        cr_assert_eq(issue(&b, &t[3], 3, 2), 0);
+        splice_book_drop(&b, &t[0]);
+        cr_assert_eq(issue(&b, &t[0], 1, 2), 0);
+    }
+}
+
+Test(splice_book, no_destination_is_used_up) {
+    struct splice_book b;
+    static struct splice_ticket t[SPLICE_TICKETS_MAX];
+    book_init(&b);
+    for (uint8_t i = 0; i < SPLICE_TICKETS_MAX; i++)
+        cr_assert_eq(issue(&b, &t[i], 10 + i, 1), 0);
 }
 
 Test(splice_book, there_are_sixty_four_in_all) {
