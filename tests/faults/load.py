@@ -96,6 +96,7 @@ class Load:
 async def serve(port):
     service = Service()
     await service.start(port)
+    print("listening", flush=True)
     await asyncio.Event().wait()
 
 

@@ -44,6 +44,7 @@ BYTES = 200_000
 ECHO = """
 import socket, threading
 server = socket.create_server(("127.0.0.1", 8000))
+print("listening", flush=True)
 def serve(s):
     with s:
         while data := s.recv(65536):
@@ -128,7 +129,7 @@ def told_at(line):
 
 
 class Pair:
-    SERVICE = ("-c", ECHO)  # of Python, on port 8000
+    SERVICE = ("-c", ECHO)  # of Python, on port 8000; says when it listens
 
     def __init__(self, program, kind_a, kind_b, folder):
         self.bed = Bed({"relay": PUBLIC, "a": kind_a, "b": kind_b})

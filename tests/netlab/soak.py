@@ -185,7 +185,10 @@ def main():
     try:
         lab = Lab(args.program.resolve(), folder, args.circuits)
         soak = Soak(lab, args.seconds, args.seed)
-        soak.run()
+        try:
+            soak.run()
+        except Failed as e:
+            soak.failures.append(str(e))
         for text in soak.failures:
             print(f"FAILED  {text}")
         if soak.failures:
