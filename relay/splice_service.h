@@ -12,7 +12,6 @@
  *     │ ◀─ STATUS OK, the other  WAITING
  *     │ ════ magic, token ═════▶           ◀═══════════════ magic, token ════ │
  *     │ ◀══════════════════════▶ JOINED    uring/splice.h ◀══════════════════▶ │
- *
  *     │ its stream's end ──────▶ ENDING    what is on its way ──────────────▶ │
  *
  * Both streams stay open, and with them the path.  When a peer ends its own, or its connection to
@@ -75,7 +74,7 @@ struct splice_service_stats {
     uint32_t half_open;
     uint64_t joined;   /* since the start */
     uint64_t failed;   /* whose stream was let in, and that were not joined */
-    uint64_t refused;  /* streams, at the limits of half-open ones */
+    uint64_t refused;  /* streams, at the limits of half-open ones or without memory */
     uint64_t unwanted; /* legs without a good token */
     struct circuit_totals bytes;
 };

@@ -77,5 +77,5 @@ NODISCARD int splice_session_start(struct splice_service *s, struct stream *sour
 void splice_session_leg(struct splice_session *ss, enum splice_side side, struct tcp_leg *leg);
 /* The gate does not let one of the two in any more. */
 bool splice_session_is_denied(const struct splice_session *ss);
-/* Ends it in any state, for this reason; with what is still on its way, if it is one. */
+/* Ends it in any state, for this reason; an error resets the legs. */
 void splice_session_end(struct splice_session *ss, int error);

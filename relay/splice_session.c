@@ -374,8 +374,9 @@ static int read_silence(struct splice_session *ss, enum splice_side side) {
     return -ERR_PROTOCOL_VIOLATION;
 }
 
-/* A peer's own end of a path that stands is one without haste.  A peer that is dead, or breaks the
- * rules, has none. */
+/* A peer's own end of a path that stands is one without haste; so is that of one that says nothing
+ * any more because it was started anew, which does no harm.  A peer that does not answer, or breaks
+ * the rules, has none. */
 static void gone(struct stream *stream, int error) {
     struct splice_session *ss = stream_user(stream);
     enum splice_side side = side_of(ss, stream);

@@ -170,11 +170,14 @@ bool swarm_is_preferred(const struct conn *c, enum dial_preference prefer);
 bool swarm_is_suspect(const struct host_conn *hc);
 /* There is reason to think that the connection leads nowhere: asks the peer for a sign of life. */
 void swarm_doubt(struct host_conn *hc);
-/* The same, of one over QUIC whose peer dials us anew: if no sign comes, it is told. */
+/* It was asked, and none has come yet. */
+bool swarm_is_doubted(const struct host_conn *hc);
+/* Asks one over QUIC whose peer dials us anew, unless it is asked already: if no sign comes, that is
+ * told. */
 void swarm_doubt_replaced(struct host_conn *hc);
-/* Whether it has not answered that in time, and another connection is sound: told once.  Else
- * *ret_again, if it is told later, is the time to look again, where that is sooner. */
-bool swarm_is_silent(struct host_conn *hc, nsec_t *ret_again);
+/* Whether it has not answered that in time, and another connection is sound; it is forgotten then.
+ * Else *ret_again is the time to look again, if there is one and it is sooner. */
+bool swarm_take_silent(struct host_conn *hc, nsec_t *ret_again);
 /* When one with streams comes under suspicion, if what it waits for does not come; NSEC_NEVER: none
  * waits. */
 nsec_t swarm_suspicion_due(const struct peer *p);

@@ -353,7 +353,7 @@ static void tell_silent(struct peer *p) {
     nsec_t again = NSEC_NEVER;
     list_for_each (node, &p->conns) {
         struct host_conn *hc = LIST_ENTRY(node, struct host_conn, node);
-        if (!swarm_is_silent(hc, &again))
+        if (!swarm_take_silent(hc, &again))
             continue;
         list_for_each_safe (watch, &p->host->watches) {
             struct host_watch *w = LIST_ENTRY(watch, struct host_watch, node);
@@ -603,6 +603,10 @@ static void dial_for_requests(struct peer *p) {
  * such address is not asked for it, nor its names, with every stream. */
 #define MISSING_INTERVAL SEC(15)
 
+static bool wants_background(const struct peer *p) {
+    return !p->host->closing && (p->is_missed || p->missing != DIAL_AUTO || swarm_is_in_doubt(p));
+}
+
 /* Nobody waits for these, and nobody hears of them when they fail. */
 static void dial_in_background(struct peer *p) {
     struct dial_wish wish = {.prefer = p->host->prefer, .background = true};
@@ -685,7 +689,7 @@ static void look_at(struct peer *p) {
         dial_for_requests(p);
     else if (may_dial && !p->host->closing)
         dial_in_background(p);
-    else if (p->round == NULL && waits)
+    else if (p->round == NULL && (waits || wants_background(p)))
         wake_at(p, dials_at);
     if (p->conns_count > 0 && waits)
         wake_at(p, reactor_now(p->host->reactor) + SUSPECT_RECHECK);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The connections that there are to a peer: which of them are sound, and which one takes a stream.
- * Rules without side effects; transport/swarm.c acts on them. */
+ * Rules; transport/swarm.c and swarm_network.c act on them. */
 
 #include "transport/host_internal.h"
 #include "transport/stream.h"
@@ -42,39 +42,34 @@ void swarm_doubt(struct host_conn *hc) {
     c->ops->probe(c);
 }
 
-void host_doubt(struct host *h, const struct stream *s) {
-    struct host_conn *hc = host_conn_of(stream_conn(s));
-    assert(hc->peer->host == h);
-    swarm_doubt(hc);
-    swarm_wake(hc->peer);
-}
-
-static bool is_doubted(const struct host_conn *hc) {
+bool swarm_is_doubted(const struct host_conn *hc) {
     return hc->doubted_at != 0 && hc->conn->ops->heard_at(hc->conn) <= hc->doubted_at;
 }
 
 void swarm_doubt_replaced(struct host_conn *hc) {
     if (!is_over_quic(hc->conn) || hc->silent_at != 0)
         return;
-    if (!is_doubted(hc))
+    if (!swarm_is_doubted(hc))
         swarm_doubt(hc);
     hc->silent_at = reactor_now(hc->peer->host->reactor) + answers_within(hc->conn);
 }
 
-bool swarm_is_silent(struct host_conn *hc, nsec_t *ret_again) {
+/* An answer to a later question may take as long. */
+bool swarm_take_silent(struct host_conn *hc, nsec_t *ret_again) {
     if (hc->silent_at == 0)
         return false;
-    if (reactor_now(hc->peer->host->reactor) < hc->silent_at) {
-        *ret_again = MIN(*ret_again, hc->silent_at);
+    nsec_t at = MAX(hc->silent_at, hc->doubted_at + answers_within(hc->conn));
+    if (swarm_is_doubted(hc) && reactor_now(hc->peer->host->reactor) < at) {
+        *ret_again = MIN(*ret_again, at);
         return false;
     }
     hc->silent_at = 0;
-    return !hc->closing && is_doubted(hc) && swarm_has_sound_conn(hc->peer);
+    return !hc->closing && swarm_is_doubted(hc) && swarm_has_sound_conn(hc->peer);
 }
 
 bool swarm_is_suspect(const struct host_conn *hc) {
     nsec_t now = reactor_now(hc->peer->host->reactor);
-    if (is_doubted(hc) || suspect_at(hc->conn) <= now)
+    if (swarm_is_doubted(hc) || suspect_at(hc->conn) <= now)
         return true;
     list_for_each (node, &hc->peer->conns) {
         const struct conn *other = LIST_ENTRY(node, const struct host_conn, node)->conn;

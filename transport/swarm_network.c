@@ -114,11 +114,18 @@ void swarm_doubt_others(const struct host_conn *newcomer) {
         if (hc == newcomer || !is_direct)
             continue;
         bool has_moved = was_at.family == at.family && !net_addr_ip_equal(&was_at, &at);
-        if (has_moved)
+        if (has_moved && !swarm_is_doubted(hc))
             swarm_doubt(hc);
         if (is_past_quic || has_moved)
             swarm_doubt_replaced(hc);
     }
+}
+
+void host_doubt(struct host *h, const struct stream *s) {
+    struct host_conn *hc = host_conn_of(stream_conn(s));
+    assert(hc->peer->host == h);
+    swarm_doubt(hc);
+    swarm_wake(hc->peer);
 }
 
 static bool says(const struct identify_walk *walk, const struct net_addr *ip) {

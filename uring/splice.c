@@ -40,12 +40,12 @@ static void drop(struct tcp_splice_way *w) {
 }
 
 /* Whether its peer had said all before the socket broke: it closed while bytes were on their way to
- * it.  What it said may still be here. */
-static bool has_finished(const struct tcp_splice_way *w) {
+ * it.  What it said may still be here.  A reset of whoever had not said its end is -ECONNRESET. */
+static bool has_finished(const struct tcp_splice_way *w, int error) {
     const struct tcp_splice_way *ways = w->splice->ways;
     const struct tcp_splice_way *back =
         &ways[ways[TCP_SPLICE_A_TO_B].from == w->to ? TCP_SPLICE_A_TO_B : TCP_SPLICE_B_TO_A];
-    return back->is_ended || w->to->fin_seen;
+    return error == -EPIPE || back->is_ended || w->to->fin_seen;
 }
 
 /* Until the pipe is empty or the socket full: a short write may have other reasons. */
@@ -55,7 +55,7 @@ static ssize_t drain(struct tcp_splice_way *w) {
         drop(w);
     while (w->held > 0) {
         ssize_t n = b->type->pipe_drain(b, &w->pipe, w->to->fd, w->held);
-        if (n < 0 && n != -EAGAIN && has_finished(w)) {
+        if (n < 0 && n != -EAGAIN && has_finished(w, (int)n)) {
             w->is_unwanted = true;
             drop(w);
             return 0;
@@ -143,6 +143,7 @@ static void way_init(struct tcp_splice *s, int direction, const struct tcp_splic
     assert(!w->from->recv_op.flying);
     assert(w->from->received.count == 0);
     assert(!w->from->writing);
+    w->from->is_spliced = true;
     op_init(&w->in_op, OP_POLL, on_in);
     op_init(&w->out_op, OP_POLL_OUT, on_out);
 }

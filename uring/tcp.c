@@ -113,8 +113,9 @@ static void on_hangup(struct op *op) {
     /* A reader gets what the kernel still has, and then the error. */
     if (!c->reading && !c->recv_op.flying && !c->read_ended && !c->dead && !c->closing) {
         int error = type_of(c->reactor)->stream_error(c->reactor->backend, c->fd);
-        c->fin_seen = error == 0;
-        if (error < 0)
+        /* A reset behind the end is about what was sent there: what the peer had said may pass. */
+        c->fin_seen = error == 0 || (error == -EPIPE && c->is_spliced);
+        if (!c->fin_seen)
             fail(c, error);
     }
     tcp_close_when_idle(c);

@@ -73,6 +73,7 @@ struct tcp_conn {
     bool connecting;
     bool read_ended; /* eof() was given, or is held */
     bool fin_seen;   /* behind unread bytes: a hangup would be about it for ever */
+    bool is_spliced; /* its bytes are moved by uring/splice.h */
     bool shutdown_wanted;
     bool closing;
     bool dead; /* failed() was given, or is held */

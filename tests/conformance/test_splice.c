@@ -247,8 +247,7 @@ static void buffer_little(const struct tcp_conn *c, int option) {
 
 /* Goal: who closes behind its last byte resets whatever comes for it later; that costs the slow
  * reader of those last bytes nothing. */
-CASE(splice, what_comes_for_a_closed_end_takes_nothing_from_the_other_one) {
-    NEEDS_KERNEL();
+static void close_under_a_slow_reader(struct fixture *t, bool at_once) {
     enum { LEN = 320000 };
     struct join j;
     uint64_t at = 0;
@@ -262,10 +261,15 @@ CASE(splice, what_comes_for_a_closed_end_takes_nothing_from_the_other_one) {
         feed(t, &j.near.client, &at, LEN);
         turn(t);
     }
-    tcp_shutdown_write(&j.near.client.conn);
-    TURN_UNTIL(t, j.near.server.conn.fin_seen);
-    tcp_close(&j.near.client.conn);
-    TURN_UNTIL(t, j.near.client.closed == 1);
+    if (at_once) {
+        cr_assert_eq(shutdown(j.near.client.conn.fd, SHUT_RDWR), 0);
+        cr_assert_eq(send(j.near.server.conn.fd, "x", 1, 0), 1);
+    } else {
+        tcp_shutdown_write(&j.near.client.conn);
+        TURN_UNTIL(t, j.near.server.conn.fin_seen);
+        tcp_close(&j.near.client.conn);
+        TURN_UNTIL(t, j.near.client.closed == 1);
+    }
     nsec_t until = reactor_now(t->reactor) + SEC(20);
     while (!j.splice.ways[TCP_SPLICE_B_TO_A].is_unwanted) {
         feed(t, &j.far.client, &back, UINT64_MAX);
@@ -285,6 +289,16 @@ CASE(splice, what_comes_for_a_closed_end_takes_nothing_from_the_other_one) {
     cr_assert_eq(j.error, 0);
     cr_assert_eq(j.near.server.failed, 0);
     join_end(&j);
+}
+
+CASE(splice, what_comes_for_a_closed_end_takes_nothing_from_the_other_one) {
+    NEEDS_KERNEL();
+    close_under_a_slow_reader(t, false);
+}
+
+CASE(splice, nor_where_the_end_and_the_reset_are_seen_in_one_turn) {
+    NEEDS_KERNEL();
+    close_under_a_slow_reader(t, true);
 }
 
 /* Goal: urgent data, which poll() and splice() see differently, does not make it spin. */

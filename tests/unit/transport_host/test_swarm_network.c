@@ -282,6 +282,22 @@ Test(swarm_network, one_that_is_heard_is_not_told_and_takes_streams_again) {
     end_watched();
 }
 
+/* Goal: a doubt that comes when the time of a former one is over has its own. */
+Test(swarm_network, one_that_was_heard_and_is_in_doubt_again_is_not_told_at_once) {
+    struct script_conn *c = begin_watched();
+    (void)script_accept(&s, &s.peer, T1);
+    script_wait(&s, MSEC(100));
+    c->heard_at = s.fake->now;
+    script_wait(&s, HOST_SUSPECT_AFTER - MSEC(100) - 1);
+    swarm_doubt(host_conn_of(&c->conn));
+    script_wait(&s, HOST_SUSPECT_AFTER - 1);
+    cr_assert_eq(silences, 0);
+    c->heard_at = s.fake->now;
+    script_wait(&s, SEC(10));
+    cr_assert_eq(silences, 0);
+    end_watched();
+}
+
 Test(swarm_network, one_is_not_told_when_there_is_no_other_way_any_more) {
     (void)begin_watched();
     script_conn_over(script_accept(&s, &s.peer, T1), -ECONNRESET, "");
@@ -313,6 +329,18 @@ Test(swarm_network, one_in_doubt_is_not_asked_again_by_each_that_comes) {
         (void)script_accept(&s, &s.peer, T1);
     cr_assert_eq(c->probes, 1);
     script_wait(&s, HOST_SUSPECT_AFTER);
+    cr_assert_eq(silences, 1, "nor is it put off");
+    end_watched();
+}
+
+Test(swarm_network, nor_by_each_that_comes_from_elsewhere) {
+    struct script_conn *c = begin_watched();
+    for (int i = 0; i < 4; i++) {
+        (void)script_accept(&s, &s.peer, "/ip4/1.2.3.5/tcp/1");
+        script_wait(&s, MSEC(100));
+    }
+    cr_assert_eq(c->probes, 1);
+    script_wait(&s, HOST_SUSPECT_AFTER - MSEC(400));
     cr_assert_eq(silences, 1, "nor is it put off");
     end_watched();
 }
