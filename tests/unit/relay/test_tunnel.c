@@ -13,7 +13,6 @@
 #include "relay/relay_limit.h"
 #include "tests/support/fail_mem.h"
 #include "tests/unit/relay/tunnel.h"
-#include "transport/stream.h"
 
 Test(tunnel, bytes_and_ends_travel_both_ways) {
     struct tunnel t;

@@ -212,14 +212,83 @@ Test(tunnel_waits, a_client_is_moved_from_a_connection_that_stays_silent) {
     sock_send(client, "question");
     int first = accept_next(&t);
     nsec_t began = reactor_now(t.reactor);
+    cr_assert_eq(fake_host_doubts(t.near), 0);
     int second = accept_next(&t);
     cr_assert_geq(reactor_now(t.reactor) - began, SEC(2));
+    cr_assert_eq(fake_host_doubts(t.near), 1);
     turn_until(&t, sock_has(second, "question"));
     turn_until(&t, sock_is_reset(first));
     close(first);
     close(second);
     tunnel_close(&t);
     close(client);
+}
+
+/* Heard once more, it does not look dead after three seconds. */
+Test(tunnel_waits, a_client_is_moved_from_a_connection_that_falls_silent_again) {
+    struct tunnel t;
+    tunnel_open(&t);
+    fake_host_silence(t.near, 1);
+    int client = client_connect(&t);
+    sock_send(client, "question");
+    int first = accept_next(&t);
+    nsec_t until = reactor_now(t.reactor) + SEC(1);
+    turn_until(&t, reactor_now(t.reactor) >= until);
+    fake_host_stir(t.near);
+    nsec_t heard_at = reactor_now(t.reactor);
+    int second = accept_next(&t);
+    cr_assert_geq(reactor_now(t.reactor) - heard_at, SEC(3));
+    cr_assert_eq(fake_host_doubts(t.near), 1);
+    turn_until(&t, sock_has(second, "question"));
+    turn_until(&t, sock_is_reset(first));
+    close(first);
+    close(second);
+    tunnel_close(&t);
+    close(client);
+}
+
+/* No client is tried, or moved, while it waits for its turn. */
+Test(tunnel_waits, clients_refused_on_a_silent_connection_wait_their_turn) {
+    enum { COUNT = 4 };
+    struct tunnel t;
+    int clients[COUNT], targets[COUNT];
+    unsigned heard = 0;
+    tunnel_open(&t);
+    fake_host_silence(t.near, UINT32_MAX);
+    fake_host_refuse(t.near, STREAM_CODE_RESOURCE_LIMIT, UINT32_MAX);
+    for (int i = 0; i < COUNT; i++) {
+        char text[] = "client 0";
+        text[7] = (char)('0' + i);
+        clients[i] = client_connect(&t);
+        sock_send(clients[i], text);
+    }
+    uint32_t most = 0;
+    nsec_t began = reactor_now(t.reactor);
+    while (reactor_now(t.reactor) - began < SEC(5)) {
+        turn(&t);
+        if (reactor_now(t.reactor) - began >= MSEC(500))
+            most = MAX(most, fake_host_streams(t.near));
+    }
+    cr_assert_eq(most, 1, "%u at a time", most);
+    fake_host_silence(t.near, 0);
+    fake_host_refuse(t.near, 0, 0);
+    for (int served = 0; served < COUNT; served++) {
+        char got[16] = "";
+        targets[served] = accept_next(&t);
+        turn_until(&t, recv(targets[served], got, sizeof(got), MSG_PEEK) >= 8);
+        cr_assert_eq(sock_read(targets[served], got, sizeof(got)), 8);
+        cr_assert_arr_eq(got, "client ", 7);
+        heard |= 1u << (got[7] - '0');
+    }
+    cr_assert_eq(heard, (1u << COUNT) - 1);
+    cr_assert_eq(t.refusals, 0);
+    cr_assert_eq(fake_host_streams(t.near), COUNT, "one for each");
+    cr_assert_eq(fake_host_doubts(t.near), 0);
+    for (int i = 0; i < COUNT; i++) {
+        close(clients[i]);
+        close(targets[i]);
+    }
+    tunnel_close(&t);
 }
 
 Test(tunnel_waits, dead_connections_are_tried_so_often_and_no_more) {
