@@ -282,7 +282,7 @@ static void client_pump(struct client *cl, struct stream *s) {
         timer_start(&cl->retry, reactor_now(p->cfg.reactor) + AGREED_WITHIN);
     if (cl->is_started) {
         if (waits)
-            pump_wait_for_peer(&cl->pump, on_pump_lost);
+            pump_wait_for_peer(&cl->pump, AGREED_WITHIN, on_pump_lost);
         pump_restart(&cl->pump, s);
         return;
     }
@@ -291,7 +291,7 @@ static void client_pump(struct client *cl, struct stream *s) {
     pump_start_refusable(&cl->pump, s, &p->totals, on_pump_closed, on_pump_refused, on_pump_agreed);
     cl->pump.aborting = on_pump_aborting;
     if (waits)
-        pump_wait_for_peer(&cl->pump, on_pump_lost);
+        pump_wait_for_peer(&cl->pump, AGREED_WITHIN, on_pump_lost);
 }
 
 static void on_opened(struct stream_request *r, struct stream *s, int error) {

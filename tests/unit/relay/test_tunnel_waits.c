@@ -312,21 +312,25 @@ Test(tunnel_waits, dead_connections_are_tried_so_often_and_no_more) {
     close(client);
 }
 
-/* What ended the connection would end the next one, or the peer has what was sent. */
+/* What ended the connection would end the next one, or the peer has what was sent, or the peer is
+ * there and does not agree. */
 Test(tunnel_waits, what_no_other_connection_mends_resets_the_client) {
+    static const int errors[] = {-ERR_GATED, -ERR_CONN_CLOSED, -ETIMEDOUT};
     struct tunnel t;
     tunnel_open(&t);
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(errors); i++) {
         fake_host_silence(t.near, 1);
         int client = client_connect(&t);
         sock_send(client, "question");
         int target = accept_next(&t);
         turn_while_busy(&t);
-        if (i == 1) {
+        if (errors[i] == -ERR_CONN_CLOSED) {
             fake_host_speak(t.near);
             turn_until(&t, sock_has(target, "question"));
         }
-        fake_host_kill(t.near, i == 0 ? -ERR_GATED : -ERR_CONN_CLOSED);
+        if (errors[i] == -ETIMEDOUT)
+            fake_host_stir(t.near);
+        fake_host_kill(t.near, errors[i]);
         turn_until(&t, sock_is_reset(client));
         close(target);
         close(client);
