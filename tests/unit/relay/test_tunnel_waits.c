@@ -312,6 +312,35 @@ Test(tunnel_waits, dead_connections_are_tried_so_often_and_no_more) {
     close(client);
 }
 
+/* The last connection dies just before the client's three seconds are over, and the process is held
+ * up: TCP is still being closed when a timer would find the client. */
+Test(tunnel_waits, a_client_that_is_being_reset_is_not_moved) {
+    struct tunnel t;
+    tunnel_open(&t);
+    fake_host_silence(t.near, UINT32_MAX);
+    int client = client_connect(&t);
+    int targets[PROXY_ATTEMPTS_MAX];
+    for (int i = 0; i < PROXY_ATTEMPTS_MAX; i++) {
+        if (i > 0)
+            fake_host_kill(t.near, -ERR_CONN_CLOSED);
+        targets[i] = accept_next(&t);
+        turn_while_busy(&t);
+    }
+    nsec_t until = reactor_now(t.reactor) + MSEC(2800);
+    turn_until(&t, reactor_now(t.reactor) >= until);
+    fake_host_kill(t.near, -ERR_CONN_CLOSED);
+    while (t.refusals == 0)
+        cr_assert_geq(reactor_turn(t.reactor, 0), 0);
+    usleep(300000); /* time passes, and no turn of the reactor */
+    turn_until(&t, sock_is_reset(client));
+    turn_while_busy(&t);
+    cr_assert_eq(target_accept(&t), -1);
+    for (int i = 0; i < PROXY_ATTEMPTS_MAX; i++)
+        close(targets[i]);
+    tunnel_close(&t);
+    close(client);
+}
+
 /* What ended the connection would end the next one, or the peer has what was sent, or the peer is
  * there and does not agree. */
 Test(tunnel_waits, what_no_other_connection_mends_resets_the_client) {
