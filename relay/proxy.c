@@ -28,9 +28,11 @@
 
 /* A connection on which the peer was heard since then is taken for alive.  On others a client's
  * bytes wait for the peer's agreement, a round trip, so that they can go elsewhere. */
-#define HEARD_WITHIN  SEC(1)
+#define HEARD_WITHIN     SEC(1)
 /* How long they wait, when the peer says nothing at all. */
-#define AGREED_WITHIN SEC(3)
+#define AGREED_WITHIN    SEC(3)
+/* It may have said something meanwhile, and be gone since. */
+#define LOOK_AGAIN_AFTER SEC(1)
 
 struct listener {
     struct tcp_listener tcp;
@@ -78,8 +80,8 @@ struct client {
     struct list node;
     struct list limit_node;
     struct stream_request request;
-    struct timer retry;
-    nsec_t refused_at; /* by the peer, for the first time; 0: never */
+    struct timer retry; /* runs in WAITING, and in PUMPING while the pump waits for the peer */
+    nsec_t refused_at;  /* by the peer, for the first time; 0: never */
     uint32_t attempts;
     enum client_state state;
     bool is_started; /* its pump */
@@ -108,6 +110,7 @@ static void client_open(struct client *cl);
 static void limit_reached(struct client *cl) {
     struct proxy *p = cl->proxy;
 
+    timer_stop(&cl->retry);
     cl->state = CLIENT_LIMITED;
     if (!p->limited) {
         p->limited = true;
@@ -200,6 +203,7 @@ static void on_pump_aborting(struct pump *pump, int error) {
 static void client_refuse(struct client *cl, int error) {
     struct proxy *p = cl->proxy;
 
+    timer_stop(&cl->retry);
     if (log_allow(&p->failed_log, reactor_now(p->cfg.reactor)))
         log_warn(p->cfg.log, L_PROXY, "connection attempt failed", kv_str("service", p->service),
                  kv_uint("attempt", cl->attempts), kv_err(error));
@@ -254,6 +258,7 @@ static void on_pump_agreed(struct pump *pump) {
     struct client *cl = CONTAINER_OF(pump, struct client, pump);
     struct proxy *p = cl->proxy;
 
+    timer_stop(&cl->retry);
     if (cl->refused_at == 0 || !p->limited)
         return;
     timer_start(&p->limit_retry, reactor_now(p->cfg.reactor) + LIMIT_NEXT_AFTER);
@@ -277,7 +282,7 @@ static void client_pump(struct client *cl, struct stream *s) {
         timer_start(&cl->retry, reactor_now(p->cfg.reactor) + AGREED_WITHIN);
     if (cl->is_started) {
         if (waits)
-            pump_wait_for_peer(&cl->pump, on_pump_lost);
+            pump_wait_for_peer(&cl->pump, AGREED_WITHIN, on_pump_lost);
         pump_restart(&cl->pump, s);
         return;
     }
@@ -286,7 +291,7 @@ static void client_pump(struct client *cl, struct stream *s) {
     pump_start_refusable(&cl->pump, s, &p->totals, on_pump_closed, on_pump_refused, on_pump_agreed);
     cl->pump.aborting = on_pump_aborting;
     if (waits)
-        pump_wait_for_peer(&cl->pump, on_pump_lost);
+        pump_wait_for_peer(&cl->pump, AGREED_WITHIN, on_pump_lost);
 }
 
 static void on_opened(struct stream_request *r, struct stream *s, int error) {
@@ -312,6 +317,7 @@ static void on_opened(struct stream_request *r, struct stream *s, int error) {
 static void client_open(struct client *cl) {
     struct proxy *p = cl->proxy;
 
+    assert(!list_is_linked(&cl->limit_node));
     timer_stop(&cl->retry);
     cl->state = CLIENT_OPENING;
     cl->attempts++;
@@ -322,10 +328,15 @@ static void client_open(struct client *cl) {
 
 /* With the last attempt the client stays. */
 static void client_try_elsewhere(struct client *cl) {
-    if (!pump_is_waiting(&cl->pump) || cl->attempts >= PROXY_ATTEMPTS_MAX ||
-        !stream_is_silent(cl->pump.stream, AGREED_WITHIN))
+    struct proxy *p = cl->proxy;
+
+    if (!pump_is_waiting(&cl->pump) || cl->attempts >= PROXY_ATTEMPTS_MAX)
         return;
-    host_doubt(cl->proxy->cfg.host, cl->pump.stream);
+    if (!stream_is_silent(cl->pump.stream, AGREED_WITHIN)) {
+        timer_start(&cl->retry, reactor_now(p->cfg.reactor) + LOOK_AGAIN_AFTER);
+        return;
+    }
+    host_doubt(p->cfg.host, cl->pump.stream);
     pump_take_back(&cl->pump);
     cl->pump.tcp.events = &client_tcp_events;
     client_open(cl);
@@ -334,10 +345,12 @@ static void client_try_elsewhere(struct client *cl) {
 static void on_retry(struct timer *t) {
     struct client *cl = CONTAINER_OF(t, struct client, retry);
 
-    if (cl->state == CLIENT_PUMPING)
+    if (cl->state == CLIENT_PUMPING) {
         client_try_elsewhere(cl);
-    else
+    } else {
+        assert(cl->state == CLIENT_WAITING);
         client_open(cl);
+    }
 }
 
 static void client_abort(struct client *cl) {

@@ -14,7 +14,7 @@
  * A stream on a connection whose peer has been silent for a second carries nothing of its client
  * before the peer has agreed to it.  If that connection ends before (the peer was restarted, and
  * nobody told us), or nothing is heard for three seconds, the client gets another stream, which
- * counts as one of the attempts.
+ * counts as one of the attempts.  A peer that is heard and does not agree in time resets it.
  * A client whose connection ends at a limit of the relay is reset; the next one has a circuit anew.
  *
  * Life:   proxy_open() .. proxy_close() .. closed() .. proxy_free().

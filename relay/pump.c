@@ -222,9 +222,11 @@ static void on_stream_reset(struct stream *s, uint64_t code) {
     }
 }
 
-/* The connection ended with the peer knowing nothing of TCP. */
+/* The connection ended with the peer knowing nothing of TCP.  -ETIMEDOUT is also the end of the
+ * negotiation's time, which another stream of a connection that lives would only wait for again. */
 static bool is_loss(const struct pump *p, int error) {
-    return pump_is_waiting(p) && (error == -ERR_CONN_CLOSED || error == -ETIMEDOUT);
+    return pump_is_waiting(p) && (error == -ERR_CONN_CLOSED ||
+                                  (error == -ETIMEDOUT && stream_is_silent(p->stream, p->silence)));
 }
 
 static void on_stream_closed(struct stream *s, int error) {
@@ -289,6 +291,7 @@ void pump_start_refusable(struct pump *p, struct stream *s, struct pump_totals *
     p->closed = closed;
     p->aborting = NULL;
     p->lost = NULL;
+    p->silence = 0;
     p->waits = false;
     p->refused = refused;
     p->agreed = agreed;
@@ -307,8 +310,9 @@ void pump_start(struct pump *p, struct stream *s, struct pump_totals *totals,
     pump_start_refusable(p, s, totals, closed, NULL, NULL);
 }
 
-void pump_wait_for_peer(struct pump *p, void (*lost)(struct pump *p, int error)) {
+void pump_wait_for_peer(struct pump *p, nsec_t silence, void (*lost)(struct pump *p, int error)) {
     assert(p->head_sent == 0);
+    p->silence = silence;
     p->lost = lost;
     p->waits = true;
 }

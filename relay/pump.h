@@ -39,7 +39,8 @@
  *
  * A connection that has been silent may be dead without our knowing.  With pump_wait_for_peer()
  * nothing of the head goes out before the peer has agreed, and when the connection ends before, the
- * peer has seen no byte of TCP's: lost() tells, and all is as after refused().
+ * peer has seen no byte of TCP's: lost() tells, and all is as after refused().  A peer that is
+ * heard and does not agree in time is no loss: the pump closes with -ETIMEDOUT.
  *
  * Life:   the owner connects or adopts `tcp` with events of its own, and hands both over with
  *         pump_start().  One closed() follows, when no operation is in flight and the stream is
@@ -48,6 +49,7 @@
  */
 
 #include "core/base/buf.h"
+#include "core/base/time.h"
 #include "uring/tcp.h"
 
 struct stream;
@@ -73,6 +75,7 @@ struct pump {
     void (*refused)(struct pump *p);
     void (*agreed)(struct pump *p);
     void (*lost)(struct pump *p, int error);
+    nsec_t silence; /* after which a connection that times out counts as lost */
     /* Read from TCP: the first `sent` were taken by the stream and are kept, the others wait. */
     struct slice head[PUMP_HEAD_SLICES_MAX];
     uint32_t head_count;
@@ -99,8 +102,9 @@ void pump_start(struct pump *p, struct stream *s, struct pump_totals *totals,
 void pump_start_refusable(struct pump *p, struct stream *s, struct pump_totals *totals,
                           void (*closed)(struct pump *p, int error),
                           void (*refused)(struct pump *p), void (*agreed)(struct pump *p));
-/* Right after pump_start_refusable(), or before pump_restart(). */
-void pump_wait_for_peer(struct pump *p, void (*lost)(struct pump *p, int error));
+/* Right after pump_start_refusable(), or before pump_restart().  -ETIMEDOUT is a loss when nothing
+ * was heard on the connection for `silence`. */
+void pump_wait_for_peer(struct pump *p, nsec_t silence, void (*lost)(struct pump *p, int error));
 /* While it waits: the same as if the connection had ended, but lost() is not told. */
 void pump_take_back(struct pump *p);
 static inline bool pump_is_waiting(const struct pump *p) {

@@ -42,7 +42,8 @@ struct stream_events {
     /* Nothing follows.  0: both directions ended, by FIN or by a reset that reset() and stopped()
      * told the code of (a peer that does not let us use the protocol: STREAM_CODE_GATED);
      * -ERR_PROTOCOL_NOT_SUPPORTED: the peer does not speak the protocol; -ERR_CONN_CLOSED,
-     * -ERR_GATED, -ETIMEDOUT: the connection died. */
+     * -ERR_GATED, -ETIMEDOUT: the connection died; -ETIMEDOUT also when it may live, and the peer
+     * has not agreed to the protocol in time. */
     void (*closed)(struct stream *s, int error);
 };
 

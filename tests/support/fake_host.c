@@ -10,6 +10,9 @@ enum { EV_READABLE = 1, EV_WRITABLE = 2, EV_STOPPED = 4, EV_RESET = 8, EV_CLOSED
 /* Enough for what the client has sent to be read and offered. */
 enum { REFUSED_AFTER_TURNS = 30 };
 
+/* On a connection of fake_host_silence(). */
+#define SILENT_FOR SEC(60)
+
 enum { FAKE_CONNS_MAX = 512 }; /* of a host */
 
 struct pair;
@@ -37,7 +40,8 @@ struct stream {
     bool released;
     uint32_t refused_in; /* turns until the peer refuses it; 0: agreed, or refused */
     bool is_refused;
-    bool is_silent;
+    bool is_silent; /* not answered before fake_host_speak() */
+    nsec_t heard_at;
 };
 
 struct pair {
@@ -82,6 +86,7 @@ struct host {
     uint32_t refuse_count;
     uint64_t refuse_code;
     uint32_t silent_count;
+    uint32_t doubts;
     uint32_t starve_count;
     struct tcp_preface *preface;
 };
@@ -334,8 +339,7 @@ bool stream_is_agreed(const struct stream *s) {
 }
 
 bool stream_is_silent(const struct stream *s, nsec_t silence) {
-    (void)silence;
-    return s->is_silent;
+    return reactor_now(s->pair->reactor) - s->heard_at >= silence;
 }
 
 const char *stream_protocol(const struct stream *s) {
@@ -420,6 +424,9 @@ static void answer(struct host *h, struct stream_request *r) {
     struct stream *far;
     struct stream *near = open_stream(h, to, conn, end, r->protocol, &far);
     struct protocol_handler *ph = find_handler(to, r->protocol);
+    near->is_silent = h->silent_count > 0;
+    h->silent_count -= near->is_silent;
+    near->heard_at = reactor_now(h->reactor) - (near->is_silent ? SILENT_FOR : 0);
     if (h->refuse_count > 0) {
         h->refuse_count--;
         far->released = true;
@@ -430,8 +437,6 @@ static void answer(struct host *h, struct stream_request *r) {
         reactor_defer(h->reactor, &near->tell);
     } else if (ph != NULL) {
         ph->accept(ph, far);
-        near->is_silent = h->silent_count > 0;
-        h->silent_count -= near->is_silent;
         if (!near->is_silent)
             tell(near, EV_READABLE); /* as the peer's answer does */
     } else {
@@ -638,6 +643,11 @@ void fake_host_refuse(struct host *h, uint64_t code, uint32_t count) {
 
 void host_doubt(struct host *h, const struct stream *s) {
     assert(s->pair->host == h);
+    h->doubts++;
+}
+
+uint32_t fake_host_doubts(const struct host *h) {
+    return h->doubts;
 }
 
 void fake_host_silence(struct host *h, uint32_t count) {
@@ -651,6 +661,12 @@ void fake_host_speak(struct host *h) {
             tell(near, EV_READABLE);
         near->is_silent = false;
     }
+    fake_host_stir(h);
+}
+
+void fake_host_stir(struct host *h) {
+    list_for_each (node, &h->pairs)
+        LIST_ENTRY(node, struct pair, node)->end[0].heard_at = reactor_now(h->reactor);
 }
 
 void fake_host_starve(struct host *h, uint32_t count) {

@@ -45,6 +45,10 @@ void fake_host_refuse(struct host *h, uint64_t code, uint32_t count);
  * time, and their protocol is not agreed before fake_host_speak(). */
 void fake_host_silence(struct host *h, uint32_t count);
 void fake_host_speak(struct host *h);
+/* Something is heard on the connection of every stream that it opened, which agrees to none. */
+void fake_host_stir(struct host *h);
+/* How often host_doubt() was called. */
+uint32_t fake_host_doubts(const struct host *h);
 /* The next `count` streams that it opens have no slab for what it wants to write. */
 void fake_host_starve(struct host *h, uint32_t count);
 /* Nor does the other end of this one. */

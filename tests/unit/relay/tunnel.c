@@ -151,6 +151,18 @@ int target_accept(const struct tunnel *t) {
     return accept4(t->target, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
+int accept_next(struct tunnel *t) {
+    int target = -1;
+    turn_until(t, (target = target_accept(t)) >= 0);
+    return target;
+}
+
+int connect_through(struct tunnel *t, int *ret_target) {
+    int client = client_connect(t);
+    *ret_target = accept_next(t);
+    return client;
+}
+
 void sock_abort(int fd) {
     struct linger hard = {.l_onoff = 1};
     cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);

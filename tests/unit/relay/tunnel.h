@@ -62,6 +62,10 @@ void turn_while_busy(struct tunnel *t);
 int client_connect(const struct tunnel *t);
 /* -1 while nobody is there. */
 int target_accept(const struct tunnel *t);
+/* Waits for it. */
+int accept_next(struct tunnel *t);
+/* Returns the client; the target's end goes to *ret_target. */
+int connect_through(struct tunnel *t, int *ret_target);
 /* Sends RST. */
 void sock_abort(int fd);
 /* What is there: bytes, 0 at the end of file, -EAGAIN, -ECONNRESET. */
