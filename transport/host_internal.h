@@ -182,6 +182,7 @@ bool swarm_take_silent(struct host_conn *hc, nsec_t *ret_again);
  * waits. */
 nsec_t swarm_suspicion_due(const struct peer *p);
 bool swarm_has_sound_conn(const struct peer *p);
+bool swarm_has_sound_direct_conn(const struct peer *p);
 /* One that no relay limits. */
 bool swarm_has_unlimited_conn(const struct peer *p);
 /* Streams that stand, and those to come, may need another way soon. */

@@ -94,6 +94,22 @@ static int addrs_replace(struct host *h, struct addr_list *l, const struct multi
     return 0;
 }
 
+static bool addrs_are(const struct addr_list *l, const struct multiaddr *addrs, uint32_t count) {
+    bool are = l->count == count;
+    for (uint32_t i = 0; are && i < count; i++)
+        are = multiaddr_equal(&l->items[i], &addrs[i]);
+    return are;
+}
+
+/* In one of a peer's lists. */
+static int peer_addrs_replace(struct peer *p, struct addr_list *l, const struct multiaddr *addrs,
+                              uint32_t count) {
+    if (addrs_are(l, addrs, count))
+        return 0;
+    dial_pace_forget(&p->pace);
+    return addrs_replace(p->host, l, addrs, count);
+}
+
 /* An address as it is kept: without the peer's ID.  false: it is another peer's. */
 static bool is_of_peer(const struct peer_id *peer, const struct multiaddr *addr,
                        struct multiaddr *ret_addr) {
@@ -117,8 +133,7 @@ int host_add_addr(struct host *h, const struct peer_id *peer, const struct multi
     if (count > 0)
         memcpy(kept, p->given.items + oldest, count * sizeof(kept[0]));
     kept[count] = added;
-    dial_pace_forget(&p->pace);
-    return addrs_replace(h, &p->given, kept, count + 1);
+    return peer_addrs_replace(p, &p->given, kept, count + 1);
 }
 
 int host_add_addrs(struct host *h, const struct peer_id *peer, const struct multiaddr *addrs,
@@ -131,9 +146,8 @@ int host_add_addrs(struct host *h, const struct peer_id *peer, const struct mult
         return e;
     for (size_t i = 0; i < count && kept_count < HOST_ADDRS_PER_PEER_MAX; i++)
         kept_count += is_of_peer(peer, &addrs[i], &kept[kept_count]);
-    dial_pace_forget(&p->pace);
     swarm_wake(p); /* which forgets it if there is nothing to keep */
-    return addrs_replace(h, &p->given, kept, kept_count);
+    return peer_addrs_replace(p, &p->given, kept, kept_count);
 }
 
 /* Addresses of a narrower world than the one in which we met the peer lead elsewhere, or nowhere
@@ -164,7 +178,7 @@ void swarm_learn_addrs(struct host_conn *hc, struct identify_walk *addrs) {
         return;
     swarm_doubt_left(p, &p->learnt, &all);
     /* Without memory the old ones do. */
-    (void)addrs_replace(p->host, &p->learnt, kept, count);
+    (void)peer_addrs_replace(p, &p->learnt, kept, count);
 }
 
 static size_t copy_addrs(const struct addr_list *l, struct multiaddr *out, size_t max) {
@@ -186,11 +200,8 @@ size_t host_peer_addrs(const struct host *h, const struct peer_id *peer, struct 
 /* What is announced lies here as the lists of peers do. */
 void host_announce(struct host *h, const struct multiaddr *addrs, size_t count) {
     uint32_t kept = (uint32_t)MIN(count, (size_t)HOST_ANNOUNCED_MAX);
-    bool is_same = kept == h->announced.count;
-    for (uint32_t i = 0; is_same && i < kept; i++)
-        is_same = multiaddr_equal(&h->announced.items[i], &addrs[i]);
     /* Without memory the old ones do. */
-    if (!is_same && addrs_replace(h, &h->announced, addrs, kept) == 0)
+    if (!addrs_are(&h->announced, addrs, kept) && addrs_replace(h, &h->announced, addrs, kept) == 0)
         identify_changed(h);
 }
 
@@ -401,7 +412,7 @@ int swarm_add_conn(struct host *h, struct conn *c, struct host_conn **ret_conn) 
         c->ops->admit(c);
     *ret_conn = hc;
     if (!c->relayed)
-        dial_pace_reached(&p->pace, c->inbound ? NULL : &c->remote);
+        dial_pace_forget(&p->pace);
     swarm_doubt_others(hc);
     swarm_check_limits(h);
     swarm_wake(p);
@@ -603,10 +614,6 @@ static void dial_for_requests(struct peer *p) {
  * such address is not asked for it, nor its names, with every stream. */
 #define MISSING_INTERVAL SEC(15)
 
-static bool wants_background(const struct peer *p) {
-    return !p->host->closing && (p->is_missed || p->missing != DIAL_AUTO || swarm_is_in_doubt(p));
-}
-
 /* Nobody waits for these, and nobody hears of them when they fail. */
 static void dial_in_background(struct peer *p) {
     struct dial_wish wish = {.prefer = p->host->prefer, .background = true};
@@ -630,6 +637,15 @@ static void dial_in_background(struct peer *p) {
     if (p->conns_count < HOST_CONNS_PER_PEER_MAX &&
         dial_round_start(p, &wish, &why, &p->round) == 0)
         dial_round_advance(p->round);
+}
+
+/* When the next of those is due, as far as is known. */
+static nsec_t background_due(const struct peer *p) {
+    if (p->host->closing)
+        return NSEC_NEVER;
+    if (p->is_missed || p->missing != DIAL_AUTO)
+        return 0;
+    return swarm_is_in_doubt(p) ? p->race_again_at : NSEC_NEVER;
 }
 
 /* Takes what came of the round.  One that began with nobody waiting may not have tried all. */
@@ -671,6 +687,19 @@ static bool is_too_little(const struct peer *p) {
     return r != NULL && r->wish.background && r->has_left_out && !wish_of(p).background;
 }
 
+/* Nothing where a round runs: its end is looked at. */
+static void dial_if_due(struct peer *p, bool waits) {
+    nsec_t now = reactor_now(p->host->reactor);
+    nsec_t not_before = dial_pace_not_before(&p->pace);
+    if (p->round == NULL && now >= not_before && waits)
+        dial_for_requests(p);
+    else if (p->round == NULL && now >= not_before && !p->host->closing)
+        dial_in_background(p);
+    nsec_t due = waits ? not_before : background_due(p);
+    if (p->round == NULL && due != NSEC_NEVER && MAX(due, not_before) > now)
+        wake_at(p, MAX(due, not_before));
+}
+
 static void look_at(struct peer *p) {
     if (p->host->closing)
         fail_at_shutdown(p);
@@ -680,26 +709,20 @@ static void look_at(struct peer *p) {
     serve_streams(p, false);
     if (p->round != NULL && p->round->is_over)
         end_round(p);
+    if (swarm_has_sound_direct_conn(p))
+        dial_pace_forget(&p->pace);
     bool waits = streams_wait(p) || connects_wait(p);
     if (waits && is_too_little(p))
         p->round = dial_round_free(p->round);
-    nsec_t dials_at = dial_pace_not_before(&p->pace);
-    bool may_dial = p->round == NULL && reactor_now(p->host->reactor) >= dials_at;
-    if (may_dial && waits)
-        dial_for_requests(p);
-    else if (may_dial && !p->host->closing)
-        dial_in_background(p);
-    else if (p->round == NULL && (waits || wants_background(p)))
-        wake_at(p, dials_at);
+    dial_if_due(p, waits);
     if (p->conns_count > 0 && waits)
         wake_at(p, reactor_now(p->host->reactor) + SUSPECT_RECHECK);
     nsec_t suspicion_due = swarm_suspicion_due(p);
     if (suspicion_due != NSEC_NEVER)
         wake_at(p, suspicion_due);
-    if (p->conns_count > 1) {
-        tell_silent(p);
+    tell_silent(p);
+    if (p->conns_count > 1)
         close_spares(p);
-    }
     free_if_idle(p);
 }
 

@@ -91,13 +91,21 @@ nsec_t swarm_suspicion_due(const struct peer *p) {
     return due;
 }
 
-bool swarm_has_sound_conn(const struct peer *p) {
+static bool has_sound_conn(const struct peer *p, bool takes_relayed) {
     list_for_each (node, &p->conns) {
         const struct host_conn *hc = LIST_ENTRY(node, const struct host_conn, node);
-        if (!hc->closing && !swarm_is_suspect(hc))
+        if (!hc->closing && !swarm_is_suspect(hc) && (takes_relayed || !hc->conn->relayed))
             return true;
     }
     return false;
+}
+
+bool swarm_has_sound_conn(const struct peer *p) {
+    return has_sound_conn(p, true);
+}
+
+bool swarm_has_sound_direct_conn(const struct peer *p) {
+    return has_sound_conn(p, false);
 }
 
 bool swarm_has_unlimited_conn(const struct peer *p) {

@@ -209,7 +209,6 @@ static void rank_slowly(struct dial_round *r, uint32_t count) {
 static void rank(struct dial_round *r, const struct dial_wish *wish, uint32_t fresh) {
     struct dial_ranked ranked[DIAL_ADDRS_MAX];
     dial_rank(r->addrs, fresh, wish->prefer, ranked);
-    r->has_left_out = r->has_left_out || (wish->background && fresh < r->addrs_count);
     uint32_t resting = wish->background ? 0 : r->addrs_count - fresh;
     dial_rank(r->addrs + fresh, resting, wish->prefer, ranked + fresh);
     nsec_t behind = fresh > 0 ? ranked[fresh - 1].delay + DIAL_FALLBACK_DELAY : 0;
@@ -256,6 +255,7 @@ static int choose_addrs(struct dial_round *r, struct problem *problem) {
         r->has_left_out = true;
         return all_rest(r, until, problem);
     }
+    r->has_left_out = r->has_left_out || (wish->background && fresh < r->addrs_count);
     dial_pace_begin(&r->peer->pace, now_of(r));
     if (dial_pace_is_slow(&r->peer->pace))
         rank_slowly(r, wish->background ? fresh : r->addrs_count);
@@ -437,6 +437,8 @@ static void on_dialled(struct dial *d, struct conn *c, int error, const struct p
         return;
     }
     dial_backoff_succeeded(&h->backoff, &r->peer->id, &d->to);
+    if (!c->relayed)
+        dial_pace_reached(&r->peer->pace, &d->to);
     note_way(r, &d->to, true);
     note_overtaken(r, s);
     end(r, 0);

@@ -62,6 +62,5 @@ void dial_pace_forget(struct dial_pace *p) {
 
 void dial_pace_reached(struct dial_pace *p, const struct multiaddr *addr) {
     dial_pace_forget(p);
-    if (addr != NULL)
-        p->reached = *addr;
+    p->reached = *addr;
 }

@@ -17,8 +17,8 @@
  *     turns by rank; two of them where it was reached nowhere
  *   - and no sooner after the one before than that has cost seconds
  *
- * So a peer that comes back where it was is found within four seconds, as if it had no other
- * address; where it answers at others only, in as many rounds as it has addresses.
+ * So a peer that was silent and comes back where it was is found within four seconds, as if it had
+ * no other address; where it answers at others only, in as many rounds as it has addresses.
  *
  * Thread: one at a time. */
 
@@ -47,10 +47,10 @@ void dial_pace_begin(struct dial_pace *p, nsec_t now);
 /* A dial of the round has failed, after that time. */
 void dial_pace_spent(struct dial_pace *p, nsec_t lasted);
 void dial_pace_failed(struct dial_pace *p);
-/* There is a connection: by a dial of ours to `addr`, or by one of the peer's (NULL). */
+/* There is a connection: by a dial of ours to `addr`. */
 void dial_pace_reached(struct dial_pace *p, const struct multiaddr *addr);
-/* Something is new, so that all addresses are worth a round at once: other addresses, another
- * network. */
+/* All addresses are worth a round at once: a connection is there or is sound again, there are other
+ * addresses, or another network. */
 void dial_pace_forget(struct dial_pace *p);
 
 /* Whether dial_pace_choose() chooses. */

@@ -139,7 +139,7 @@ Test(dial_pace, a_connection_or_news_lift_it) {
     cr_assert_eq(choose(&p), 4321);
     cr_assert_eq(dial_pace_not_before(&p), 0);
     fail_round(&p, START + SEC(20), ALL, SEC(10));
-    dial_pace_reached(&p, NULL);
+    dial_pace_forget(&p);
     cr_assert_eq(choose(&p), 4321);
     fail_round(&p, START + SEC(40), ALL, SEC(10));
     dial_pace_forget(&p);

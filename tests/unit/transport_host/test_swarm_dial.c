@@ -727,6 +727,34 @@ CASE_SWARM(when_nothing_comes_of_the_race_the_silent_connection_has_to_do) {
     (void)stream_release(y.stream);
 }
 
+/* A peer that did not answer is dialled at two addresses at a time; not if it has answered since.
+ */
+CASE_SWARM(a_connection_that_recovers_is_no_peer_that_does_not_answer) {
+    static const char *const all[] = {Q1, T1, "/ip4/1.2.3.9/udp/1/quic-v1", "/ip4/1.2.3.9/tcp/1"};
+    static struct script_stream x;
+    static struct script_stream y;
+    struct script_conn *quic = silent_conn(s, &x);
+    for (size_t i = 2; i < ARRAY_COUNT(all); i++) {
+        struct multiaddr a;
+        cr_assert_eq(multiaddr_parse(all[i], &a), 0);
+        cr_assert_eq(host_add_addr(s->host, &s->peer, &a), 0);
+    }
+    script_wait(s, HOST_SUSPECT_AFTER + SEC(12)); /* they time out */
+    cr_assert_eq(s->dials_count, 0);
+    quic->unanswered_since = NSEC_NEVER;
+    script_wait(s, SEC(100)); /* no back-off is left */
+    quic->unanswered_since = s->fake->now;
+    script_wait(s, HOST_SUSPECT_AFTER);
+    script_open(s, &y, &s->peer);
+    script_wait(s, SEC(3));
+    for (size_t i = 0; i < ARRAY_COUNT(all); i++)
+        cr_assert(script_dial(s, all[i]) != NULL, "%s", all[i]);
+    (void)script_dial_ok(s, T1);
+    cr_assert_eq(y.done, 1);
+    (void)stream_release(x.stream);
+    (void)stream_release(y.stream);
+}
+
 CASE_SWARM(a_silence_that_ends_lets_the_streams_go_on_at_once) {
     static struct script_stream x;
     static struct script_stream y;
