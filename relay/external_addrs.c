@@ -27,7 +27,8 @@ struct external_addrs {
     struct observed tracker;
     struct rate news;
     struct addrs mapped;
-    struct addrs seen;   /* as `added` was told */
+    struct addrs seen;
+    struct addrs told;   /* of those, what `added` was told */
     struct addrs to_ask; /* as `to_ask_added` was */
     struct addrs announced;
 };
@@ -101,6 +102,16 @@ static bool contains(const struct addrs *all, const struct addrs *some) {
     return true;
 }
 
+/* What nobody sees any more is news when it comes back. */
+static void keep_common(struct addrs *a, const struct addrs *now) {
+    size_t kept = 0;
+    for (size_t i = 0; i < a->count; i++) {
+        if (multiaddr_is_in(&a->list[i], now->list, now->count))
+            a->list[kept++] = a->list[i];
+    }
+    a->count = kept;
+}
+
 /* Another order, as observers come and go, is no news to peers. */
 static void announce(struct external_addrs *x, const struct addrs *now) {
     if (contains(now, &x->announced) && contains(&x->announced, now))
@@ -118,19 +129,27 @@ static bool is_news_due(struct external_addrs *x) {
                      reactor_now(x->cfg.reactor));
 }
 
+/* What was no news for want of room is news as soon as there is some, or when it is confirmed. */
+static void tell_added(struct external_addrs *x) {
+    bool is_sure = !contains(&x->told, &x->to_ask);
+    if (contains(&x->told, &x->seen) || (!is_sure && !is_news_due(x)))
+        return;
+    x->told = x->seen;
+    if (x->cfg.added != NULL)
+        x->cfg.added(x->cfg.user);
+}
+
 static void look(struct external_addrs *x) {
     struct view v;
     collect(x, &v);
-    bool has_more = !contains(&x->seen, &v.seen);
-    bool is_sure = !contains(&x->seen, &v.to_ask);
     bool has_more_to_ask = !contains(&x->to_ask, &v.to_ask);
     x->seen = v.seen;
     x->to_ask = v.to_ask;
+    keep_common(&x->told, &v.seen);
     announce(x, &v.announced);
     if (has_more_to_ask && x->cfg.to_ask_added != NULL)
         x->cfg.to_ask_added(x->cfg.user);
-    if (has_more && x->cfg.added != NULL && (is_sure || is_news_due(x)))
-        x->cfg.added(x->cfg.user);
+    tell_added(x);
 }
 
 /* --- What peers say --- */

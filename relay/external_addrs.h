@@ -48,7 +48,8 @@ struct external_addrs_config {
     /* What AutoNAT found of an address.  May be NULL: nothing. */
     enum autonat_reach (*reach)(void *user, const struct multiaddr *addr);
     /* One more address is seen; what it starts happens later.  May be NULL.  What a single observer
-     * says is news EXTERNAL_NEWS_BURST times, then one each EXTERNAL_NEWS_EVERY. */
+     * says is news EXTERNAL_NEWS_BURST times, then one each EXTERNAL_NEWS_EVERY; what was not is
+     * when another one confirms it, or somebody trusted. */
     void (*added)(void *user);
     /* One more is worth a question of AutoNAT; as above. */
     void (*to_ask_added)(void *user);
