@@ -276,6 +276,10 @@ enum autonat_v1_reach autonat_v1_prober_reach(const struct autonat_v1_prober *p,
     return p->engines[family == NET_IP6].reach;
 }
 
+bool autonat_v1_prober_is_confirmed(const struct autonat_v1_prober *p, enum net_family family) {
+    return autonat_v1_is_confirmed(&p->engines[family == NET_IP6]);
+}
+
 int autonat_v1_prober_new(const struct autonat_v1_prober_config *cfg,
                           struct autonat_v1_prober **ret_prober) {
     struct mem *mem = reactor_mem(cfg->reactor);

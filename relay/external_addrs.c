@@ -46,19 +46,23 @@ enum belief {
     BELIEF_NONE,
     BELIEF_TO_ASK, /* with AutoNAT's proof */
     BELIEF_FULL,
+    BELIEF_VOUCHED, /* by the gateway, or by whom the user trusts */
 };
 
 static bool is_to_be_announced(const struct external_addrs *x, const struct multiaddr *addr,
                                enum belief belief) {
-    enum autonat_reach reach =
-        x->cfg.reach == NULL ? AUTONAT_REACH_UNKNOWN : x->cfg.reach(x->cfg.user, addr);
+    enum autonat_reach reach = AUTONAT_REACH_UNKNOWN;
+    if (x->cfg.reach != NULL)
+        reach = x->cfg.reach(x->cfg.user, addr, belief == BELIEF_VOUCHED);
     if (x->cfg.is_hidden || reach == AUTONAT_REACH_PRIVATE)
         return false;
-    return belief == BELIEF_FULL || (belief == BELIEF_TO_ASK && reach == AUTONAT_REACH_PUBLIC);
+    return belief >= BELIEF_FULL || (belief == BELIEF_TO_ASK && reach == AUTONAT_REACH_PUBLIC);
 }
 
 static enum belief belief_in(const struct observed_addr *f) {
-    if (f->is_trusted || f->observers_count >= OBSERVED_TO_ANNOUNCE)
+    if (f->is_trusted)
+        return BELIEF_VOUCHED;
+    if (f->observers_count >= OBSERVED_TO_ANNOUNCE)
         return BELIEF_FULL;
     return f->observers_count >= OBSERVED_TO_ASK ? BELIEF_TO_ASK : BELIEF_NONE;
 }
@@ -83,7 +87,7 @@ static void collect(const struct external_addrs *x, struct view *ret_view) {
     size_t count = observed_addrs(&x->tracker, OBSERVED_TO_PUNCH, found, EXTERNAL_ADDRS_MAX);
     *ret_view = (struct view){.seen = {.count = 0}};
     for (size_t i = 0; i < x->mapped.count; i++)
-        consider(x, &x->mapped.list[i], BELIEF_FULL, ret_view);
+        consider(x, &x->mapped.list[i], BELIEF_VOUCHED, ret_view);
     for (size_t i = 0; i < count && ret_view->seen.count < EXTERNAL_ADDRS_MAX; i++) {
         const struct observed_addr *f = &found[i];
         struct multiaddr addr;

@@ -234,10 +234,13 @@ CASE_EXTERNAL(a_stun_servers_word_is_the_users_own) {
 
 static enum autonat_reach verdict;
 
-static enum autonat_reach on_reach(void *user, const struct multiaddr *addr) {
+static bool was_vouched_for;
+
+static enum autonat_reach on_reach(void *user, const struct multiaddr *addr, bool is_vouched_for) {
     struct multiaddr expected = parse(SEEN);
     (void)user;
     cr_assert(multiaddr_equal(addr, &expected));
+    was_vouched_for = is_vouched_for;
     return verdict;
 }
 
@@ -272,6 +275,23 @@ Test(external_addrs, what_strangers_cannot_dial_is_not_announced_whoever_sees_it
     judge(&w, AUTONAT_REACH_UNKNOWN);
     cr_assert_eq(announced_count(&w), 1);
     cr_assert_eq(w.added, 1);
+    close_world(&w);
+}
+
+Test(external_addrs, the_gateway_and_whom_the_user_trusts_vouch_and_others_do_not) {
+    static struct world w;
+    struct multiaddr mapped = parse(SEEN);
+    open_judged(&w, false);
+    for (unsigned i = 0; i < 4; i++)
+        tell(meet(&w, 2 + i, LISTEN), SEEN);
+    cr_assert_eq(announced_count(&w), 1);
+    cr_assert_not(was_vouched_for);
+    external_addrs_set_mapped(w.addrs, &mapped, 1);
+    cr_assert(was_vouched_for);
+    external_addrs_set_mapped(w.addrs, NULL, 0);
+    cr_assert_not(was_vouched_for);
+    tell(meet(&w, 1, LISTEN), SEEN);
+    cr_assert(was_vouched_for);
     close_world(&w);
 }
 
