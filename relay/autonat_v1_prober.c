@@ -266,6 +266,7 @@ static void on_conn_closed(struct host_watch *w, struct conn *c) {
         if (p->engines[i].reach != AUTONAT_V1_UNKNOWN &&
             find_server(p, families[i]) == p->servers_count)
             is_news = forget(p, i) || is_news;
+    schedule(p); /* or the gone family's time would have the other one asked too soon */
     tell(p, is_news);
 }
 
