@@ -195,17 +195,20 @@ static void on_verdict(void *user) {
     tell(r);
 }
 
-static enum autonat_reach on_reach(void *user, const struct multiaddr *addr) {
+static enum autonat_reach on_reach(void *user, const struct multiaddr *addr, bool is_vouched_for) {
     const struct reachability *r = user;
-    struct reach_asked asked = {.v2 = AUTONAT_REACH_UNKNOWN};
+    struct reach_asked asked = {.v2 = AUTONAT_REACH_UNKNOWN, .is_vouched_for = is_vouched_for};
     struct autonat_prober_info v2;
     struct net_addr ip;
     v2_info(r, &v2);
     asked.has_v2_answer = has_v2_answer(&v2);
     if (r->autonat != NULL)
         asked.v2 = autonat_prober_reach(r->autonat, addr);
-    if (multiaddr_to_net_addr(addr, &ip) == 0)
-        asked.v1 = v1_reach(r, (enum net_family)ip.family);
+    if (r->autonat_v1 != NULL && multiaddr_to_net_addr(addr, &ip) == 0) {
+        enum net_family family = (enum net_family)ip.family;
+        asked.v1 = v1_reach(r, family);
+        asked.is_v1_confirmed = autonat_v1_prober_is_confirmed(r->autonat_v1, family);
+    }
     return reach_of_addr(&asked);
 }
 

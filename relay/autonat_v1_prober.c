@@ -266,6 +266,7 @@ static void on_conn_closed(struct host_watch *w, struct conn *c) {
         if (p->engines[i].reach != AUTONAT_V1_UNKNOWN &&
             find_server(p, families[i]) == p->servers_count)
             is_news = forget(p, i) || is_news;
+    schedule(p); /* or the gone family's time would have the other one asked too soon */
     tell(p, is_news);
 }
 
@@ -274,6 +275,10 @@ static void on_conn_closed(struct host_watch *w, struct conn *c) {
 enum autonat_v1_reach autonat_v1_prober_reach(const struct autonat_v1_prober *p,
                                               enum net_family family) {
     return p->engines[family == NET_IP6].reach;
+}
+
+bool autonat_v1_prober_is_confirmed(const struct autonat_v1_prober *p, enum net_family family) {
+    return autonat_v1_is_confirmed(&p->engines[family == NET_IP6]);
 }
 
 int autonat_v1_prober_new(const struct autonat_v1_prober_config *cfg,

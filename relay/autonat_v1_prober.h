@@ -29,7 +29,7 @@ struct autonat_v1_prober_config {
     /* Those of our addresses that the host does not advertise.  Returns how many are written, at
      * most `max`.  May be NULL: none. */
     size_t (*more_addrs)(void *user, struct multiaddr *out, size_t max);
-    /* The verdict is another one; what it starts happens later.  May be NULL. */
+    /* The verdict is another one, or confirmed; what it starts happens later.  May be NULL. */
     void (*changed)(void *user);
     void *user;
     bool accept_private; /* addresses of ours are told though they are not public; for labs */
@@ -52,3 +52,5 @@ void autonat_v1_prober_ask(struct autonat_v1_prober *p);
 
 enum autonat_v1_reach autonat_v1_prober_reach(const struct autonat_v1_prober *p,
                                               enum net_family family);
+/* Whether that is more than one answer. */
+bool autonat_v1_prober_is_confirmed(const struct autonat_v1_prober *p, enum net_family family);

@@ -8,8 +8,10 @@
  * peer's does.  Served are authorized peers.
  *
  * Bounds:  the engine's limits of streams, whether or not a request comes; AUTONAT_V1_STREAMS_MAX
- * streams at once, beyond which they are reset. Spec:    libp2p AutoNAT v1; decision 1. Thread: the
- * reactor's. */
+ *          streams at once, beyond which they are reset.
+ * Spec:    libp2p AutoNAT v1; decision 1.
+ * Thread:  the reactor's.
+ */
 
 #include "core/base/base.h"
 

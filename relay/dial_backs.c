@@ -138,23 +138,27 @@ static bool admits(struct protocol_handler *ph, const struct conn *c) {
     return is_dial_back(CONTAINER_OF(ph, struct dial_backs, handler), c);
 }
 
-static bool expects(struct host_guests *g, const struct conn *c) {
-    const struct dial_backs *d = CONTAINER_OF(g, struct dial_backs, guests);
-    list_for_each (node, &d->waiters) {
-        const struct dial_back_waiter *w = LIST_ENTRY(node, const struct dial_back_waiter, node);
-        if (w->expects(w))
-            return is_dial_back(d, c);
-    }
-    return false;
-}
-
 static void turned_away(struct host_guests *g) {
     struct dial_backs *d = CONTAINER_OF(g, struct dial_backs, guests);
     list_for_each (node, &d->waiters) {
         struct dial_back_waiter *w = LIST_ENTRY(node, struct dial_back_waiter, node);
-        if (w->expects(w))
-            w->turned_away(w);
+        w->turned_away(w);
     }
+}
+
+/* Who is denied may be the server all the same: over a slow line it has what was paid for its dial
+ * long after we queued that. */
+static bool expects(struct host_guests *g, const struct conn *c) {
+    const struct dial_backs *d = CONTAINER_OF(g, struct dial_backs, guests);
+    if (!is_dial_back(d, c))
+        return false;
+    list_for_each (node, &d->waiters) {
+        const struct dial_back_waiter *w = LIST_ENTRY(node, const struct dial_back_waiter, node);
+        if (w->expects(w))
+            return true;
+    }
+    turned_away(g);
+    return false;
 }
 
 void dial_backs_expect(struct dial_backs *d, struct dial_back_waiter *w) {

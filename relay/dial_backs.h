@@ -28,7 +28,7 @@ struct dial_back_waiter {
     struct list node;
     /* Whether a connection that begins now may bring one. */
     bool (*expects)(const struct dial_back_waiter *w);
-    /* While it was so, somebody was turned away for want of a place. */
+    /* While it waits, somebody was turned away, for want of a place or as nobody expected him. */
     void (*turned_away)(struct dial_back_waiter *w);
     /* Whether this nonce, which came from `remote`, is the one.  Called from the end of a turn; may
      * not free the waiter. */

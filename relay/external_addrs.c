@@ -27,7 +27,8 @@ struct external_addrs {
     struct observed tracker;
     struct rate news;
     struct addrs mapped;
-    struct addrs seen;   /* as `added` was told */
+    struct addrs seen;
+    struct addrs told;   /* of those, what `added` was told */
     struct addrs to_ask; /* as `to_ask_added` was */
     struct addrs announced;
 };
@@ -45,19 +46,23 @@ enum belief {
     BELIEF_NONE,
     BELIEF_TO_ASK, /* with AutoNAT's proof */
     BELIEF_FULL,
+    BELIEF_VOUCHED, /* by the gateway, or by whom the user trusts */
 };
 
 static bool is_to_be_announced(const struct external_addrs *x, const struct multiaddr *addr,
                                enum belief belief) {
-    enum autonat_reach reach =
-        x->cfg.reach == NULL ? AUTONAT_REACH_UNKNOWN : x->cfg.reach(x->cfg.user, addr);
+    enum autonat_reach reach = AUTONAT_REACH_UNKNOWN;
+    if (x->cfg.reach != NULL)
+        reach = x->cfg.reach(x->cfg.user, addr, belief == BELIEF_VOUCHED);
     if (x->cfg.is_hidden || reach == AUTONAT_REACH_PRIVATE)
         return false;
-    return belief == BELIEF_FULL || (belief == BELIEF_TO_ASK && reach == AUTONAT_REACH_PUBLIC);
+    return belief >= BELIEF_FULL || (belief == BELIEF_TO_ASK && reach == AUTONAT_REACH_PUBLIC);
 }
 
 static enum belief belief_in(const struct observed_addr *f) {
-    if (f->is_trusted || f->observers_count >= OBSERVED_TO_ANNOUNCE)
+    if (f->is_trusted)
+        return BELIEF_VOUCHED;
+    if (f->observers_count >= OBSERVED_TO_ANNOUNCE)
         return BELIEF_FULL;
     return f->observers_count >= OBSERVED_TO_ASK ? BELIEF_TO_ASK : BELIEF_NONE;
 }
@@ -82,7 +87,7 @@ static void collect(const struct external_addrs *x, struct view *ret_view) {
     size_t count = observed_addrs(&x->tracker, OBSERVED_TO_PUNCH, found, EXTERNAL_ADDRS_MAX);
     *ret_view = (struct view){.seen = {.count = 0}};
     for (size_t i = 0; i < x->mapped.count; i++)
-        consider(x, &x->mapped.list[i], BELIEF_FULL, ret_view);
+        consider(x, &x->mapped.list[i], BELIEF_VOUCHED, ret_view);
     for (size_t i = 0; i < count && ret_view->seen.count < EXTERNAL_ADDRS_MAX; i++) {
         const struct observed_addr *f = &found[i];
         struct multiaddr addr;
@@ -99,6 +104,16 @@ static bool contains(const struct addrs *all, const struct addrs *some) {
             return false;
     }
     return true;
+}
+
+/* What nobody sees any more is news when it comes back. */
+static void keep_common(struct addrs *a, const struct addrs *now) {
+    size_t kept = 0;
+    for (size_t i = 0; i < a->count; i++) {
+        if (multiaddr_is_in(&a->list[i], now->list, now->count))
+            a->list[kept++] = a->list[i];
+    }
+    a->count = kept;
 }
 
 /* Another order, as observers come and go, is no news to peers. */
@@ -118,19 +133,27 @@ static bool is_news_due(struct external_addrs *x) {
                      reactor_now(x->cfg.reactor));
 }
 
+/* What was no news for want of room is news as soon as there is some, or when it is confirmed. */
+static void tell_added(struct external_addrs *x) {
+    bool is_sure = !contains(&x->told, &x->to_ask);
+    if (contains(&x->told, &x->seen) || (!is_sure && !is_news_due(x)))
+        return;
+    x->told = x->seen;
+    if (x->cfg.added != NULL)
+        x->cfg.added(x->cfg.user);
+}
+
 static void look(struct external_addrs *x) {
     struct view v;
     collect(x, &v);
-    bool has_more = !contains(&x->seen, &v.seen);
-    bool is_sure = !contains(&x->seen, &v.to_ask);
     bool has_more_to_ask = !contains(&x->to_ask, &v.to_ask);
     x->seen = v.seen;
     x->to_ask = v.to_ask;
+    keep_common(&x->told, &v.seen);
     announce(x, &v.announced);
     if (has_more_to_ask && x->cfg.to_ask_added != NULL)
         x->cfg.to_ask_added(x->cfg.user);
-    if (has_more && x->cfg.added != NULL && (is_sure || is_news_due(x)))
-        x->cfg.added(x->cfg.user);
+    tell_added(x);
 }
 
 /* --- What peers say --- */

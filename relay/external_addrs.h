@@ -45,10 +45,12 @@ struct external_addrs_config {
     size_t trusted_count; /* those beyond EXTERNAL_TRUSTED_MAX are as others */
     bool accept_private;  /* for labs */
     bool is_hidden;       /* nothing is announced, though it may be punched with */
-    /* What AutoNAT found of an address.  May be NULL: nothing. */
-    enum autonat_reach (*reach)(void *user, const struct multiaddr *addr);
+    /* What AutoNAT found of an address, for which the gateway or somebody trusted may vouch.  May
+     * be NULL: nothing. */
+    enum autonat_reach (*reach)(void *user, const struct multiaddr *addr, bool is_vouched_for);
     /* One more address is seen; what it starts happens later.  May be NULL.  What a single observer
-     * says is news EXTERNAL_NEWS_BURST times, then one each EXTERNAL_NEWS_EVERY. */
+     * says is news EXTERNAL_NEWS_BURST times, then one each EXTERNAL_NEWS_EVERY; what was not is
+     * when another one confirms it, or somebody trusted. */
     void (*added)(void *user);
     /* One more is worth a question of AutoNAT; as above. */
     void (*to_ask_added)(void *user);

@@ -24,6 +24,9 @@ struct holepunch {
     struct protocol_handler handler;
     struct holepunch_stats stats;
     uint32_t active; /* upgrades */
+    /* Ours towards other networks, of IPv4, as the last connection there has it; NET_NONE: unknown.
+     */
+    struct net_addr main_ip;
 };
 
 /* A peer with a relayed connection, or with an upgrade. */
@@ -136,8 +139,8 @@ static void own_addrs(const struct holepunch *h, const struct conn *via,
         (void)dcutr_addrs_add(ret_addrs, &advertised[i], h->cfg.accept_private);
     add_guesses(h, seen, seen_count, ret_addrs);
     /* For neighbours, who are known by the others alone. */
-    for (size_t i = 0; i < count && ret_addrs->count > 0; i++)
-        (void)dcutr_addrs_add_private(ret_addrs, &advertised[i]);
+    if (ret_addrs->count > 0)
+        dcutr_addrs_add_own_private(ret_addrs, advertised, count, &h->main_ip);
 }
 
 static void peer_addrs(const struct hole *o, struct dcutr_addrs *ret_addrs) {
@@ -352,9 +355,19 @@ static struct hole *hole_new(struct holepunch *h, const struct peer_id *peer) {
     return o;
 }
 
+static void learn_main_ip(struct holepunch *h, const struct conn *c) {
+    struct net_addr local;
+    struct net_addr remote;
+    if (!c->relayed && multiaddr_to_net_addr(&c->remote, &remote) == 0 &&
+        remote.family == NET_IP4 && net_addr_is_public(&remote) &&
+        multiaddr_to_net_addr(&c->local, &local) == 0)
+        h->main_ip = local;
+}
+
 static void on_opened(struct host_watch *w, struct conn *c) {
     struct holepunch *h = CONTAINER_OF(w, struct holepunch, watch);
     struct hole *o = find(h, &c->peer);
+    learn_main_ip(h, c);
     if (o == NULL && c->relayed)
         o = hole_new(h, &c->peer);
     if (o != NULL)

@@ -208,7 +208,8 @@ static void server_done(struct autonat_client *c, const struct autonat_plan *pla
     s->ready_at = now + (is_resting ? AUTONAT_SERVER_REST : AUTONAT_SERVER_INTERVAL);
     if (verdict != AUTONAT_REFUSED)
         return;
-    s->forget_at = now + AUTONAT_REFRESH_INTERVAL;
+    if (s->forget_at == 0) /* or each new one would put off what it refused before */
+        s->forget_at = now + AUTONAT_REFRESH_INTERVAL;
     for (size_t i = 0; i < plan->addrs_count; i++) {
         struct autonat_tracked *t = find_addr(c->tracked, c->tracked_count, &plan->addrs[i]);
         if (t != NULL)

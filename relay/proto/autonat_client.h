@@ -23,7 +23,8 @@
  * as there is a server that could prove the contrary.
  *
  * That a server can dial none of the addresses (AUTONAT_REFUSED) says nothing of them: this server
- * is not asked about them for 5 minutes, others are.
+ * is not asked about them for 5 minutes, others are.  All that one server refused is forgotten with
+ * the first of it.
  *
  * Spec:    libp2p AutoNAT v2, "Client step".
  * Memory:  the struct, about 20 KiB.

@@ -118,7 +118,7 @@ static void take_dial_status(struct autonat_probe *p, const struct autonat_msg *
     }
     p->result.index = m->addr_index;
     if (m->dial_status == AUTONAT_DIAL_E_DIAL) {
-        bool may_have_come = p->has_nonce || p->is_crowded;
+        bool may_have_come = p->has_nonce || p->has_turned_away;
         enum autonat_verdict verdict = may_have_come ? AUTONAT_NO_VERDICT : AUTONAT_UNREACHABLE;
         finish(p, (struct autonat_result){.verdict = verdict, .index = m->addr_index});
     } else if (m->dial_status == AUTONAT_DIAL_E_DIAL_BACK) {
@@ -190,7 +190,7 @@ bool autonat_probe_expects(const struct autonat_probe *p, nsec_t now) {
 }
 
 void autonat_probe_turned_away(struct autonat_probe *p) {
-    p->is_crowded = true;
+    p->has_turned_away = true;
 }
 
 bool autonat_probe_result(struct autonat_probe *p, struct autonat_result *ret_result) {

@@ -64,7 +64,7 @@ struct autonat_probe {
     uint8_t state; /* enum autonat_probe_state */
     bool has_nonce;
     bool has_result;
-    bool is_crowded;                /* who was expected may have been turned away */
+    bool has_turned_away;           /* somebody, who may have been the server */
     enum multiaddr_kind nonce_kind; /* what the nonce came over */
     uint8_t nonce_family;           /* enum net_family */
     uint32_t data_left;
@@ -99,8 +99,8 @@ bool autonat_probe_dial_back(struct autonat_probe *p, uint64_t nonce,
  * data that it wants first, for AUTONAT_DIAL_BACK_WINDOW. */
 bool autonat_probe_expects(const struct autonat_probe *p, nsec_t now);
 
-/* While one was expected, somebody was turned away for want of a place: that the server cannot dial
- * us says nothing then. */
+/* Meanwhile somebody was turned away, for want of a place or as none was expected any more: that
+ * the server cannot dial us says nothing then. */
 void autonat_probe_turned_away(struct autonat_probe *p);
 
 /* True once, at the end. */

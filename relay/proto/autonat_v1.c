@@ -15,8 +15,9 @@ static bool change(struct autonat_v1 *v, enum autonat_v1_reach reach) {
 
 static bool learn(struct autonat_v1 *v, enum autonat_v1_reach told) {
     if (told == v->reach) {
+        bool was_confirmed = autonat_v1_is_confirmed(v);
         v->confidence = MIN(v->confidence + 1, (unsigned)CONFIDENCE_MAX);
-        return false;
+        return told == AUTONAT_V1_PRIVATE && !was_confirmed;
     }
     if (told == AUTONAT_V1_PUBLIC || v->confidence == 0)
         return change(v, told);

@@ -6,7 +6,8 @@
  *
  * Of the statuses OK says public, E_DIAL_ERROR private; the others say nothing, and are asked again
  * like silence.  An OK is believed at once; against it there must be one failure more than there
- * were OKs behind the first (three count), since a dial may fail for many reasons.
+ * were OKs behind the first (three count), since a dial may fail for many reasons.  So a first
+ * failure is for people alone, until another one confirms it.
  *
  * Spec:    libp2p AutoNAT v1, "Client (go)".
  * Thread:  one at a time.
@@ -32,7 +33,7 @@ struct autonat_v1 {
 
 void autonat_v1_init(struct autonat_v1 *v, nsec_t now);
 
-/* A server answered.  Returns whether the verdict changed. */
+/* A server answered.  Returns whether the verdict changed, or a private one is confirmed now. */
 bool autonat_v1_answered(struct autonat_v1 *v, uint64_t status, nsec_t now);
 
 /* None did: refused, reset, silent, or there is none. */
@@ -40,6 +41,11 @@ void autonat_v1_unanswered(struct autonat_v1 *v, nsec_t now);
 
 /* Our addresses changed: ask soon. */
 void autonat_v1_addrs_changed(struct autonat_v1 *v, nsec_t now);
+
+/* More answers than one stand behind the verdict. */
+static inline bool autonat_v1_is_confirmed(const struct autonat_v1 *v) {
+    return v->confidence > 0;
+}
 
 /* When to ask a server; it stays in the past until one of the above. */
 static inline nsec_t autonat_v1_deadline(const struct autonat_v1 *v) {

@@ -51,6 +51,17 @@ bool dcutr_addrs_add_private(struct dcutr_addrs *addrs, const struct multiaddr *
            add(addrs, &bare);
 }
 
+void dcutr_addrs_add_own_private(struct dcutr_addrs *addrs, const struct multiaddr *own,
+                                 size_t own_count, const struct net_addr *main_ip) {
+    struct net_addr ip;
+    for (size_t i = 0; i < own_count; i++) {
+        if (multiaddr_to_net_addr(&own[i], &ip) == 0 && net_addr_ip_equal(&ip, main_ip))
+            (void)dcutr_addrs_add_private(addrs, &own[i]);
+    }
+    for (size_t i = 0; i < own_count; i++)
+        (void)dcutr_addrs_add_private(addrs, &own[i]);
+}
+
 /* --- engine ---------------------------------------------------------------------------------- */
 
 /* From -> to.

@@ -58,6 +58,10 @@ bool dcutr_addrs_add(struct dcutr_addrs *addrs, const struct multiaddr *a, bool 
 /* The same of a private one, by which only neighbours behind the same NAT come: neither loopback
  * nor link-local, and DCUTR_PRIVATE_MAX of them. */
 bool dcutr_addrs_add_private(struct dcutr_addrs *addrs, const struct multiaddr *a);
+/* The same of ours, those at `main_ip` first (family NET_NONE: none is): where containers have more
+ * bridges than there is room for, a neighbour hears of our own network all the same. */
+void dcutr_addrs_add_own_private(struct dcutr_addrs *addrs, const struct multiaddr *own,
+                                 size_t own_count, const struct net_addr *main_ip);
 
 /* --- engine ---------------------------------------------------------------------------------- */
 

@@ -83,6 +83,16 @@ void observed_conn_closed(struct observed *o, uint64_t conn) {
         }
 }
 
+/* The one to be forgotten: connections, which are anybody's, do not push out what the user's own
+ * relay says. */
+static size_t find_oldest(const struct observed *o) {
+    for (size_t i = 0; i < o->entries_count; i++) {
+        if (!o->entries[i].is_trusted)
+            return i;
+    }
+    return 0;
+}
+
 bool observed_add(struct observed *o, const struct observed_report *report) {
     assert(is_tcp_kind(report->kind) || report->kind == MULTIADDR_KIND_QUIC);
     struct net_addr external;
@@ -90,7 +100,7 @@ bool observed_add(struct observed *o, const struct observed_report *report) {
         return false;
     observed_conn_closed(o, report->conn);
     if (o->entries_count == OBSERVED_REPORTS_MAX)
-        remove_entry(o, 0);
+        remove_entry(o, find_oldest(o));
     o->entries[o->entries_count++] = (struct observed_entry){
         .conn = report->conn,
         .peer = report->peer,

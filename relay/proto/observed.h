@@ -18,7 +18,7 @@
  *
  * Spec:    libp2p identify, "Observed addresses"; go-libp2p counts each IPv4 address.
  * Memory:  the struct, under 18 KiB; beyond OBSERVED_REPORTS_MAX connections the oldest report is
- *          forgotten.
+ *          forgotten, of those that are not trusted if there is one.
  * Thread:  one at a time.
  */
 

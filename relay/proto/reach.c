@@ -71,5 +71,7 @@ enum autonat_reach reach_of_node(const struct reach_asked *asked) {
 enum autonat_reach reach_of_addr(const struct reach_asked *asked) {
     if (asked->v2 != AUTONAT_REACH_UNKNOWN)
         return asked->v2;
-    return of_v1(asked) == AUTONAT_REACH_PRIVATE ? AUTONAT_REACH_PRIVATE : AUTONAT_REACH_UNKNOWN;
+    bool counts = asked->is_v1_confirmed && !asked->is_vouched_for;
+    return counts && of_v1(asked) == AUTONAT_REACH_PRIVATE ? AUTONAT_REACH_PRIVATE
+                                                           : AUTONAT_REACH_UNKNOWN;
 }

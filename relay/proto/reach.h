@@ -33,11 +33,14 @@ struct reach_nat {
 };
 
 /* What AutoNAT's servers said.  v1 speaks of a whole family and proves nothing, so it counts as
- * long as there is no answer of v2, and never makes an address one that strangers can dial. */
+ * long as there is no answer of v2, and never makes an address one that strangers can dial.  Nor
+ * does it take one back on a single answer, or from those who know better. */
 struct reach_asked {
     enum autonat_reach v2; /* of the address, or of the node */
     bool has_v2_answer;    /* of any address */
     enum autonat_v1_reach v1;
+    bool is_v1_confirmed;
+    bool is_vouched_for; /* the address, by the gateway or by whom the user trusts */
 };
 
 /* Of one address, with its family's `v1`: for announcing it. */

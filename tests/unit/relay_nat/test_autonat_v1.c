@@ -11,10 +11,14 @@ Test(autonat_v1, the_first_answer_counts_and_an_ok_at_any_time) {
     cr_assert_eq(v.reach, AUTONAT_V1_UNKNOWN);
     cr_assert(autonat_v1_answered(&v, AUTONAT_V1_E_DIAL_ERROR, SEC(16)));
     cr_assert_eq(v.reach, AUTONAT_V1_PRIVATE);
+    cr_assert_not(autonat_v1_is_confirmed(&v));
+    cr_assert(autonat_v1_answered(&v, AUTONAT_V1_E_DIAL_ERROR, SEC(17)), "it is confirmed");
+    cr_assert(autonat_v1_is_confirmed(&v));
     for (int i = 0; i < 5; i++)
         cr_assert_not(autonat_v1_answered(&v, AUTONAT_V1_E_DIAL_ERROR, SEC(17)));
     cr_assert(autonat_v1_answered(&v, AUTONAT_V1_OK, SEC(18)));
     cr_assert_eq(v.reach, AUTONAT_V1_PUBLIC);
+    cr_assert_not(autonat_v1_answered(&v, AUTONAT_V1_OK, SEC(19)), "of an OK one is enough");
 }
 
 Test(autonat_v1, failures_must_outnumber_the_oks_and_three_of_those_count) {
@@ -26,6 +30,7 @@ Test(autonat_v1, failures_must_outnumber_the_oks_and_three_of_those_count) {
         cr_assert_not(autonat_v1_answered(&v, AUTONAT_V1_E_DIAL_ERROR, 0), "failure %d", i);
     cr_assert(autonat_v1_answered(&v, AUTONAT_V1_E_DIAL_ERROR, 0));
     cr_assert_eq(v.reach, AUTONAT_V1_PRIVATE);
+    cr_assert_not(autonat_v1_is_confirmed(&v));
 }
 
 Test(autonat_v1, other_answers_and_silence_say_nothing) {

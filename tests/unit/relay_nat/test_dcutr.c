@@ -562,6 +562,24 @@ Test(dcutr, an_ip6_address_makes_no_neighbours) {
     cr_assert_eq(dialled(&ours, theirs, ARRAY_COUNT(theirs)).count, 1);
 }
 
+Test(dcutr, of_our_private_addresses_those_of_our_own_network_are_told_first) {
+    struct multiaddr own[2 * DCUTR_PRIVATE_MAX];
+    struct dcutr_addrs addrs = {.count = 0};
+    struct net_addr main_ip = naddr("172.16.0.11:4001");
+    for (unsigned i = 0; i < ARRAY_COUNT(own); i++) {
+        own[i] = maddr("/ip4/172.16.0.0/udp/4001/quic-v1");
+        own[i].bytes[4] = (uint8_t)(i + 1);
+    }
+    dcutr_addrs_add_own_private(&addrs, own, ARRAY_COUNT(own), &main_ip);
+    cr_assert_eq(addrs.count, DCUTR_PRIVATE_MAX);
+    cr_assert(multiaddr_equal(&addrs.list[0], &own[10]));
+    cr_assert(multiaddr_equal(&addrs.list[1], &own[0]), "then the others, in their order");
+    addrs.count = 0;
+    main_ip = (struct net_addr){.family = NET_NONE};
+    dcutr_addrs_add_own_private(&addrs, own, ARRAY_COUNT(own), &main_ip);
+    cr_assert(multiaddr_equal(&addrs.list[0], &own[0]));
+}
+
 Test(dcutr, a_neighbour_gets_eight_dials_of_private_addresses) {
     struct dcutr_addrs ours = told(at_home, ARRAY_COUNT(at_home));
     struct multiaddr theirs[DCUTR_PRIVATE_MAX + 2];

@@ -241,6 +241,30 @@ Test(observed, the_oldest_report_goes_when_there_are_too_many) {
     cr_assert_eq(out[0].external.port, 700);
 }
 
+/* Connections are anybody's. */
+Test(observed, but_not_that_of_one_who_is_trusted_while_there_is_another) {
+    struct observed o;
+    struct observed_addr out[8];
+    struct multiaddr a = maddr("/ip4/8.8.4.4/udp/1/quic-v1");
+    struct observed_report r = {.kind = MULTIADDR_KIND_QUIC,
+                                .local = naddr(LOCAL),
+                                .observer = naddr("5.99.9.9:1"),
+                                .addr = multiaddr_bytes(&a),
+                                .is_trusted = true};
+    observed_init(&o, false);
+    cr_assert(observed_add(&o, &r));
+    seen_by(&o, 2, OBSERVED_REPORTS_MAX, SEEN);
+    cr_assert_eq(o.entries_count, OBSERVED_REPORTS_MAX);
+    cr_assert_eq(observed_addrs(&o, 1, out, 8), 2);
+    cr_assert(out[0].is_trusted);
+    cr_assert_eq(o.entries[1].conn, 3, "the oldest of the others went");
+    for (uint64_t i = 0; i < OBSERVED_REPORTS_MAX; i++) {
+        r.conn = 1000 + i;
+        cr_assert(observed_add(&o, &r));
+    }
+    cr_assert_eq(o.entries[0].conn, 1000, "of those that are trusted the first, too");
+}
+
 Test(observed, agreement_tells_the_nat) {
     struct observed o;
     observed_init(&o, false);

@@ -98,7 +98,8 @@ Test(reach, what_is_global_follows_the_interfaces_rules) {
 
 static void expect_reach(enum autonat_reach v2, bool has_v2_answer, enum autonat_v1_reach v1,
                          enum autonat_reach of_node, enum autonat_reach of_addr) {
-    struct reach_asked asked = {.v2 = v2, .has_v2_answer = has_v2_answer, .v1 = v1};
+    struct reach_asked asked = {
+        .v2 = v2, .has_v2_answer = has_v2_answer, .v1 = v1, .is_v1_confirmed = true};
     cr_expect_eq(reach_of_node(&asked), of_node, "%d %d %d", v2, has_v2_answer, v1);
     cr_expect_eq(reach_of_addr(&asked), of_addr, "%d %d %d", v2, has_v2_answer, v1);
 }
@@ -117,4 +118,16 @@ Test(reach, v1_counts_as_long_as_v2_has_no_answer) {
 Test(reach, v1_proves_nothing_and_so_has_nothing_announced) {
     expect_reach(AUTONAT_REACH_UNKNOWN, false, AUTONAT_V1_PUBLIC, AUTONAT_REACH_PUBLIC,
                  AUTONAT_REACH_UNKNOWN);
+}
+
+Test(reach, v1_takes_back_nothing_by_one_answer_or_that_somebody_vouches_for) {
+    struct reach_asked asked = {.v1 = AUTONAT_V1_PRIVATE};
+    cr_expect_eq(reach_of_addr(&asked), AUTONAT_REACH_UNKNOWN);
+    cr_expect_eq(reach_of_node(&asked), AUTONAT_REACH_PRIVATE, "people hear it");
+    asked.is_v1_confirmed = true;
+    cr_expect_eq(reach_of_addr(&asked), AUTONAT_REACH_PRIVATE);
+    asked.is_vouched_for = true;
+    cr_expect_eq(reach_of_addr(&asked), AUTONAT_REACH_UNKNOWN);
+    asked.v2 = AUTONAT_REACH_PRIVATE;
+    cr_expect_eq(reach_of_addr(&asked), AUTONAT_REACH_PRIVATE, "v2 goes before all");
 }

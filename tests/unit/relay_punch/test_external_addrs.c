@@ -234,10 +234,13 @@ CASE_EXTERNAL(a_stun_servers_word_is_the_users_own) {
 
 static enum autonat_reach verdict;
 
-static enum autonat_reach on_reach(void *user, const struct multiaddr *addr) {
+static bool was_vouched_for;
+
+static enum autonat_reach on_reach(void *user, const struct multiaddr *addr, bool is_vouched_for) {
     struct multiaddr expected = parse(SEEN);
     (void)user;
     cr_assert(multiaddr_equal(addr, &expected));
+    was_vouched_for = is_vouched_for;
     return verdict;
 }
 
@@ -272,6 +275,23 @@ Test(external_addrs, what_strangers_cannot_dial_is_not_announced_whoever_sees_it
     judge(&w, AUTONAT_REACH_UNKNOWN);
     cr_assert_eq(announced_count(&w), 1);
     cr_assert_eq(w.added, 1);
+    close_world(&w);
+}
+
+Test(external_addrs, the_gateway_and_whom_the_user_trusts_vouch_and_others_do_not) {
+    static struct world w;
+    struct multiaddr mapped = parse(SEEN);
+    open_judged(&w, false);
+    for (unsigned i = 0; i < 4; i++)
+        tell(meet(&w, 2 + i, LISTEN), SEEN);
+    cr_assert_eq(announced_count(&w), 1);
+    cr_assert_not(was_vouched_for);
+    external_addrs_set_mapped(w.addrs, &mapped, 1);
+    cr_assert(was_vouched_for);
+    external_addrs_set_mapped(w.addrs, NULL, 0);
+    cr_assert_not(was_vouched_for);
+    tell(meet(&w, 1, LISTEN), SEEN);
+    cr_assert(was_vouched_for);
     close_world(&w);
 }
 
@@ -331,23 +351,55 @@ Test(external_addrs, what_the_users_own_relay_sees_is_worth_a_question) {
     close_world(&w);
 }
 
-/* And hides no news of others. */
-CASE_EXTERNAL(who_sees_another_address_each_second_is_news_no_more) {
-    struct script_conn *liar = meet(w, 1, LISTEN);
-    for (unsigned i = 0; i < 60; i++) {
+/* The last one takes what there is by then. */
+static void use_up_news(struct world *w, struct script_conn *liar) {
+    for (unsigned i = 0; i <= 60; i++) {
         char seen[64];
         (void)snprintf(seen, sizeof(seen), "/ip4/9.9.9.%u/tcp/700", i + 1);
         tell(liar, seen);
-        cr_assert_eq(seen_count(w), 1);
         script_wait(&w->script, SEC(1));
     }
+}
+
+/* And hides no news of others. */
+CASE_EXTERNAL(who_sees_another_address_each_second_is_news_no_more) {
+    use_up_news(w, meet(w, 1, LISTEN));
     int heard = w->added;
+    cr_assert_eq(seen_count(w), 1);
     cr_assert_leq(heard, (int)EXTERNAL_NEWS_BURST + 60 / 10);
     cr_assert_geq(heard, (int)EXTERNAL_NEWS_BURST);
     cr_assert_eq(w->to_ask_added, 0);
     tell(meet(w, 2, LISTEN), SEEN);
-    tell(meet(w, 3, LISTEN), SEEN);
+    cr_assert_eq(w->added, heard, "one observer's word is one observer's word");
+    struct script_conn *second = meet(w, 3, LISTEN);
+    tell(second, SEEN);
     cr_assert_eq(w->to_ask_added, 1);
+    cr_assert_eq(w->added, heard + 1, "confirmed, it is news");
+    script_conn_over(second, 0, "");
+    tell(meet(w, 4, LISTEN), SEEN);
+    cr_assert_eq(w->added, heard + 1, "once");
+}
+
+/* Though nobody says anything else than before. */
+CASE_EXTERNAL(what_was_no_news_for_want_of_room_is_when_there_is_some) {
+    struct script_conn *c = meet(w, 2, LISTEN);
+    use_up_news(w, meet(w, 1, LISTEN));
+    tell(c, SEEN);
+    int heard = w->added;
+    script_wait(&w->script, EXTERNAL_NEWS_EVERY);
+    tell(c, SEEN);
+    cr_assert_eq(w->added, heard + 1);
+}
+
+Test(external_addrs, what_was_no_news_is_when_the_users_own_relay_sees_it) {
+    static struct world w;
+    open_world(&w, 1);
+    use_up_news(&w, meet(&w, 2, LISTEN));
+    tell(meet(&w, 3, LISTEN), SEEN);
+    int heard = w.added;
+    tell(meet(&w, 1, LISTEN), SEEN);
+    cr_assert_eq(w.added, heard + 1);
+    close_world(&w);
 }
 
 Test(external_addrs, what_a_gateway_maps_and_strangers_cannot_dial_is_not_announced) {

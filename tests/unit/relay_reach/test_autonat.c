@@ -358,6 +358,39 @@ CASE(autonat, strangers_are_let_in_while_a_nonce_is_due_and_for_nothing_else) {
     close_liar(&w, &l);
 }
 
+struct late {
+    struct dial_back_waiter waiter;
+    int turned_away;
+};
+
+static bool expects_nobody(const struct dial_back_waiter *w) {
+    (void)w;
+    return false;
+}
+
+static void on_turned_away(struct dial_back_waiter *w) {
+    CONTAINER_OF(w, struct late, waiter)->turned_away++;
+}
+
+/* Over a slow line the server comes after the time for which we expect it. */
+CASE(autonat, who_is_denied_while_a_question_runs_may_have_been_the_server) {
+    static struct world w;
+    static struct talk x;
+    struct late late = {.waiter = {.expects = expects_nobody, .turned_away = on_turned_away}};
+    open_asker(&w, t, &(struct party_options){.gated = true});
+    cr_assert_eq(stranger_new(t->reactor, &w.stranger), 0);
+    struct party other = {.t = t, .host = stranger_host(w.stranger)};
+    cr_assert_eq(host_add_addrs(other.host, &t->a.identity.id, &t->a.addr, 1), 0);
+    dial_backs_expect(w.dial_backs, &late.waiter);
+    talk_open(&x, &other, &t->a.identity.id, PROTOCOL_AUTONAT_DIAL_BACK);
+    TURN_UNTIL(t, talk_is_lost(&x));
+    cr_assert_eq(t->a.gate.inbound_denied, 1);
+    cr_assert_eq(late.turned_away, 1);
+    dial_backs_forget(&late.waiter);
+    talk_end(&x);
+    close_world(&w);
+}
+
 /* --- Clients that misbehave --- */
 
 CASE(autonat, the_third_request_at_once_is_rejected) {

@@ -108,24 +108,28 @@ CASE(autonat_v1, nobody_is_asked_where_nobody_serves) {
 
 /* --- A server that the test speaks for --- */
 
-static void lies(struct fixture *t, struct bytes answer, bool resets,
-                 enum autonat_v1_reach wanted) {
-    static struct world w;
-    static struct listener l;
-    w = (struct world){.t = t};
+static void begin_scripted(struct world *w, struct fixture *t, struct listener *l) {
+    *w = (struct world){.t = t};
     party_open(&t->a, t, 1, &(struct party_options){0});
     party_open(&t->b, t, 2, &(struct party_options){0});
     party_knows(&t->a, &t->b);
-    listener_open(&l, &t->b, PROTOCOL_AUTONAT_V1);
+    listener_open(l, &t->b, PROTOCOL_AUTONAT_V1);
     struct autonat_v1_prober_config cfg = {.reactor = t->reactor,
                                            .host = t->a.host,
                                            .more_addrs = own_addr,
                                            .changed = on_changed,
-                                           .user = &w,
+                                           .user = w,
                                            .accept_private = true};
-    cr_assert_eq(autonat_v1_prober_new(&cfg, &w.prober), 0);
+    cr_assert_eq(autonat_v1_prober_new(&cfg, &w->prober), 0);
     connect_pair(&t->a, &t->b);
     TURN_UNTIL(t, only_conn(&t->a)->identified);
+}
+
+static void lies(struct fixture *t, struct bytes answer, bool resets,
+                 enum autonat_v1_reach wanted) {
+    static struct world w;
+    static struct listener l;
+    begin_scripted(&w, t, &l);
     autonat_v1_prober_ask(w.prober);
     TURN_UNTIL(t, l.count == 1 && l.talks[0].got_len > 0);
     if (resets)
@@ -155,6 +159,23 @@ CASE(autonat_v1, what_a_server_says_is_taken_for_what_it_is) {
     lies(t, BYTES_LIT("\x02\x08\x01"), false, AUTONAT_V1_UNKNOWN);
     lies(t, BYTES_LIT("\xff\xff\x7f"), false, AUTONAT_V1_UNKNOWN);
     lies(t, BYTES_LIT(""), true, AUTONAT_V1_UNKNOWN);
+}
+
+CASE(autonat_v1, that_we_cannot_be_dialled_is_confirmed_by_the_second_answer) {
+    static struct world w;
+    static struct listener l;
+    begin_scripted(&w, t, &l);
+    for (size_t i = 0; i < 3; i++) {
+        cr_assert_eq(autonat_v1_prober_is_confirmed(w.prober, NET_IP4), i == 2);
+        autonat_v1_prober_ask(w.prober);
+        TURN_UNTIL(t, l.count == i + 1 && l.talks[i].got_len > 0);
+        talk_say(&l.talks[i], BYTES_LIT("\x06\x08\x01\x1a\x02\x08\x64"));
+        TURN_UNTIL(t, l.talks[i].eof);
+    }
+    cr_assert_eq(w.changed, 2);
+    cr_assert_not(autonat_v1_prober_is_confirmed(w.prober, NET_IP6));
+    listener_end(&l, &t->b);
+    end(&w);
 }
 
 /* --- A client that the test speaks for --- */
