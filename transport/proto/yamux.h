@@ -8,15 +8,18 @@
  *
  * Spec:   yamux.md.  go's forms are sent, everybody's are taken.
  *   windows   a stream's receive window begins at 256 KiB and doubles when half of it was used up
- *             within 4 round trips, to YAMUX_WINDOW_MAX, unless the reader is behind; the sum of
- * what was granted beyond 256 KiB each is bounded by YAMUX_SESSION_WINDOW_MAX.  Credit goes back
- * for bytes that were credited by the reader only. sending   round robin over streams that have
- * data and window, cut to YAMUX_BODY_MAX; control frames first. closing   FIN and RST never ride on
- * a body.  There is no word for "stop sending": a stream that only stops reading drains, what comes
- * is dropped and credited.  A peer that keeps a stream open which its owner has released gets a
- * reset after YAMUX_LINGER. life      silence ends the session YAMUX_SILENCE_MAX after data or a
- * ping that it should have answered; pings are sent when that is in question.  Silence is that of
- * the link, where it can tell: yamux_link_acked().
+ *             within 4 round trips, to YAMUX_WINDOW_MAX, unless its reader has a queue
+ *             (yamux_window.h); the sum of what was granted beyond 256 KiB each is bounded by
+ *             YAMUX_SESSION_WINDOW_MAX.  Credit goes back for bytes that were credited by the
+ *             reader only.
+ *   sending   round robin over streams that have data and window, cut to YAMUX_BODY_MAX; control
+ *             frames first.
+ *   closing   FIN and RST never ride on a body.  There is no word for "stop sending": a stream that
+ *             only stops reading drains, what comes is dropped and credited.  A peer that keeps a
+ *             stream open which its owner has released gets a reset after YAMUX_LINGER.
+ *   life      silence ends the session YAMUX_SILENCE_MAX after data or a ping that it should have
+ *             answered; pings are sent when that is in question.  Silence is that of the link,
+ *             where it can tell: yamux_link_acked().
  *
  * Memory: nothing is copied that is large: received bodies are views into the slabs that they came
  * in, sent ones the user's own slices behind a header of 12 bytes.  What that costs is bounded:
@@ -31,7 +34,8 @@
  *             unread is reset with STREAM_CODE_RESOURCE_LIMIT.
  *   sent      what waits is charged to the stream's quota (YAMUX_STREAM_UNSENT_MAX, or what left
  *             lately in a while where that is less, and YAMUX_SENDING_MAX for all streams); what
- * was pulled to the session's alone, since the link may hold it longer than the stream lives.
+ *             was pulled to the session's alone, since the link may hold it longer than the stream
+ *             lives.
  *   answers   at most YAMUX_ANSWERS_MAX pings and refused streams wait for an answer: with so many
  *             a peer that does not read them is not read either (yamux_wants_input()).
  * Thread: one at a time.  No callbacks.  `now` never goes back. */
