@@ -75,15 +75,17 @@ static int open_node(struct client *c, const struct client_config *cfg, struct p
                                    .is_private = cfg->config->network.force_private_reachability};
     if (cfg->punches && relays->count > 0)
         node_cfg.listen_count = any_ports(&cfg->config->network.listen_addresses, listen);
+    if (node_cfg.listen_count == 0)
+        return node_open(&node_cfg, &c->node, problem);
     struct problem why = PROBLEM_INIT;
-    int e = node_cfg.listen_count == 0 ? -ENOTSUP : node_open(&node_cfg, &c->node, &why);
-    if (e == 0)
+    if (node_open(&node_cfg, &c->node, &why) == 0)
         return 0;
-    if (node_cfg.listen_count > 0)
+    node_cfg.listen_count = 0;
+    int e = node_open(&node_cfg, &c->node, problem);
+    if (e == 0) /* else it was not the listening, and the caller tells */
         log_warn(cfg->log, L_NODE, "not listening: what begins through a relay stays there",
                  kv_str("reason", why.text));
-    node_cfg.listen_count = 0;
-    return node_open(&node_cfg, &c->node, problem);
+    return e;
 }
 
 int client_open(struct client *c, const struct client_config *cfg, struct problem *ret_problem) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/base/err.h"
@@ -15,6 +16,7 @@
 #include "core/base/problem.h"
 
 enum { WRITABLE_BY_OTHERS = 0022, READ_TRIES = 16 };
+enum { LOCK_TRIES = 200, LOCK_PAUSE_NS = 5000000 }; /* a second */
 
 /* As trusted_file_read(), and -EAGAIN when another, larger file took its place meanwhile. */
 static int read_once(struct mem *mem, const char *path, const char *what, size_t bytes_max,
@@ -85,6 +87,19 @@ int file_replace(const char *path, struct bytes content, struct problem *ret_pro
     return 0;
 }
 
+/* Whoever may read a directory may lock it, and keep it so. */
+static int lock_soon(int fd) {
+    const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return -errno;
+        (void)nanosleep(&pause, NULL);
+    }
+    return -EWOULDBLOCK;
+}
+
 int file_lock(const char *path, int *ret_lock, struct problem *ret_problem) {
     char target[PATH_MAX], dir[PATH_MAX];
     int e = 0;
@@ -101,9 +116,12 @@ int file_lock(const char *path, int *ret_lock, struct problem *ret_problem) {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         e = -errno;
-    while (e == 0 && flock(fd, LOCK_EX) < 0)
-        if (errno != EINTR)
-            e = -errno;
+    if (e == 0)
+        e = lock_soon(fd);
+    if (e == -EWOULDBLOCK) {
+        file_unlock(&fd);
+        return problem_set(ret_problem, e, "cannot lock %s: another program keeps it locked", dir);
+    }
     if (e < 0) {
         file_unlock(&fd);
         return problem_set(ret_problem, e, "cannot lock %s: %s", dir, err_text(e));

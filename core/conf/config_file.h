@@ -28,7 +28,8 @@ NODISCARD int trusted_file_read(struct mem *mem, const char *path, const char *w
 NODISCARD int file_replace(const char *path, struct bytes content, struct problem *ret_problem);
 
 /* Takes the lock under which the files of a directory are read, changed and replaced by several
- * processes, whatever links lead to it.  Waits for it.  SCOPED(file_unlock) gives it back.
- * -errno */
+ * processes, whatever links lead to it.  Waits for a second; SCOPED(file_unlock) gives it back.
+ *   -EWOULDBLOCK  another process keeps it
+ *   -errno        it cannot be opened or locked */
 NODISCARD int file_lock(const char *path, int *ret_lock, struct problem *ret_problem);
 void file_unlock(int *lock);

@@ -153,7 +153,11 @@ def one_identity_is_one_daemon_and_no_ping_or_proxy_beside_it(home):
     pair = Pair(home)
     with pair.daemon() as d:
         d.wait_for("Listening on")
+        good = home.config.read_text()
+        home.config.write_text(good + "# tried beside it\n")
         home.run("daemon", status=1, err_has="a daemon is already running")
+        expect_equal((home.config.parent / ".config.last-good.yaml").read_text(), good,
+                     "the archive")
         refusal = "a daemon is running with this identity"
         home.run("ping", "-c", "1", f"{pair.address}/p2p/{PEER_B}", status=1, err_has=refusal)
         home.run("proxy", f"{pair.address}/p2p/{PEER_B}", "web", "0", status=1, err_has=refusal)

@@ -25,7 +25,7 @@ def relays_are_added_listed_and_removed(home):
                  "addresses are known and open can be reached).\nUse --force (-f) to override.\n")
     home.run("relay", "remove", RELAY6, "--force", err="", out=f"Removed relay: {RELAY6}\n" + CONFIG)
     expect_equal(home.config.read_text(), before, "the file")
-    home.run("relay", "add", RELAY, err="")
+    home.run("relay", "add", RELAY, "--peer-id", PEER_R, err="")
     home.run("relay", "remove", "-f", RELAY, err="")
     expect_equal(home.config.read_text(), before, "the file")
     expect_equal(home.config.stat().st_mode & 0o7777, 0o600, "its mode")
@@ -56,10 +56,13 @@ def errors_of_relays_are_told_and_change_nothing(home):
         (["add", "/ip4/1.2.3.4/tcp/1"],
          "/ip4/1.2.3.4/tcp/1 does not end in /p2p/<peer-id>. Add that, or use --peer-id."),
         (["add", "/nope"], "invalid multiaddr: /nope"),
-        (["add", RELAY, "relay:1", "--peer-id", PEER_A],
+        (["add", RELAY, "relay:1", "--peer-id", PEER_R],
          "invalid address: relay:1\n"
          "invalid relay address: invalid IP address: relay (hostnames not accepted)"),
         (["add", "1.2.3.4", "--peer-id", "x"], "invalid peer ID: failed to parse peer ID: x"),
+        (["add", RELAY, "--peer-id", "x"], "invalid peer ID: failed to parse peer ID: x"),
+        (["add", RELAY, "--peer-id", PEER_A],
+         f"{RELAY} names another peer than --peer-id {PEER_A}"),
         (["remove"], "usage: peerup relay remove <addr> [--force] [-f] [--config PATH]"),
         (["remove", "1.2.3.4"], "relay address not found in config: 1.2.3.4"),
         (["remove", RELAY], f"relay address not found in config: {RELAY}"),

@@ -103,8 +103,12 @@ def a_relay_that_cannot_start_says_why(home):
     relay = Relay(home)
     with relay.serve() as r:
         r.wait_for(RUNNING)
+        good = relay.config.read_text()
+        relay.config.write_text(good + "# tried beside it\n")
         home.run("relay", "serve", status=1,
                  err_has="Failed to start: relay_node.key: a daemon is already running")
+        expect_equal((home.path / ".relay-server.last-good.yaml").read_text(), good, "the archive")
+        relay.config.write_text(good)
         home.run("relay", "setup", "--fresh", status=1, out="",
                  err="Error: a relay is running with ./relay_node.key. Stop it first.\n")
         home.run("relay", "setup", status=1, stdin="4\n\nn\n",

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import subprocess
 
 import harness
 from harness import PEER_A, case, expect, expect_equal
@@ -135,6 +136,41 @@ def a_program_that_was_replaced_restarts_the_relay_also_after_a_run_that_broke_o
         expect("restart peerup-relay" in m.calls("systemctl"), "no restart")
         m.setup(*PROGRAM)
         expect("restart peerup-relay" not in m.calls("systemctl"), "once is enough")
+
+
+@case
+def a_program_that_was_replaced_and_restarted_by_hand_runs_already(home):
+    with started(home) as m:
+        program = m.root / "opt/peerup"
+        program.unlink()
+        shutil.copy(harness.PROGRAM, program)
+        with program.open("ab") as f:
+            f.write(b"newer")
+        env = os.environ | {"STATE": str(m.state), "PEERUP_SETUP_ROOT": str(m.root)}
+        subprocess.run([m.bin / "systemctl", "restart", "peerup-relay"], check=True, env=env)
+        expect_equal(problems(m.setup("--check")), ["peers:"], "--check")
+        m.setup(*PROGRAM)
+        expect("restart peerup-relay" not in m.calls("systemctl"), "drops its circuits")
+
+
+@case
+def larger_buffers_restart_the_relay_also_after_a_run_that_broke_off(home):
+    with started(home) as m:
+        limit = "proc/sys/net/core/rmem_max"
+        m.write(limit, "212992\n")
+        m.setup(*PROGRAM)
+        expect("restart peerup-relay" in m.calls("systemctl"), "its sockets have the old ones")
+        m.setup(*PROGRAM)
+        expect("restart peerup-relay" not in m.calls("systemctl"), "once is enough")
+        m.write(limit, "212992\n")
+        systemctl = (m.bin / "systemctl").read_text()
+        m.stand_in("systemctl", '[ "$1" != restart ] || exit 1\n' + systemctl)
+        m.setup(*PROGRAM, status=1)
+        (m.bin / "systemctl").write_text(systemctl)
+        has(m.setup("--check"), "[WARN] service: a set-up broke off before the restart")
+        m.setup(*PROGRAM)
+        expect("restart peerup-relay" in m.calls("systemctl"), "no restart")
+        expect_equal(problems(m.setup("--check")), ["peers:"], "--check")
 
 
 @case

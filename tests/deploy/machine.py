@@ -38,7 +38,7 @@ STAND_INS = {
             pid=$(cat "$STATE/pid")
             kill "$pid"
             while grep -qs '^State:.[^Z]' "/proc/$pid/status"; do sleep 0.05; done
-            rm "$STATE/pid"
+            rm "$STATE/pid" "$root/proc/$pid"
         }
         case "$*" in
             "is-enabled --quiet peerup-relay") [ -f "$STATE/enabled" ] ;;
@@ -55,7 +55,9 @@ STAND_INS = {
                     kill -0 $pid || exit 1
                     sleep 0.05
                 done
+                ln -s "/proc/$pid" "$root/proc/$pid"
                 echo $pid >"$STATE/pid" ;;
+            "show --property MainPID --value peerup-relay") cat "$STATE/pid" || echo 0 ;;
             "daemon-reload" | "restart systemd-journald") ;;
             *) exit 1 ;;
         esac""",

@@ -583,6 +583,8 @@ static void free_all(struct scenario *s) {
     sim_free(s);
 }
 
+typedef void (*phase_fn)(struct scenario *s);
+
 void scenario_run(const struct scenario_config *cfg, struct scenario_result *ret_result) {
     struct scenario *s = sim_alloc(sizeof(*s));
     world_init(&s->world, cfg->seed, cfg->prints_trace);
@@ -600,9 +602,8 @@ void scenario_run(const struct scenario_config *cfg, struct scenario_result *ret
     s->folder = cfg->folder;
     topology_make(s);
     start_nodes(s);
-    void (*const phases[])(struct scenario *
-                           s) = {storm,   calm,    idle,   crossing, udp_blocked, relays_come_back,
-                                 one_way, silence, moving, sleeping, end};
+    const phase_fn phases[] = {storm,   calm,    idle,   crossing, udp_blocked, relays_come_back,
+                               one_way, silence, moving, sleeping, end};
     for (size_t i = 0; i < ARRAY_COUNT(phases) && !world_has_failed(&s->world); i++)
         phases[i](s);
     report(s, began, ret_result);

@@ -60,11 +60,18 @@ OWNED_CALLS = [
     },
     {
         "what": "time",
-        "names": """time clock clock_gettime gettimeofday timespec_get ftime clock_nanosleep
-                    nanosleep sleep usleep alarm setitimer getitimer timer_create
+        "names": """time clock clock_gettime gettimeofday timespec_get ftime
+                    alarm setitimer getitimer timer_create
                     timerfd_create timerfd_settime""",
         "owners": ["uring/*.c", "ctl/sysenv.c"],
         "instead": "the nsec_t passed in, or reactor_now() in a driver",
+    },
+    {
+        "what": "pauses",
+        "names": "nanosleep clock_nanosleep sleep usleep",
+        # config_file.c: between two tries for a lock that flock(2) waits for without bound
+        "owners": ["uring/*.c", "ctl/sysenv.c", "core/conf/config_file.c"],
+        "instead": "a timer of the reactor (uring/)",
     },
     {
         "what": "randomness",

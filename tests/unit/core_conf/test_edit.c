@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "core/base/err.h"
@@ -241,6 +242,35 @@ Test(edit, a_link_is_locked_where_its_target_stands) {
     file_unlock(&lock);
     cr_expect_eq(flock(other, LOCK_EX | LOCK_NB), 0);
     (void)close(other);
+    remove_tree(dir);
+}
+
+/* Who gives it back while another one waits: the alarm's handler. */
+static volatile sig_atomic_t lock_held;
+
+static void give_back(int number) {
+    (void)number;
+    (void)close(lock_held);
+}
+
+/* Goal: who edits waits for who edits too, but not for who keeps the lock. */
+Test(edit, a_lock_is_waited_for_and_not_for_ever, .timeout = 20) {
+    const struct itimerval soon = {.it_value = {.tv_usec = 50000}};
+    char dir[] = "/tmp/peerup-test-XXXXXX";
+    struct problem why = PROBLEM_INIT;
+    int lock = -EBADF;
+
+    enter_dir(dir);
+    put_file("c.yaml", "version: 1\n", 0600);
+    lock_held = open(".", O_RDONLY | O_DIRECTORY);
+    cr_assert_eq(flock(lock_held, LOCK_EX), 0);
+    cr_assert_eq(file_lock("c.yaml", &lock, &why), -EWOULDBLOCK);
+    cr_expect_eq(lock, -EBADF);
+    cr_expect_not_null(strstr(why.text, ": another program keeps it locked"), "%s", why.text);
+    (void)signal(SIGALRM, give_back);
+    cr_assert_eq(setitimer(ITIMER_REAL, &soon, NULL), 0);
+    cr_assert_eq(file_lock("c.yaml", &lock, &why), 0, "%s", why.text);
+    file_unlock(&lock);
     remove_tree(dir);
 }
 
