@@ -34,39 +34,33 @@ static const char *find_relay(const struct config *c, const char *text) {
     return NULL;
 }
 
-/* An address that names its peer needs no --peer-id, and no other one may be given. */
-static int check_peer(const struct relay_address *relay, const char *text, const char *peer_id) {
-    const char *named = strrchr(relay->text, '/') + 1;
-    struct peer_id id, wanted;
-
-    if (peer_id == NULL)
-        return 0;
-    if (peer_id_parse(peer_id, &wanted) < 0)
-        return out_error("invalid peer ID: failed to parse peer ID: %s", peer_id);
-    if (peer_id_parse(named, &id) < 0 || !peer_id_equal(&id, &wanted))
-        return out_error("%s names another peer than --peer-id %s", text, peer_id);
-    return 0;
+/* Whether the address ends in this peer. */
+static bool names(const struct relay_address *relay, const struct peer_id *peer) {
+    struct peer_id id;
+    return peer_id_parse(strrchr(relay->text, '/') + 1, &id) == 0 && peer_id_equal(&id, peer);
 }
 
 /* One argument of `relay add`.  0, or the exit status after an error. */
 static int read_address(const struct cli *cli, const char *text, struct relay_address *relay) {
     const char *peer_id = args_text(&cli->args, "peer-id");
     struct problem why = PROBLEM_INIT;
-    struct peer_id id;
+    struct peer_id wanted;
 
     if (relay_address_parse(text, relay, &why) < 0)
         return *text == '/' ? out_error("%s", why.text)
                             : out_error("invalid address: %s\n%s", text, why.text);
+    if (peer_id != NULL && peer_id_parse(peer_id, &wanted) < 0) /* `init` spells it otherwise */
+        return out_error("invalid peer ID: failed to parse peer ID: %s", peer_id);
+    if (relay->has_peer && peer_id != NULL && !names(relay, &wanted))
+        return out_error("%s names another peer than --peer-id %s", text, peer_id);
     if (relay->has_peer)
-        return check_peer(relay, text, peer_id);
+        return 0;
     if (peer_id == NULL && *text == '/')
         return out_error("%s does not end in /p2p/<peer-id>. Add that, or use --peer-id.", text);
     if (peer_id == NULL)
         return out_error("short address format requires --peer-id flag.\n"
                          "Example: peerup relay add %s --peer-id 12D3KooW...",
                          text);
-    if (peer_id_parse(peer_id, &id) < 0) /* `init` spells it otherwise */
-        return out_error("invalid peer ID: failed to parse peer ID: %s", peer_id);
     if (relay_address_add_peer(relay, peer_id, &why) < 0)
         return out_error("%s", why.text);
     return 0;

@@ -223,14 +223,6 @@ static void open_http(struct daemon *d) {
     telemetry_http_open(&d->http, &cfg);
 }
 
-/* Once nothing that the config asks for can fail any more: a daemon that does not start, as beside
- * one that runs already, leaves the copy of the config that did. */
-static void archive(const struct daemon *d) {
-    struct problem why = PROBLEM_INIT;
-    if (config_archive(d->cfg->mem, d->cfg->config->base.path, &why) < 0)
-        log_warn(d->cfg->log, L_NODE, "failed to archive config", kv_str("reason", why.text));
-}
-
 static void close_events(struct daemon *d) {
     telemetry_http_close(&d->http);
     watchdog_close(&d->watchdog);
@@ -241,7 +233,7 @@ static void close_events(struct daemon *d) {
 static int serve(struct daemon *d, struct problem *problem) {
     int e = open_events(d, problem);
     if (e == 0) {
-        archive(d);
+        config_keep_last_good(d->cfg->mem, d->cfg->config->base.path, d->cfg->log);
         say_node(d); /* who reads it may send signals from here on */
         say_interfaces(d);
         open_services(d);

@@ -223,14 +223,6 @@ static void open_http(struct relay *r) {
     telemetry_http_open(&r->http, &cfg);
 }
 
-/* Once nothing that the config asks for can fail any more: a relay that does not start, as beside
- * one that runs already, leaves the copy of the config that did. */
-static void archive(const struct relay *r) {
-    struct problem why = PROBLEM_INIT;
-    if (config_archive(r->cfg->mem, r->cfg->config->base.path, &why) < 0)
-        log_warn(r->cfg->log, L_NODE, "failed to archive config", kv_str("reason", why.text));
-}
-
 static void close_events(struct relay *r) {
     telemetry_http_close(&r->http);
     relay_admin_close(&r->admin);
@@ -243,7 +235,7 @@ static void close_events(struct relay *r) {
 static int serve(struct relay *r, struct problem *problem) {
     int e = open_events(r, problem);
     if (e == 0) {
-        archive(r);
+        config_keep_last_good(r->cfg->mem, r->cfg->config->base.path, r->cfg->log);
         relay_admin_open(&r->admin, node_reactor(r->node), r->cfg->log, r->cfg->config);
         say_node(r);
         systemd_notify_ready();

@@ -3,7 +3,6 @@
  * Rules; transport/swarm.c and swarm_network.c act on them. */
 
 #include "transport/host_internal.h"
-#include "transport/stream.h"
 
 /* A detour's address is the relay's, and says nothing of the connection inside. */
 static bool is_over_quic(const struct conn *c) {

@@ -6,6 +6,7 @@
 #include "core/base/arena.h"
 #include "core/base/err.h"
 #include "core/base/file.h"
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/problem.h"
 #include "core/conf/config_file.h"
@@ -45,6 +46,12 @@ int config_archive(struct mem *mem, const char *path, struct problem *ret_proble
     int e = archive_in(&a, path, ret_problem);
     arena_done(&a);
     return e;
+}
+
+void config_keep_last_good(struct mem *mem, const char *path, struct log *log) {
+    struct problem why = PROBLEM_INIT;
+    if (config_archive(mem, path, &why) < 0)
+        log_warn(log, L_NODE, "failed to archive config", kv_str("reason", why.text));
 }
 
 static int rollback_in(struct arena *a, const char *path, struct problem *ret_problem) {

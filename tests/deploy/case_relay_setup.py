@@ -117,14 +117,19 @@ def another_unit_is_replaced_and_restarts_the_relay(home):
         expect("restart peerup-relay" in m.calls("systemctl"), "no restart")
 
 
+def replace_program(m):
+    """By a newer one, as an installation does it."""
+    program = m.root / "opt/peerup"
+    program.unlink()
+    shutil.copy(harness.PROGRAM, program)
+    with program.open("ab") as f:
+        f.write(b"newer")
+
+
 @case
 def a_program_that_was_replaced_restarts_the_relay_also_after_a_run_that_broke_off(home):
     with started(home) as m:
-        program = m.root / "opt/peerup"
-        program.unlink()
-        shutil.copy(harness.PROGRAM, program)
-        with program.open("ab") as f:
-            f.write(b"newer")
+        replace_program(m)
         has(m.setup("--check"), "[WARN] service: /opt/peerup is newer than what runs")
         config = f"{m.dir}/relay-server.yaml"
         good = m.read(config)
@@ -141,11 +146,7 @@ def a_program_that_was_replaced_restarts_the_relay_also_after_a_run_that_broke_o
 @case
 def a_program_that_was_replaced_and_restarted_by_hand_runs_already(home):
     with started(home) as m:
-        program = m.root / "opt/peerup"
-        program.unlink()
-        shutil.copy(harness.PROGRAM, program)
-        with program.open("ab") as f:
-            f.write(b"newer")
+        replace_program(m)
         env = os.environ | {"STATE": str(m.state), "PEERUP_SETUP_ROOT": str(m.root)}
         subprocess.run([m.bin / "systemctl", "restart", "peerup-relay"], check=True, env=env)
         expect_equal(problems(m.setup("--check")), ["peers:"], "--check")

@@ -8,7 +8,8 @@
  *   dial_pace_begin()      it begins
  *   dial_pace_spent()      each of its dials that led to nothing
  *   dial_pace_failed()     all of them; the next round waits for dial_pace_not_before()
- *   dial_pace_reached()    a connection
+ *   dial_pace_reached()    a connection by one of them
+ *   dial_pace_forget()     all addresses are worth a round at once again
  *
  * An address costs a packet at 0, 1, 3 and 7 s, over QUIC as over TCP.  A first round asks all of
  * them at once.  Once that has failed, a round asks

@@ -204,47 +204,49 @@ Test(tunnel_waits, a_client_whose_connection_turns_out_dead_gets_another_one) {
     tunnel_close(&t);
 }
 
+/* A client with a question, on a connection that is silent once; returns the first stream's end. */
+static int ask_in_silence(struct tunnel *t, int *ret_client) {
+    tunnel_open(t);
+    fake_host_silence(t->near, 1);
+    *ret_client = client_connect(t);
+    sock_send(*ret_client, "question");
+    return accept_next(t);
+}
+
+/* The second stream has it all, the first one nothing more. */
+static void expect_moved(struct tunnel *t, int client, int first, int second) {
+    cr_assert_eq(fake_host_doubts(t->near), 1);
+    turn_until(t, sock_has(second, "question"));
+    turn_until(t, sock_is_reset(first));
+    close(first);
+    close(second);
+    tunnel_close(t);
+    close(client);
+}
+
 Test(tunnel_waits, a_client_is_moved_from_a_connection_that_stays_silent) {
     struct tunnel t;
-    tunnel_open(&t);
-    fake_host_silence(t.near, 1);
-    int client = client_connect(&t);
-    sock_send(client, "question");
-    int first = accept_next(&t);
+    int client;
+    int first = ask_in_silence(&t, &client);
     nsec_t began = reactor_now(t.reactor);
     cr_assert_eq(fake_host_doubts(t.near), 0);
     int second = accept_next(&t);
     cr_assert_geq(reactor_now(t.reactor) - began, SEC(2));
-    cr_assert_eq(fake_host_doubts(t.near), 1);
-    turn_until(&t, sock_has(second, "question"));
-    turn_until(&t, sock_is_reset(first));
-    close(first);
-    close(second);
-    tunnel_close(&t);
-    close(client);
+    expect_moved(&t, client, first, second);
 }
 
 /* Heard once more, it does not look dead after three seconds. */
 Test(tunnel_waits, a_client_is_moved_from_a_connection_that_falls_silent_again) {
     struct tunnel t;
-    tunnel_open(&t);
-    fake_host_silence(t.near, 1);
-    int client = client_connect(&t);
-    sock_send(client, "question");
-    int first = accept_next(&t);
+    int client;
+    int first = ask_in_silence(&t, &client);
     nsec_t until = reactor_now(t.reactor) + SEC(1);
     turn_until(&t, reactor_now(t.reactor) >= until);
     fake_host_stir(t.near);
     nsec_t heard_at = reactor_now(t.reactor);
     int second = accept_next(&t);
     cr_assert_geq(reactor_now(t.reactor) - heard_at, SEC(3));
-    cr_assert_eq(fake_host_doubts(t.near), 1);
-    turn_until(&t, sock_has(second, "question"));
-    turn_until(&t, sock_is_reset(first));
-    close(first);
-    close(second);
-    tunnel_close(&t);
-    close(client);
+    expect_moved(&t, client, first, second);
 }
 
 /* No client is tried, or moved, while it waits for its turn. */
