@@ -67,6 +67,7 @@ BELOW_LIMIT, ABOVE_LIMIT = LIMIT["data"] // 4, LIMIT["data"] * 4
 SOON_S = 10
 LOST_S = 20  # rust ends without a word over QUIC, and its idle timeout is 10 s
 RETURN_S = 5  # when the loss is noticed and the relay listens
+AGAIN_S = 0.2  # who is told again is told then
 
 
 @dataclass
@@ -319,10 +320,31 @@ def a_relay_comes_back(trio):
     if listener.version.startswith("peerup"):
         listener.wait_event("reserved", RETURN_S, marks[1], relay=relay.id)
         trio.reserved = True
+    tell_until_done(trio, trio.reserve)
+    tell_until_done(trio, lambda: ping_anew(trio))
+
+
+def ping_anew(trio):
     # Two of ours may have found a direct way meanwhile, in doubt of the one that broke: no event then.
-    trio.reserve()
-    dialler.call("dial", addr=trio.circuit_to(listener.id))
-    dialler.call("ping", peer=listener.id, count=1)
+    trio.dialler.call("dial", addr=trio.circuit_to(trio.listener.id))
+    trio.dialler.call("ping", peer=trio.listener.id, count=1)
+
+
+def tell_until_done(trio, tell):
+    """go and rust may still take a connection for alive that ended with the relay, and try it; where
+    all are ours, the first try has to succeed."""
+    if set(trio.names.values()) == {PEERUP}:
+        return tell()
+    gives_up, refusals = time.monotonic() + LOST_S, []
+    while True:
+        try:
+            return tell()
+        except CommandError as e:
+            if time.monotonic() > gives_up:
+                raise
+            refusals.append(str(e))
+            trio.remark = f"told again after: {'; '.join(refusals)}"
+            time.sleep(AGAIN_S)
 
 
 @cell("limits")
