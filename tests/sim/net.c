@@ -322,7 +322,7 @@ static void over_link(struct net *n, struct packet *p) {
     struct sim_link *l = net_link(n, p->from, p->to);
     const struct link_quality *q = &l->quality;
     struct sim_rand *r = &n->world->net;
-    l->packets++;
+    l->packets += !p->is_leftover;
     uint32_t bytes = p->len + overhead(&p->dst, p->proto);
     nsec_t at = 0;
     const char *why = NULL;

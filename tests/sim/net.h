@@ -50,8 +50,9 @@ struct packet {
     struct net_addr dst;
     uint8_t proto;
     uint8_t ecn;
-    uint8_t flags; /* of TCP */
-    uint64_t seq;  /* counted from 0, and never wrapping */
+    uint8_t flags;    /* of TCP */
+    bool is_leftover; /* the kernel's alone: no owner has this connection any more, or yet */
+    uint64_t seq;     /* counted from 0, and never wrapping */
     uint64_t ack;
     uint64_t window;
     struct {
@@ -82,7 +83,7 @@ struct sim_link {
     uint32_t lossy; /* reasons for which storm_loss_ppm counts */
     uint32_t storm_loss_ppm;
     nsec_t storm_delay; /* added */
-    uint64_t packets;   /* that were given to it */
+    uint64_t packets;   /* that were given to it, leftovers apart */
     nsec_t free_at;     /* when the last byte queued has left */
     nsec_t arrives_at;  /* of the last packet that was not held back */
 };

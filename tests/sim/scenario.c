@@ -411,9 +411,14 @@ static void silence(struct scenario *s) {
 
 static void load_between(struct scenario *s, const struct sim_node *from, const struct sim_node *to,
                          nsec_t time) {
-    for (uint32_t k = 0; k < from->proxies_count; k++)
-        if (from->proxies[k].to == to)
-            load_add_several(s, &from->proxies[k], time);
+    nsec_t found = s->world.now + FOUND_DEAD;
+    for (uint32_t k = 0; k < from->proxies_count; k++) {
+        if (from->proxies[k].to != to)
+            continue;
+        load_add_several(s, &from->proxies[k], time);
+        if (time > FOUND_DEAD) /* somebody dials in vain as soon as none is left */
+            load_add(s, &from->proxies[k], found, found + SEC(1), false);
+    }
 }
 
 /* What one node sends to another vanishes, and not what the other one sends: each may take for

@@ -7,9 +7,10 @@ enum {
     BACKLOG_MAX = 4096,
     CWND_SEGMENTS_AT_START = 10,
     DUPACKS_FAST = 3,
-    /* net.ipv4.tcp_syn_retries and tcp_retries2 */
+    /* net.ipv4.tcp_syn_retries, tcp_retries2 and tcp_orphan_retries */
     SYN_RETRIES = 6,
     RETRIES = 15,
+    ORPHAN_RETRIES = 8,
     BACKOFFS_MAX = 9,
     PROBES_MAX = 9, /* net.ipv4.tcp_keepalive_probes */
 };
@@ -57,6 +58,7 @@ static void add_sacks(const struct sim_tcp *t, struct packet *p) {
 static void send_segment(struct sim_tcp *t, uint8_t flags, uint64_t seq, size_t len) {
     struct packet *p = packet_new(PROTO_TCP, &t->sock.local, &t->remote, len);
     p->flags = flags;
+    p->is_leftover = t->closed || (t->state == TCPS_SYN_RCVD && t->listener != NULL);
     p->seq = seq;
     if (flags & TCP_ACK) {
         t->rcv_told = window_end(t);
@@ -206,8 +208,9 @@ static void on_timer(struct sim_event *e) {
         return;
     }
     bool opening = t->state == TCPS_SYN_SENT || t->state == TCPS_SYN_RCVD;
+    uint32_t retries = opening ? SYN_RETRIES : t->closed ? ORPHAN_RETRIES : RETRIES;
     t->backoffs++;
-    if (++t->unanswered > (opening ? SYN_RETRIES : RETRIES)) {
+    if (++t->unanswered > retries) {
         break_off(t, -ETIMEDOUT);
         return;
     }
@@ -383,10 +386,8 @@ static void take_reset(struct sim_tcp *t, const struct packet *p) {
 }
 
 static void arrive_syn_sent(struct sim_tcp *t, const struct packet *p) {
-    /* The far end still has an older connection of these ports, which a reset ends (RFC 9293).
-     * Where there are boxes alone, so that the seeds without them stay what they were. */
-    bool is_of_older = (p->flags & TCP_ACK) && p->ack != 1;
-    if (is_of_older && t->sock.host->net->boxes_count > 0) {
+    /* The far end still has an older connection of these ports, which a reset ends (RFC 9293). */
+    if ((p->flags & TCP_ACK) && p->ack != 1) {
         send_reset_for(t->sock.host, p);
         return;
     }

@@ -3,10 +3,12 @@
 
 /* Simulated TCP: enough of it that what passes over a link behaves as it does in the world.
  *
- *   there      handshake, simultaneous open, refusal, sequence numbers, windows and zero-window
- *              probes, slow start, fast and selective retransmission, timeouts with back-off until
- * a connection is given up, FIN each way, RST also for data that nobody will read, TIME_WAIT. left
- * out   delayed acknowledgements, Nagle, wrapping numbers.
+ * There is: handshake, simultaneous open, refusal, sequence numbers, windows and zero-window
+ * probes, slow start, fast and selective retransmission, timeouts with back-off until a connection
+ * is given up, sooner where its owner has closed it, FIN each way, RST also for data that nobody
+ * will read and for an older connection of the same ports, TIME_WAIT.
+ *
+ * There is not: delayed acknowledgements, Nagle, wrapping numbers.
  *
  * Errors are told as Linux tells them: what arrived before is read first, then the error once, then
  * the end.  Sockets call back through sim_sock.changed, from which they must not be closed.

@@ -249,6 +249,46 @@ Test(sim_net, tcp_gives_a_cut_link_up_after_its_retries) {
     close_pair();
 }
 
+Test(sim_net, what_its_owner_closed_is_given_up_sooner) {
+    connect_pair();
+    tcp_drop(&server->sock);
+    net_link(&net, a, b)->cuts++;
+    cr_assert_eq(tcp_write_sock(client, "abc", 3), 3);
+    tcp_close_sock(client, false);
+    run_for(SEC(30));
+    cr_assert(heap_first(&world.events) != NULL, "nothing is sent again");
+    run_for(SEC(270));
+    cr_assert(heap_first(&world.events) == NULL, "a socket lives on");
+}
+
+/* Goal: a host that lost its power and dials from the port that it had gets through at its second
+ * packet, and the other end learns that the old connection is over. */
+Test(sim_net, an_older_connection_of_the_same_ports_gives_way) {
+    struct net_addr at = port_of(b, 80);
+    struct sim_listener *l;
+    connect_pair();
+    cr_assert_eq(tcp_write_sock(client, "abc", 3), 3); /* numbers begin at 0 here */
+    run_for(MSEC(50));
+    struct net_addr from = client->sock.local;
+    tcp_drop(&client->sock);
+    cr_assert_eq(tcp_listen_sock(b, &at, &l), 0);
+    client = tcp_new_sock(a);
+    cr_assert_eq(sock_bind(&client->sock, &from), 0);
+    cr_assert_eq(tcp_connect_sock(client, &at), 0);
+    run_for(MSEC(900));
+    cr_assert_eq(tcp_connect_result(client), -EINPROGRESS);
+    uint8_t data[8];
+    cr_assert_eq(tcp_read_sock(server, data, sizeof(data)), 3);
+    cr_assert_eq(tcp_take_error(server), -ECONNRESET);
+    tcp_close_sock(server, false);
+    run_for(MSEC(200));
+    cr_assert_eq(tcp_connect_result(client), 0);
+    server = tcp_accept_sock(l);
+    cr_assert(server != NULL);
+    tcp_close_listener(l);
+    close_pair();
+}
+
 /* What a host keeps of an address that it has no more: sockets, from which nothing leaves. */
 Test(sim_net, who_has_another_address_is_reached_there_and_silent_from_the_old_one) {
     struct net_addr other = {.family = NET_IP4, .ip = {5, 1, 0, 9}};
